@@ -1,0 +1,170 @@
+"""Algorithm 1 of MPCC, by its phases: discriminator, generator and prior, encoder (and prior)."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from skmpcc import losses
+from skmpcc.model import MPCCModel
+
+BETAS = (0.0, 0.999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the modules are trained. Fields are described at `skmpcc.MPCCClusterer`'s parameters."""
+
+    max_iter: int
+    batch_size: int = 50
+    discriminator_steps: int = 4
+    encoder_steps: int = 4
+    learning_rate: float = 2e-4
+    prior_learning_rate: float = 1.6e-3
+    generator_prior_rate: str = "prior"
+    prior_latent_gradient: bool = True
+    latent_weight: float | str = "dimension"
+    prior_entropy_weight: float = 0.01
+    learning_rate_decay: float = 0.0
+    ema_start: int = 1000
+    standing_passes: int = 16
+
+    def shrunk_to(self, n_samples: int) -> "Recipe":
+        """The same with batches of no more than all samples."""
+        return replace(self, batch_size=min(self.batch_size, n_samples))
+
+
+class Algorithm1:
+    """One object per training: the optimizers, the random stream and the phases.
+
+    Parameters
+    ----------
+    model : MPCCModel
+    recipe : Recipe
+    generator : torch.Generator
+        Source of y and eps, on the model's device.
+    """
+
+    def __init__(self, model: MPCCModel, recipe: Recipe, generator: torch.Generator) -> None:
+        self.model = model
+        self.recipe = recipe
+        self.random = generator
+        self.n_iter = 0
+        # Loss II's first term over the dimension of x, as section 3.3 balances it with Loss I.
+        weight = recipe.latent_weight
+        self.latent_weight = 1.0 / model.n_inputs if weight == "dimension" else float(weight)
+
+        rate = recipe.learning_rate
+        self.discriminator_optimizer = _adam(model.discriminator.parameters(), rate)
+        self.generator_optimizer = _adam(model.generator.parameters(), rate)
+        # The shared trunk belongs to two optimizers, each with moments of its own, as in the
+        # authors' code.
+        self.encoder_optimizer = _adam(model.encoder_parameters(), rate)
+        self.prior_optimizer = _adam(model.prior.parameters(), recipe.prior_learning_rate)
+        # Line 17 of Algorithm 1 moves the prior at eta; the authors' code at eta_p, by the
+        # prior's one optimizer.
+        self.generator_prior_optimizer = (
+            self.prior_optimizer
+            if recipe.generator_prior_rate == "prior"
+            else _adam(model.prior.parameters(), rate)
+        )
+        self._base_rates = {
+            id(group): (group, group["lr"])
+            for optimizer in self.optimizers
+            for group in optimizer.param_groups
+        }
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        return [
+            self.discriminator_optimizer,
+            self.generator_optimizer,
+            self.encoder_optimizer,
+            self.prior_optimizer,
+            self.generator_prior_optimizer,
+        ]
+
+    def iteration(self, draw_real: Callable[[], Tensor]) -> dict[str, Tensor]:
+        """Lines 7 to 28 of Algorithm 1; the losses of the last step of each phase."""
+        self._schedule()
+        out = {}
+        for _ in range(self.recipe.discriminator_steps):
+            out["discriminator"] = self.discriminator_step(draw_real())
+        out["generator"] = self.generator_step()
+        for step in range(self.recipe.encoder_steps):
+            out |= self.encoder_step(with_prior=step == 0)
+        self.n_iter += 1
+        if self.n_iter >= self.recipe.ema_start:
+            self.model.update_averages()
+        return out
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Lines 9 and 10: y ~ p(y), z ~ p(z | y), differentiable in the prior."""
+        y = self.model.prior.draw_labels(self.recipe.batch_size, self.random)
+        return y, self.model.prior.sample(y, self.random)
+
+    def discriminator_step(self, real: Tensor) -> Tensor:
+        """Lines 8 to 12: Loss I, ascended by the discriminator."""
+        with torch.no_grad():
+            y, z = self.draw()
+            fake = self.model.generator(z, y)
+        scores = self.model.discriminator(torch.cat([real, fake]))
+        loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
+        _descend(loss, self.discriminator_optimizer)
+        return loss.detach()
+
+    def generator_step(self) -> Tensor:
+        """Lines 14 to 17: Loss I, descended by the generator and the prior."""
+        y, z = self.draw()
+        loss = losses.generator_loss(self.model.discriminator(self.model.generator(z, y)))
+        _descend(loss, self.generator_optimizer, self.generator_prior_optimizer)
+        return loss.detach()
+
+    def encoder_step(self, *, with_prior: bool) -> dict[str, Tensor]:
+        """Lines 19 to 27: L_q by the encoder; in the first step L_c and Loss III by the prior.
+
+        In the paper the prior's gradient is that of L_c + lambda_p L_p. In the authors' code z is not
+        detached in L_q, which then pulls the prior as well: `prior_latent_gradient`.
+        """
+        y, z = self.draw()
+        with torch.no_grad():
+            fake = self.model.generator(z, y)
+        code = z if with_prior and self.recipe.prior_latent_gradient else z.detach()
+        latent = losses.latent_loss(code, *self.model.encoder(fake))
+        loss = self.latent_weight * latent
+        if not with_prior:
+            _descend(loss, self.encoder_optimizer)
+            return {"latent": latent.detach()}
+        prior = self.model.prior
+        cluster = losses.cluster_loss(prior.log_responsibilities(z), y)
+        entropy = losses.prior_entropy_loss(prior.weights, prior.variances)
+        loss = loss + cluster + self.recipe.prior_entropy_weight * entropy
+        _descend(loss, self.encoder_optimizer, self.prior_optimizer)
+        return {
+            "latent": latent.detach(),
+            "cluster": cluster.detach(),
+            "prior_entropy": entropy.detach(),
+        }
+
+    def _schedule(self) -> None:
+        """Rates fall linearly to zero over the last `learning_rate_decay` of the training."""
+        decay = self.recipe.learning_rate_decay * self.recipe.max_iter
+        if decay:
+            factor = min(1.0, (self.recipe.max_iter - self.n_iter) / decay)
+            for group, rate in self._base_rates.values():
+                group["lr"] = rate * factor
+
+
+def _adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> Adam:
+    return Adam(parameters, lr=learning_rate, betas=BETAS)
+
+
+def _descend(loss: Tensor, *optimizers: Optimizer) -> None:
+    """One step of the optimizers on `loss`; no other parameter gets a gradient."""
+    parameters = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+    loss.backward(inputs=parameters)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()

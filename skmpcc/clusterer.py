@@ -1,0 +1,588 @@
+"""MPCCClusterer: MPCC behind scikit-learn's interface."""
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp, softmax
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags, check_array, check_random_state, check_scalar
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from skmpcc.algorithm import Recipe
+from skmpcc.devices import inference_device, resolve_device
+from skmpcc.inference import FittedModel
+from skmpcc.inputs import InputFormat, Layout, as_array
+from skmpcc.model import MPCCModel, NetworkSettings
+from skmpcc.networks.layers import CONDITIONINGS
+from skmpcc.presets import OVERRIDABLE, PRESETS, Preset, choose
+from skmpcc.training import finish, interval_of, train
+
+_COUNT = [Interval(Integral, 1, None, closed="left"), None]
+_COUNT_OR_ZERO = [Interval(Integral, 0, None, closed="left"), None]
+_POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
+_NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
+_MAX_SEED = np.iinfo(np.int32).max
+
+
+class MPCCClusterer(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+):
+    """MPCC."""
+
+    _parameter_constraints: dict = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "preset": [StrOptions({"auto", *PRESETS})],
+        "image_shape": [tuple, list, None],
+        "latent_dim": _COUNT,
+        "conditioning": [StrOptions(set(CONDITIONINGS)), None],
+        "width": [Interval(Integral, 2, None, closed="left"), None],
+        "n_layers": _COUNT,
+        "generator_spectral_norm": ["boolean", None],
+        "upsampling": [StrOptions({"bilinear", "nearest"}), None],
+        "sharing": [StrOptions({"joint", "discriminator", "none"}), None],
+        "max_iter": _COUNT,
+        "batch_size": [Interval(Integral, 2, None, closed="left"), None],
+        "discriminator_steps": _COUNT,
+        "encoder_steps": _COUNT,
+        "learning_rate": _POSITIVE,
+        "prior_learning_rate": _POSITIVE,
+        "generator_prior_rate": [StrOptions({"prior", "networks"}), None],
+        "prior_latent_gradient": ["boolean", None],
+        "latent_weight": [*_NOT_NEGATIVE, StrOptions({"dimension"})],
+        "prior_entropy_weight": _NOT_NEGATIVE,
+        "min_std": _NOT_NEGATIVE,
+        "std_floor": [StrOptions({"additive", "threshold"}), None],
+        "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
+        "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
+        "ema_start": _COUNT_OR_ZERO,
+        "standing_passes": _COUNT_OR_ZERO,
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        preset: str = "auto",
+        image_shape: tuple[int, ...] | None = None,
+        latent_dim: int | None = None,
+        conditioning: str | None = None,
+        width: int | None = None,
+        n_layers: int | None = None,
+        generator_spectral_norm: bool | None = None,
+        upsampling: str | None = None,
+        sharing: str | None = None,
+        max_iter: int | None = None,
+        batch_size: int | None = None,
+        discriminator_steps: int | None = None,
+        encoder_steps: int | None = None,
+        learning_rate: float | None = None,
+        prior_learning_rate: float | None = None,
+        generator_prior_rate: str | None = None,
+        prior_latent_gradient: bool | None = None,
+        latent_weight: float | str | None = None,
+        prior_entropy_weight: float | None = None,
+        min_std: float | None = None,
+        std_floor: str | None = None,
+        learning_rate_decay: float | None = None,
+        ema_decay: float | None = None,
+        ema_start: int | None = None,
+        standing_passes: int | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.preset = preset
+        self.image_shape = image_shape
+        self.latent_dim = latent_dim
+        self.conditioning = conditioning
+        self.width = width
+        self.n_layers = n_layers
+        self.generator_spectral_norm = generator_spectral_norm
+        self.upsampling = upsampling
+        self.sharing = sharing
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.discriminator_steps = discriminator_steps
+        self.encoder_steps = encoder_steps
+        self.learning_rate = learning_rate
+        self.prior_learning_rate = prior_learning_rate
+        self.generator_prior_rate = generator_prior_rate
+        self.prior_latent_gradient = prior_latent_gradient
+        self.latent_weight = latent_weight
+        self.prior_entropy_weight = prior_entropy_weight
+        self.min_std = min_std
+        self.std_floor = std_floor
+        self.learning_rate_decay = learning_rate_decay
+        self.ema_decay = ema_decay
+        self.ema_start = ema_start
+        self.standing_passes = standing_passes
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn the clusters of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or images
+            Images are (n_samples, height, width), (n_samples, channels, height, width) or
+            (n_samples, height, width, channels), or rows beside `image_shape`. Any real dtype; also
+            lists, data frames, torch tensors and memory maps.
+        y : Ignored
+            Not used by the training. Scoring callbacks are handed it.
+
+        Returns
+        -------
+        self : MPCCClusterer
+
+        Raises
+        ------
+        ValueError, TypeError
+            The parameters or the data cannot be used; before any training.
+        FloatingPointError
+            The training diverged.
+
+        Notes
+        -----
+        After an exception or an interruption the estimator is as it was before the call.
+        """
+        # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
+        shadow = copy.copy(self)
+        X = shadow._check_X(X, reset=True)
+        if len(X) < self.n_clusters:
+            raise ValueError(
+                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}: every cluster needs "
+                "a sample."
+            )
+        device = resolve_device(self.device)
+        random = _random_state(self.random_state)
+        model_seed, training_seed, standing_seed = random.randint(_MAX_SEED, size=3).tolist()
+        preset, data_format, model = self._starting_point(X, model_seed)
+        model.to(device)
+        recipe = preset.part(Recipe).shrunk_to(len(X))
+
+        def fitted_attributes(model: MPCCModel, history: dict[str, NDArray]) -> dict[str, Any]:
+            finish(model, recipe, _generator(standing_seed, device))
+            return {
+                **_attributes_of(FittedModel(model, data_format), X),
+                **{name: vars(shadow)[name] for name in _FROM_VALIDATION if name in vars(shadow)},
+                "preset_": preset.name,
+                "history_": history,
+                "n_iter_": int(history["iteration"][-1]),
+            }
+
+        # Callbacks see copies: standing statistics and renumbering are not for a running training.
+        watch = _Watch(
+            self, recipe, X, y, lambda h: fitted_attributes(copy.deepcopy(model).to(device), h)
+        )
+        train(
+            model,
+            recipe,
+            data_format.encode_all(X).to(device),
+            _generator(training_seed, device),
+            watch,
+        )
+        fitted = fitted_attributes(model, watch.history)
+        for name in _FROM_VALIDATION:
+            vars(self).pop(name, None)
+        vars(self).update(fitted)
+        n_empty = self.n_clusters - len(np.unique(self.labels_))
+        if n_empty:
+            warnings.warn(
+                f"{n_empty} of n_clusters={self.n_clusters} clusters have no sample; they are "
+                "numbered last. Ask for fewer clusters or more iterations.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        watch.end()
+        return self
+
+    def _starting_point(self, X: NDArray, seed: int) -> tuple[Preset, InputFormat, MPCCModel]:
+        """Settings, data format and the model to train: a new one, or with warm_start the last."""
+        layout = Layout.of(X.shape[1:], self.image_shape)
+        if self.preset == "auto":
+            preset = choose(layout.image, math.prod(layout.shape), self.n_clusters)
+        else:
+            preset = PRESETS[self.preset]
+        if preset.kind == "vector":
+            layout = layout.flattened()
+        elif layout.image is None:
+            warnings.warn(
+                f"preset={self.preset!r} is meant for images, but X is a table: perceptrons with "
+                "its settings are used. Set image_shape if the rows are images.",
+                UserWarning,
+                stacklevel=3,
+            )
+        preset = preset.overridden(**{name: getattr(self, name) for name in OVERRIDABLE})
+        settings = preset.part(NetworkSettings)
+        if not (self.warm_start and hasattr(self, "_fitted")):
+            data_format = InputFormat.from_data(X, layout)
+            model = MPCCModel(settings, data_format.tensor_shape, int(self.n_clusters), seed)
+            return preset, data_format, model
+        last = self._fitted
+        wanted = (layout, settings, self.n_clusters)
+        found = (last.format.layout, last.model.settings, last.model.n_clusters)
+        if wanted != found:
+            raise ValueError(
+                "warm_start=True goes on with the last fit's networks, which do not fit X's shape "
+                f"or the parameters: {wanted} instead of {found}."
+            )
+        return preset, last.format, copy.deepcopy(last.model)
+
+    def _check_X(self, X: Any, *, reset: bool = False) -> NDArray:
+        """X as an array; with reset, what `fit` has to know of it is set on self."""
+        X = as_array(X)
+        if reset:
+            X = validate_data(self, X, allow_nd=True, ensure_min_samples=2)
+            self.n_features_in_ = math.prod(X.shape[1:])
+        elif len(self._fitted.format.layout.shape) == 1:
+            X = validate_data(self, X, reset=False)
+        else:
+            X = check_array(X, allow_nd=True, estimator=self, input_name="X")
+            wanted = self._fitted.format.layout.shape
+            if X.shape[1:] != wanted:
+                raise ValueError(
+                    f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
+                    f"samples of shape {wanted}."
+                )
+        if X.dtype.kind not in "buif":
+            raise ValueError(f"X must hold real numbers, got an array of dtype {X.dtype}.")
+        return X
+
+    def _ready(self) -> FittedModel:
+        check_is_fitted(self)
+        return self._fitted.on(inference_device(self.device))
+
+    def _joint(self, X: ArrayLike) -> NDArray[np.float64]:
+        """log p(y) p(z | y) at the encoder's means, shape (n_samples, n_clusters)."""
+        fitted = self._ready()
+        return fitted.joint_log_density(fitted.codes(self._check_X(X)))
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """The most probable cluster of each sample: argmax_k q(y = k | z) at the encoder's mean z.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        return self._joint(X).argmax(axis=1)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Memberships q(y | z) at the encoder's mean z (equation 9 of the paper).
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        memberships : ndarray of shape (n_samples, n_clusters)
+            Rows sum to one.
+        """
+        return softmax(self._joint(X), axis=1)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Log-density of each sample's code under the mixture prior, log p(z).
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats, in the latent space: not comparable between different `latent_dim`.
+        """
+        return logsumexp(self._joint(X), axis=1)
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:
+        """Mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        y : Ignored
+
+        Returns
+        -------
+        score : float
+        """
+        return float(self.score_samples(X).mean())
+
+    def transform(self, X: ArrayLike) -> NDArray:
+        """The latent codes of X: the means of q(z | x).
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, latent_dim)
+            float32 if the fit saw float16 or float32, float64 otherwise.
+        """
+        fitted = self._ready()
+        return fitted.codes(self._check_X(X)).astype(fitted.format.dtype)
+
+    def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
+        """Decode latent codes: G(z, y).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+        labels : array-like of int of shape (n_samples,), or int, default=None
+            The clusters to decode in. By default the most probable of each code.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError
+            Z has another number of columns than there are latent dimensions, or a label is no cluster.
+        """
+        fitted = self._ready()
+        Z = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but the latent space has {self._n_features_out} "
+                "dimensions."
+            )
+        if labels is None:
+            labels = fitted.joint_log_density(Z).argmax(axis=1)
+        else:
+            if np.ndim(labels) == 0:
+                labels = np.full(len(Z), labels)
+            labels = column_or_1d(labels)
+            if len(labels) != len(Z):
+                raise ValueError(f"labels has {len(labels)} entries for {len(Z)} rows of Z.")
+            if labels.dtype.kind not in "iu" or not np.all(
+                (labels >= 0) & (labels < len(self.means_))
+            ):
+                raise ValueError(
+                    f"labels must be integers from 0 to {len(self.means_) - 1}, got {labels!r}."
+                )
+        return fitted.decode(Z, labels)
+
+    def reconstruct(self, X: ArrayLike) -> NDArray:
+        """Encode and decode: G at each sample's code and most probable cluster.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        fitted = self._ready()
+        codes = fitted.codes(self._check_X(X))
+        return fitted.decode(codes, fitted.joint_log_density(codes).argmax(axis=1))
+
+    def sample(
+        self, n_samples: int = 1, cluster: int | None = None
+    ) -> tuple[NDArray, NDArray[np.int64]]:
+        """New samples: y from the mixture's weights, z from its component, x = G(z, y).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        cluster : int, default=None
+            Draw from this cluster alone.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        y : ndarray of shape (n_samples,)
+            The cluster of each sample, in rising order, as GaussianMixture gives them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `n_samples` is below 1, `cluster` is none of the clusters, or either is no integer.
+        """
+        fitted = self._ready()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        random = _random_state(self.random_state)
+        if cluster is None:
+            counts = random.multinomial(n_samples, self.weights_)
+            y = np.repeat(np.arange(len(counts)), counts)
+        else:
+            check_scalar(cluster, "cluster", Integral, min_val=0, max_val=len(self.means_) - 1)
+            y = np.full(n_samples, cluster, dtype=np.int64)
+        noise = random.standard_normal((n_samples, self._n_features_out))
+        return fitted.decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y), y
+
+    def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
+        """Neighbours of each sample: decoded draws from q(z | x), as in AIM.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        n_samples : int, default=1
+            Draws for each sample; each is decoded in its own most probable cluster.
+
+        Returns
+        -------
+        X : ndarray of shape (n, n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        fitted = self._ready()
+        X = self._check_X(X)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        means, stds = (np.repeat(moments, n_samples, axis=0) for moments in fitted.posterior(X))
+        codes = means + stds * _random_state(self.random_state).standard_normal(means.shape)
+        decoded = fitted.decode(codes, fitted.joint_log_density(codes).argmax(axis=1))
+        return decoded.reshape(len(X), n_samples, *decoded.shape[1:])
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.means_.shape[1]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+_FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
+
+
+def _attributes_of(fitted: FittedModel, X: NDArray) -> dict[str, Any]:
+    """Labels and the mixture; components without a sample are first renumbered to be the last."""
+    n_clusters = fitted.model.n_clusters
+    labels = fitted.joint_log_density(fitted.codes(X)).argmax(axis=1)
+    empty = np.bincount(labels, minlength=n_clusters) == 0
+    if empty.any():
+        order = np.argsort(empty, kind="stable")
+        fitted.model.permute_clusters(torch.as_tensor(order, device=fitted.model.device))
+        labels = np.argsort(order)[labels]
+    prior = fitted.model.prior
+    means = prior.means.detach().cpu().numpy().copy()
+    return {
+        "_fitted": fitted,
+        "labels_": labels,
+        "means_": means,
+        "covariances_": prior.variances.detach().cpu().numpy().copy(),
+        "weights_": prior.weights.cpu().numpy().copy(),
+        "cluster_centers_": fitted.decode(means, np.arange(n_clusters)),
+    }
+
+
+class _Watch:
+    """Keeps the history during a fit, prints it, and tells scikit-learn's callbacks of it."""
+
+    def __init__(
+        self,
+        estimator: MPCCClusterer,
+        recipe: Recipe,
+        X: NDArray,
+        y: Any,
+        attributes: Callable[[dict[str, NDArray]], dict[str, Any]],
+    ) -> None:
+        self.estimator = estimator
+        self.data = {"X": X, "y": y}
+        self.attributes = attributes
+        self.max_iter = recipe.max_iter
+        self.entries: list[dict[str, float]] = []
+        self.started = time.perf_counter()
+        n_intervals = math.ceil(recipe.max_iter / interval_of(recipe.max_iter))
+        self.context = estimator._init_callback_context(max_subtasks=n_intervals)
+        self.context.call_on_fit_task_begin(estimator=estimator, **self.data)
+        self._begin()
+        if estimator.verbose:
+            print("Initialization 0")
+
+    @property
+    def history(self) -> dict[str, NDArray]:
+        return {name: np.array([e[name] for e in self.entries]) for name in self.entries[0]}
+
+    def _begin(self) -> None:
+        self.task = self.context.subcontext(task_name="iterations")
+        self.task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def __call__(self, entry: dict[str, float]) -> bool:
+        self.entries.append(entry)
+        self._print(entry)
+        stop = self.task.call_on_fit_task_end(
+            estimator=self.estimator,
+            **self.data,
+            reconstruction_attributes=lambda: self.attributes(self.history),
+        )
+        if not stop and entry["iteration"] < self.max_iter:
+            self._begin()
+        return stop
+
+    def end(self) -> None:
+        """The estimator is fitted."""
+        self.context.call_on_fit_task_end(
+            estimator=self.estimator, **self.data, reconstruction_attributes={}
+        )
+        if self.estimator.verbose:
+            print(f"Initialization 0 ended after {time.perf_counter() - self.started:.2f}s")
+
+    def _print(self, entry: dict[str, float]) -> None:
+        if self.estimator.verbose == 1:
+            print(f"  Iteration {entry['iteration']:.0f}")
+        elif self.estimator.verbose > 1:
+            lapse = time.perf_counter() - self.started
+            values = "\t ".join(f"{k} {v:.5f}" for k, v in entry.items() if k != "iteration")
+            print(f"  Iteration {entry['iteration']:.0f}\t time lapse {lapse:.5f}s\t {values}")
+
+
+def _generator(seed: int, device: torch.device) -> torch.Generator:
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def _random_state(random_state: Any) -> np.random.RandomState:
+    """As check_random_state, but None draws fresh entropy and leaves numpy's global state alone."""
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)

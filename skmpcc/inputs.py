@@ -1,0 +1,236 @@
+"""X to tensors and back: layouts, scaling, units.
+
+`as_array` is the door for every kind of X, `InputFormat.from_data` learns layout and scaling, and
+`InputFormat.encode` and `InputFormat.decode` translate batches.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+from torch import Tensor
+from torch.nn import functional
+
+from skmpcc.networks.image import MIN_SIDE, Grid
+
+CHUNK = 8192
+_ONE_LAYOUT = "Pass image_shape=(height, width), or rows with image_shape=(height, width, channels)"
+
+
+def as_array(X: Any) -> Any:
+    """A torch tensor as a numpy array; anything else as it is, for scikit-learn to validate."""
+    if isinstance(X, Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.dtype is torch.bfloat16 else X).numpy()
+    return X
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where height, width and channels stand in one sample.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one sample, as the user gives it.
+    image : tuple of int or None
+        (channels, height, width), or None for what is treated as a vector.
+    channels_last : bool
+    """
+
+    shape: tuple[int, ...]
+    image: tuple[int, int, int] | None = None
+    channels_last: bool = False
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> "Layout":
+        """The layout of samples of `shape`, helped by `image_shape`.
+
+        Raises
+        ------
+        ValueError
+            The shape is not that of a vector or an image, contradicts `image_shape`, may be read in
+            two ways, or is too small an image.
+        """
+        if image_shape is not None:
+            image_shape = tuple(int(side) for side in image_shape)
+            if len(shape) == 1 and np.prod(image_shape) != shape[0]:
+                raise ValueError(
+                    f"image_shape={image_shape} has {np.prod(image_shape)} values, but X has "
+                    f"{shape[0]} features in each row."
+                )
+            if len(shape) == 2 and image_shape not in (shape, (1, *shape), (*shape, 1)):
+                raise ValueError(
+                    f"image_shape={image_shape} is not the shape of X's images, {shape}."
+                )
+            if len(shape) == 3 and image_shape not in (shape, shape[:2], shape[1:]):
+                raise ValueError(
+                    f"image_shape={image_shape} is not the shape of X's images, {shape}, nor "
+                    "their height and width."
+                )
+        if len(shape) == 1:
+            if image_shape is None:
+                return cls(shape)
+            return cls(shape, *_axes(image_shape, None))
+        if len(shape) == 2:
+            return cls(shape, *_axes(shape, None))
+        if len(shape) == 3:
+            sides = image_shape if image_shape is not None and len(image_shape) == 2 else None
+            return cls(shape, *_axes(shape, sides))
+        raise ValueError(
+            "X must be of shape (n_samples, n_features), (n_samples, height, width), (n_samples, "
+            "channels, height, width) or (n_samples, height, width, channels); got "
+            f"{len(shape) + 1} dimensions, each sample of shape {shape}."
+        )
+
+    def flattened(self) -> "Layout":
+        """The same samples, treated as vectors."""
+        return Layout(self.shape)
+
+    def to_channels_first(self, X: NDArray) -> NDArray:
+        """A batch in the user's shape as (n, c, h, w), or (n, d) for vectors."""
+        if self.image is None:
+            return X.reshape(len(X), -1)
+        channels, height, width = self.image
+        if self.channels_last:
+            return np.moveaxis(X.reshape(-1, height, width, channels), 3, 1)
+        return X.reshape(-1, channels, height, width)
+
+    def from_channels_first(self, X: NDArray) -> NDArray:
+        """The inverse of `to_channels_first`."""
+        if self.channels_last:
+            X = np.moveaxis(X, 1, 3)
+        return np.ascontiguousarray(X).reshape(-1, *self.shape)
+
+
+def _axes(
+    shape: tuple[int, ...], sides: tuple[int, ...] | None
+) -> tuple[tuple[int, int, int], bool]:
+    """(channels, height, width) and whether channels come last, for an image's shape."""
+    if len(shape) == 2:
+        image, last = (1, *shape), False
+    else:
+        # The channel axis is the short one, or the one that the given sides leave over.
+        def reads(channels: int, height: int, width: int) -> bool:
+            if sides is not None:
+                return (height, width) == sides
+            return channels < MIN_SIDE <= min(height, width)
+
+        first_reads = reads(*shape)
+        last_reads = reads(shape[2], shape[0], shape[1])
+        if first_reads == last_reads:
+            if not first_reads and min(shape[:2]) < MIN_SIDE and min(shape[1:]) < MIN_SIDE:
+                raise ValueError(
+                    f"Images of shape {shape} are too small: the shorter side must be at least "
+                    f"{MIN_SIDE} pixels. Pass them as vectors, shape (n_samples, n_features)."
+                )
+            raise ValueError(
+                f"Images of shape {shape} may be channels-first or channels-last. {_ONE_LAYOUT}."
+            )
+        last = last_reads
+        image = (shape[2], shape[0], shape[1]) if last else shape
+    Grid.for_image(image[1], image[2])  # raises on images that are too small
+    return image, last
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """How X becomes the networks' tensors and their output the user's arrays.
+
+    Attributes
+    ----------
+    layout : Layout
+    centre, scale : ndarray
+        Networks see (X - centre) / scale. Of one sample's features for vectors, scalars for images.
+    dtype : numpy dtype
+        Floating, of what is returned.
+    """
+
+    layout: Layout
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    dtype: np.dtype
+
+    @classmethod
+    def from_data(cls, X: NDArray, layout: Layout) -> "InputFormat":
+        """Learn the scaling from a validated array of shape (n_samples, *layout.shape)."""
+        if layout.image is None:
+            centre, scale = _vector_scaling(X)
+        else:
+            centre, scale = _image_scaling(X)
+        dtype = np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
+        return cls(layout, centre, scale, dtype)
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        """Of one sample as the networks see it: (d,), or (c, h, w) at a `Grid`'s size."""
+        if self.layout.image is None:
+            return (math.prod(self.layout.shape),)
+        channels, height, width = self.layout.image
+        return (channels, *Grid.for_image(height, width).size)
+
+    def encode(self, X: NDArray, dtype: torch.dtype = torch.float32) -> Tensor:
+        """A batch in the user's form as the networks see it: scaled, images resized bilinearly."""
+        # A constant feature has scale 0: the networks see 0.
+        inverse = np.divide(1.0, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0)
+        scaled = (np.asarray(X, dtype=np.float64) - self.centre) * inverse
+        scaled = np.ascontiguousarray(self.layout.to_channels_first(scaled))
+        tensor = torch.from_numpy(scaled).to(dtype)
+        return self._resize(tensor, self.tensor_shape[1:])
+
+    def decode(self, tensor: Tensor) -> NDArray:
+        """The networks' samples in the user's form, units and floating dtype."""
+        if self.layout.image is not None:
+            tensor = self._resize(tensor, self.layout.image[1:])
+        X = self.layout.from_channels_first(tensor.cpu().numpy().astype(np.float64))
+        return (X * self.scale + self.centre).astype(self.dtype)
+
+    @staticmethod
+    def _resize(tensor: Tensor, size: tuple[int, ...]) -> Tensor:
+        if not size or tuple(tensor.shape[2:]) == tuple(size):
+            return tensor
+        return functional.interpolate(tensor, size=size, mode="bilinear", antialias=True)
+
+    def encode_all(self, X: NDArray) -> Tensor:
+        """The whole of X as one tensor, without a second copy in double precision."""
+        out = torch.empty((len(X), *self.tensor_shape))
+        for rows in gen_batches(len(X), CHUNK):
+            out[rows] = self.encode(X[rows])
+        return out
+
+
+def _vector_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per feature: centred on the mean, scaled by the range, the whole table to unit variance.
+
+    By the range and not by the standard deviation: a feature that is seldom away from its usual value
+    (a pixel at an image's border, say) would be blown up by the latter until it outweighs the rest.
+    """
+    moments = StandardScaler()
+    for rows in gen_batches(len(X), CHUNK):
+        moments.partial_fit(
+            np.asarray(X[rows], dtype=np.float64).reshape(rows.stop - rows.start, -1)
+        )
+    # Halves first: the difference of two large finite numbers may not be finite.
+    ranges = (X.max(axis=0) * np.float64(0.5) - X.min(axis=0) * np.float64(0.5)).ravel()
+    varying = ranges > 0
+    scale = np.where(varying, ranges, 0.0)
+    with np.errstate(over="ignore"):
+        relative = np.sqrt(moments.var_[varying]) / scale[varying]
+    spread = np.sqrt(np.mean(relative**2)) if varying.any() else 1.0
+    centre = np.where(varying, moments.mean_, X[0].astype(np.float64).ravel())
+    scale = scale * (spread if np.isfinite(spread) and spread > 0 else 1.0)
+    return centre.reshape(X.shape[1:]), scale.reshape(X.shape[1:])
+
+
+def _image_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[-1, 1] by the range of values; 0 to 255 for uint8, 0 to 1 for bool."""
+    if X.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    else:
+        low, high = float(X.min()), float(X.max())
+    return np.asarray(low / 2 + high / 2), np.asarray(high / 2 - low / 2)

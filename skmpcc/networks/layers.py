@@ -1,0 +1,146 @@
+"""Layers that image and vector networks share: initialisation, spectral norm, conditioning on (z, y)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+INITIAL_STD = 0.02
+
+# "split", "shared" and "embedding": see Conditioning.
+CONDITIONINGS = ("split", "shared", "embedding")
+
+
+def _initialised(layer: nn.Module, spectral: bool) -> nn.Module:
+    nn.init.normal_(layer.weight, std=INITIAL_STD)
+    if getattr(layer, "bias", None) is not None:
+        nn.init.zeros_(layer.bias)
+    return spectral_norm(layer) if spectral else layer
+
+
+def linear(n_in: int, n_out: int, *, spectral: bool = True, bias: bool = True) -> nn.Module:
+    """A linear layer, N(0, 0.02) weights, zero bias, spectrally normalised by default."""
+    return _initialised(nn.Linear(n_in, n_out, bias=bias), spectral)
+
+
+def conv(n_in: int, n_out: int, kernel_size: int, *, spectral: bool = True) -> nn.Module:
+    """A size-keeping convolution, initialised and normalised like `linear`."""
+    layer = nn.Conv2d(n_in, n_out, kernel_size, padding=kernel_size // 2)
+    return _initialised(layer, spectral)
+
+
+def embedding(n_clusters: int, n_out: int) -> nn.Module:
+    """A row per cluster. Not spectrally normalised: its rows are looked up, not multiplied."""
+    return _initialised(nn.Embedding(n_clusters, n_out), spectral=False)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch-norm whose gain and bias depend on the condition of its place.
+
+    Parameters
+    ----------
+    n_features : int
+    condition : callable
+        Makes the map from the condition to `n_features` values; see `Conditioning.map_to`.
+    n_dims : {1, 2}
+        1 for (n, C), 2 for (n, C, h, w).
+    """
+
+    def __init__(
+        self, n_features: int, condition: Callable[[int], nn.Module], *, n_dims: int
+    ) -> None:
+        super().__init__()
+        norm = nn.BatchNorm1d if n_dims == 1 else nn.BatchNorm2d
+        self.norm = norm(n_features, affine=False)
+        self.gain = condition(n_features)
+        self.bias = condition(n_features)
+        self._trailing = (1,) * (0 if n_dims == 1 else 2)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shape = (x.shape[0], -1, *self._trailing)
+        gain = 1.0 + self.gain(condition).view(shape)
+        return torch.addcmul(self.bias(condition).view(shape), self.norm(x), gain)
+
+
+class Conditioning(nn.Module):
+    """The three ways to feed (z, y) to a generator of one linear layer and several blocks.
+
+    - "split": z in equal chunks, the first (with the remainder) to the linear layer, each of the
+      others, beside a shared Embed(y), to one block's batch-norms through linear maps.
+    - "shared": the same, but every place gets the whole of z.
+    - "embedding": z goes to the linear layer alone; each batch-norm has an embedding of y of its own.
+
+    Supplement, appendix C.
+    """
+
+    def __init__(
+        self, mode: str, n_clusters: int, latent_dim: int, n_blocks: int, *, spectral: bool
+    ) -> None:
+        super().__init__()
+        self.mode = mode
+        self.n_clusters = n_clusters
+        self.spectral = spectral
+        if mode == "split":
+            chunk = latent_dim // (n_blocks + 1)
+            if chunk == 0:
+                raise ValueError(
+                    f"latent_dim={latent_dim} cannot be split into {n_blocks + 1} chunks: "
+                    f"conditioning='split' needs latent_dim >= {n_blocks + 1} here."
+                )
+            self.chunks = [latent_dim - chunk * n_blocks] + [chunk] * n_blocks
+            self.first_dim = self.chunks[0]
+        else:
+            chunk = latent_dim
+            self.first_dim = latent_dim
+        self.condition_dim = chunk + latent_dim
+        # Embed(y) has J entries (supplement, table 1).
+        self.shared_embedding = embedding(n_clusters, latent_dim) if mode != "embedding" else None
+
+    def map_to(self, n_features: int) -> nn.Module:
+        """The map from a place's condition to one value per feature."""
+        if self.mode == "embedding":
+            return embedding(self.n_clusters, n_features)
+        return linear(self.condition_dim, n_features, spectral=self.spectral, bias=False)
+
+    def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
+        """What the linear layer gets, and the blocks' conditions in their order."""
+        if self.mode == "embedding":
+            return z, _repeat(y)
+        embedded = self.shared_embedding(y)
+        if self.mode == "shared":
+            return z, _repeat(torch.cat([z, embedded], dim=1))
+        first, *others = z.split(self.chunks, dim=1)
+        return first, (torch.cat([chunk, embedded], dim=1) for chunk in others)
+
+
+def _repeat(condition: Tensor) -> Iterator[Tensor]:
+    while True:
+        yield condition
+
+
+def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Every batch-norm inside `module`."""
+    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+@contextmanager
+def standing_statistics(module: nn.Module) -> Iterator[None]:
+    """Within, forward passes are averaged into fresh batch-norm statistics; after, they stand.
+
+    BigGAN's standing statistics: each pass counts the same, unlike the training's moving average.
+    `module` is left in evaluation mode.
+    """
+    norms = batch_norms(module)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative average
+    module.train()
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        module.eval()

@@ -1,0 +1,107 @@
+"""The mixture prior p(z) = sum_y p(y) p(z | y) of MPCC, with learnable means and variances."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+class GaussianMixturePrior(nn.Module):
+    """Diagonal Gaussian mixture with learnable means and variances and fixed weights.
+
+    Parameters
+    ----------
+    n_clusters, latent_dim : int
+        K and J of the paper.
+    min_std : float
+        Floor of the standard deviations, 0.5 in the paper.
+    std_floor : {"additive", "threshold"}
+        How the floor acts. The paper speaks of a minimum threshold: sigma = max(exp(v / 2), floor),
+        whose gradient dies below the floor. The authors' code adds it: sigma = exp(v / 2) + floor.
+        Their code uses that sum for sampling only, other variances for the responsibilities and for
+        Loss III; here one sigma serves all three, so that Loss II and III are those of the
+        distribution that is sampled.
+    initial_log_variance : float
+        Start of v. The authors' code starts at 1.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        n_clusters: int,
+        latent_dim: int,
+        *,
+        min_std: float = 0.5,
+        std_floor: str = "additive",
+        initial_log_variance: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.min_std = min_std
+        self.std_floor = std_floor
+        self.means = nn.Parameter(torch.empty(n_clusters, latent_dim))
+        self.log_variances = nn.Parameter(
+            torch.full((n_clusters, latent_dim), float(initial_log_variance))
+        )
+        # phi = 1 / K is not learned (section 3.3 of the paper).
+        self.register_buffer("weights", torch.full((n_clusters,), 1.0 / n_clusters))
+        self.reset_means()
+
+    def reset_means(self, generator: torch.Generator | None = None) -> None:
+        """Orthogonal means: orthonormal rows while K <= J, orthonormal columns beyond."""
+        nn.init.orthogonal_(self.means, generator=generator)
+
+    @property
+    def stds(self) -> Tensor:
+        """sigma, shape (K, J)."""
+        free = torch.exp(0.5 * self.log_variances)
+        if self.std_floor == "threshold":
+            return free.clamp_min(self.min_std)
+        return free + self.min_std
+
+    @property
+    def variances(self) -> Tensor:
+        """sigma squared, shape (K, J)."""
+        return self.stds.square()
+
+    def draw_labels(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """y ~ p(y), shape (n,)."""
+        return torch.multinomial(self.weights, n, replacement=True, generator=generator)
+
+    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """z = mu_y + sigma_y * eps, differentiable in mu and sigma; shape (n, J)."""
+        mean = self.means[y]
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return mean + self.stds[y] * noise
+
+    def component_log_density(self, z: Tensor) -> Tensor:
+        """log N(z | mu_k, sigma_k^2) for every component; shape (n, K).
+
+        The square is expanded into two matrix products, so that time and memory are linear in K and
+        no (n, K, J) tensor exists. All is taken from the means' centre: the expansion cancels badly
+        far from the origin.
+        """
+        centre = self.means.detach().mean(0)
+        z, means = z - centre, self.means - centre
+        precisions = self.variances.reciprocal()
+        quadratic = (
+            z.square() @ precisions.T
+            - 2.0 * z @ (means * precisions).T
+            + (means.square() * precisions).sum(1)
+        )
+        log_normaliser = (LOG_TWO_PI + self.variances.log()).sum(1)
+        return -0.5 * (quadratic + log_normaliser)
+
+    def joint_log_density(self, z: Tensor) -> Tensor:
+        """log phi_k + log N(z | mu_k, sigma_k^2); shape (n, K)."""
+        return self.weights.log() + self.component_log_density(z)
+
+    def log_responsibilities(self, z: Tensor) -> Tensor:
+        """log q(y = k | z), equation 9 by log-sum-exp; shape (n, K)."""
+        return torch.log_softmax(self.joint_log_density(z), dim=1)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """log p(z) under the mixture; shape (n,)."""
+        return torch.logsumexp(self.joint_log_density(z), dim=1)

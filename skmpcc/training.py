@@ -1,0 +1,116 @@
+"""The training loop: batches, history, interruption, and the state that it leaves."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skmpcc.algorithm import Algorithm1, Recipe
+from skmpcc.model import MPCCModel
+
+N_INTERVALS = 100
+
+
+class DivergedError(FloatingPointError):
+    """The losses or the parameters are no longer finite."""
+
+
+def interval_of(max_iter: int) -> int:
+    """Iterations between two entries of the history: a hundredth of the training."""
+    return math.ceil(max_iter / N_INTERVALS)
+
+
+def random_batches(data: Tensor, batch_size: int, random: torch.Generator) -> Iterator[Tensor]:
+    """Batches without replacement, a new permutation each epoch, for ever; short rests are left out.
+
+    The random numbers are drawn on the generator's device.
+    """
+    n = len(data)
+    while True:
+        order = torch.randperm(n, generator=random, device=random.device).to(data.device)
+        for start in range(0, n - batch_size + 1, batch_size):
+            yield data[order[start : start + batch_size]]
+
+
+def train(
+    model: MPCCModel,
+    recipe: Recipe,
+    data: Tensor,
+    random: torch.Generator,
+    on_interval: Callable[[dict[str, float]], bool] = lambda entry: False,
+) -> dict[str, NDArray]:
+    """Run Algorithm 1 on `data` for `recipe.max_iter` iterations.
+
+    Parameters
+    ----------
+    model : MPCCModel
+        Trained in place, on its device.
+    recipe : Recipe
+        A batch_size above the number of samples counts as that number.
+    data : Tensor of shape (n_samples, ...)
+        As the networks see it, on any device.
+    random : torch.Generator
+        On the model's device.
+    on_interval : callable
+        Called with each entry of the history; a true answer ends the training.
+
+    Returns
+    -------
+    history : dict of ndarray
+        "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
+        prior, every `interval_of(max_iter)` iterations.
+
+    Raises
+    ------
+    DivergedError
+    """
+    recipe = recipe.shrunk_to(len(data))
+    algorithm = Algorithm1(model, recipe, random)
+    batches = random_batches(data, recipe.batch_size, random)
+    device = model.device
+    model.float()
+    interval = interval_of(recipe.max_iter)
+    entries: list[dict[str, float]] = []
+    model.restart_averages()
+    model.train()
+    for iteration in range(1, recipe.max_iter + 1):
+        latest = algorithm.iteration(lambda: next(batches).to(device))
+        if iteration % interval == 0 or iteration == recipe.max_iter:
+            entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
+            entry["mean_std"] = float(model.prior.stds.detach().mean())
+            entry["mean_norm"] = float(model.prior.means.detach().norm(dim=1).mean())
+            _check_finite(model, entry)
+            entries.append(entry)
+            if on_interval(entry):
+                break
+    return {name: np.array([entry[name] for entry in entries]) for name in entries[0]}
+
+
+def finish(model: MPCCModel, recipe: Recipe, random: torch.Generator) -> None:
+    """Ready a model for use: averages where none began, standing statistics, precision.
+
+    Vectors are inferred in double precision, so that a row's result does not depend on the rows
+    beside it; for image networks that would cost too much.
+    """
+    if not model.has_averages:
+        model.update_averages()
+    model.collect_standing_statistics(recipe.standing_passes, recipe.batch_size, random)
+    model.eval()
+    if len(model.sample_shape) == 1:
+        model.double()
+    else:
+        model.prior.double()
+
+
+def _check_finite(model: MPCCModel, entry: dict[str, float]) -> None:
+    finite = all(math.isfinite(value) for value in entry.values())
+    # One look at all parameters: a NaN or an infinity survives the sum of norms.
+    norms = torch._foreach_norm(list(model.parameters()))
+    if not (finite and math.isfinite(float(torch.stack(norms).sum()))):
+        raise DivergedError(
+            f"The training diverged before iteration {entry['iteration']}: losses or parameters "
+            "are not finite. Lower learning_rate or prior_learning_rate."
+        )
