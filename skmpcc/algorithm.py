@@ -27,13 +27,23 @@ class Recipe:
     prior_latent_gradient: bool = True
     latent_weight: float | str = "dimension"
     prior_entropy_weight: float = 0.01
+    input_noise: float = 0.0
     learning_rate_decay: float = 0.0
     ema_start: int = 1000
     standing_passes: int = 16
 
-    def shrunk_to(self, n_samples: int) -> "Recipe":
-        """The same with batches of no more than all samples."""
-        return replace(self, batch_size=min(self.batch_size, n_samples))
+    def adapted_to(self, n_samples: int, n_inputs: int) -> "Recipe":
+        """The same for a data set's size: batches of no more than all samples, noise as a deviation.
+
+        The noise is given in units of Scott's bandwidth for unit variance, n ** (-1 / (d + 4)): as
+        much smoothing as a kernel density estimate of such data would use.
+        """
+        bandwidth = n_samples ** (-1.0 / (n_inputs + 4))
+        return replace(
+            self,
+            batch_size=min(self.batch_size, n_samples),
+            input_noise=self.input_noise * bandwidth,
+        )
 
 
 class Algorithm1:
@@ -105,12 +115,19 @@ class Algorithm1:
         y = self.model.prior.draw_labels(self.recipe.batch_size, self.random)
         return y, self.model.prior.sample(y, self.random)
 
+    def _noisy(self, x: Tensor) -> Tensor:
+        """What discriminator and encoder read: instance noise, where the recipe asks for it."""
+        if not self.recipe.input_noise:
+            return x
+        noise = torch.randn(x.shape, generator=self.random, device=x.device, dtype=x.dtype)
+        return x + self.recipe.input_noise * noise
+
     def discriminator_step(self, real: Tensor) -> Tensor:
         """Lines 8 to 12: Loss I, ascended by the discriminator."""
         with torch.no_grad():
             y, z = self.draw()
             fake = self.model.generator(z, y)
-        scores = self.model.discriminator(torch.cat([real, fake]))
+        scores = self.model.discriminator(self._noisy(torch.cat([real, fake])))
         loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
         _descend(loss, self.discriminator_optimizer)
         return loss.detach()
@@ -118,7 +135,7 @@ class Algorithm1:
     def generator_step(self) -> Tensor:
         """Lines 14 to 17: Loss I, descended by the generator and the prior."""
         y, z = self.draw()
-        loss = losses.generator_loss(self.model.discriminator(self.model.generator(z, y)))
+        loss = losses.generator_loss(self.model.discriminator(self._noisy(self.model.generator(z, y))))
         _descend(loss, self.generator_optimizer, self.generator_prior_optimizer)
         return loss.detach()
 
@@ -132,7 +149,7 @@ class Algorithm1:
         with torch.no_grad():
             fake = self.model.generator(z, y)
         code = z if with_prior and self.recipe.prior_latent_gradient else z.detach()
-        latent = losses.latent_loss(code, *self.model.encoder(fake))
+        latent = losses.latent_loss(code, *self.model.encoder(self._noisy(fake)))
         loss = self.latent_weight * latent
         if not with_prior:
             _descend(loss, self.encoder_optimizer)

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class MPCCClusterer(
 ):
     """MPCC."""
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "preset": [StrOptions({"auto", *PRESETS})],
         "image_shape": [tuple, list, None],
@@ -59,6 +59,7 @@ class MPCCClusterer(
         "width": [Interval(Integral, 2, None, closed="left"), None],
         "n_layers": _COUNT,
         "generator_spectral_norm": ["boolean", None],
+        "encoder_spectral_norm": ["boolean", None],
         "upsampling": [StrOptions({"bilinear", "nearest"}), None],
         "sharing": [StrOptions({"joint", "discriminator", "none"}), None],
         "max_iter": _COUNT,
@@ -73,6 +74,7 @@ class MPCCClusterer(
         "prior_entropy_weight": _NOT_NEGATIVE,
         "min_std": _NOT_NEGATIVE,
         "std_floor": [StrOptions({"additive", "threshold"}), None],
+        "input_noise": _NOT_NEGATIVE,
         "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "ema_start": _COUNT_OR_ZERO,
@@ -94,6 +96,7 @@ class MPCCClusterer(
         width: int | None = None,
         n_layers: int | None = None,
         generator_spectral_norm: bool | None = None,
+        encoder_spectral_norm: bool | None = None,
         upsampling: str | None = None,
         sharing: str | None = None,
         max_iter: int | None = None,
@@ -108,6 +111,7 @@ class MPCCClusterer(
         prior_entropy_weight: float | None = None,
         min_std: float | None = None,
         std_floor: str | None = None,
+        input_noise: float | None = None,
         learning_rate_decay: float | None = None,
         ema_decay: float | None = None,
         ema_start: int | None = None,
@@ -125,6 +129,7 @@ class MPCCClusterer(
         self.width = width
         self.n_layers = n_layers
         self.generator_spectral_norm = generator_spectral_norm
+        self.encoder_spectral_norm = encoder_spectral_norm
         self.upsampling = upsampling
         self.sharing = sharing
         self.max_iter = max_iter
@@ -139,6 +144,7 @@ class MPCCClusterer(
         self.prior_entropy_weight = prior_entropy_weight
         self.min_std = min_std
         self.std_floor = std_floor
+        self.input_noise = input_noise
         self.learning_rate_decay = learning_rate_decay
         self.ema_decay = ema_decay
         self.ema_start = ema_start
@@ -189,7 +195,7 @@ class MPCCClusterer(
         model_seed, training_seed, standing_seed = random.randint(_MAX_SEED, size=3).tolist()
         preset, data_format, model = self._starting_point(X, model_seed)
         model.to(device)
-        recipe = preset.part(Recipe).shrunk_to(len(X))
+        recipe = preset.part(Recipe).adapted_to(len(X), model.n_inputs)
 
         def fitted_attributes(model: MPCCModel, history: dict[str, NDArray]) -> dict[str, Any]:
             finish(model, recipe, _generator(standing_seed, device))
@@ -397,9 +403,7 @@ class MPCCClusterer(
             labels = column_or_1d(labels)
             if len(labels) != len(Z):
                 raise ValueError(f"labels has {len(labels)} entries for {len(Z)} rows of Z.")
-            if labels.dtype.kind not in "iu" or not np.all(
-                (labels >= 0) & (labels < len(self.means_))
-            ):
+            if labels.dtype.kind not in "iu" or not np.all((labels >= 0) & (labels < len(self.means_))):
                 raise ValueError(
                     f"labels must be integers from 0 to {len(self.means_) - 1}, got {labels!r}."
                 )

@@ -6,6 +6,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -58,16 +59,14 @@ class Layout:
             two ways, or is too small an image.
         """
         if image_shape is not None:
-            image_shape = tuple(int(side) for side in image_shape)
+            image_shape = _checked(image_shape)
             if len(shape) == 1 and np.prod(image_shape) != shape[0]:
                 raise ValueError(
                     f"image_shape={image_shape} has {np.prod(image_shape)} values, but X has "
                     f"{shape[0]} features in each row."
                 )
             if len(shape) == 2 and image_shape not in (shape, (1, *shape), (*shape, 1)):
-                raise ValueError(
-                    f"image_shape={image_shape} is not the shape of X's images, {shape}."
-                )
+                raise ValueError(f"image_shape={image_shape} is not the shape of X's images, {shape}.")
             if len(shape) == 3 and image_shape not in (shape, shape[:2], shape[1:]):
                 raise ValueError(
                     f"image_shape={image_shape} is not the shape of X's images, {shape}, nor "
@@ -108,9 +107,17 @@ class Layout:
         return np.ascontiguousarray(X).reshape(-1, *self.shape)
 
 
-def _axes(
-    shape: tuple[int, ...], sides: tuple[int, ...] | None
-) -> tuple[tuple[int, int, int], bool]:
+def _checked(image_shape: tuple[int, ...] | list[int]) -> tuple[int, ...]:
+    sides = tuple(image_shape)
+    if len(sides) not in (2, 3) or not all(isinstance(s, Integral) and s > 0 for s in sides):
+        raise ValueError(
+            f"image_shape={image_shape!r} must be two or three positive integers: (height, width), "
+            "(height, width, channels) or (channels, height, width)."
+        )
+    return tuple(int(side) for side in sides)
+
+
+def _axes(shape: tuple[int, ...], sides: tuple[int, ...] | None) -> tuple[tuple[int, int, int], bool]:
     """(channels, height, width) and whether channels come last, for an image's shape."""
     if len(shape) == 2:
         image, last = (1, *shape), False
@@ -176,11 +183,8 @@ class InputFormat:
 
     def encode(self, X: NDArray, dtype: torch.dtype = torch.float32) -> Tensor:
         """A batch in the user's form as the networks see it: scaled, images resized bilinearly."""
-        # A constant feature has scale 0: the networks see 0.
-        inverse = np.divide(1.0, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0)
-        scaled = (np.asarray(X, dtype=np.float64) - self.centre) * inverse
-        scaled = np.ascontiguousarray(self.layout.to_channels_first(scaled))
-        tensor = torch.from_numpy(scaled).to(dtype)
+        scaled = self.layout.to_channels_first(_scaled(X, self.centre, self.scale))
+        tensor = torch.from_numpy(np.ascontiguousarray(scaled)).to(dtype)
         return self._resize(tensor, self.tensor_shape[1:])
 
     def decode(self, tensor: Tensor) -> NDArray:
@@ -210,21 +214,23 @@ def _vector_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64
     By the range and not by the standard deviation: a feature that is seldom away from its usual value
     (a pixel at an image's border, say) would be blown up by the latter until it outweighs the rest.
     """
+    # Halves first: the difference of two large finite numbers may not be finite.
+    low, high = X.min(axis=0) * np.float64(0.5), X.max(axis=0) * np.float64(0.5)
+    middle, half_range = low + high, high - low
+    varying = half_range > 0
     moments = StandardScaler()
     for rows in gen_batches(len(X), CHUNK):
-        moments.partial_fit(
-            np.asarray(X[rows], dtype=np.float64).reshape(rows.stop - rows.start, -1)
-        )
-    # Halves first: the difference of two large finite numbers may not be finite.
-    ranges = (X.max(axis=0) * np.float64(0.5) - X.min(axis=0) * np.float64(0.5)).ravel()
-    varying = ranges > 0
-    scale = np.where(varying, ranges, 0.0)
-    with np.errstate(over="ignore"):
-        relative = np.sqrt(moments.var_[varying]) / scale[varying]
-    spread = np.sqrt(np.mean(relative**2)) if varying.any() else 1.0
-    centre = np.where(varying, moments.mean_, X[0].astype(np.float64).ravel())
-    scale = scale * (spread if np.isfinite(spread) and spread > 0 else 1.0)
-    return centre.reshape(X.shape[1:]), scale.reshape(X.shape[1:])
+        moments.partial_fit(_scaled(X[rows], middle, half_range).reshape(rows.stop - rows.start, -1))
+    spread = np.sqrt(moments.var_.mean(where=varying.ravel())) if varying.any() else 1.0
+    # A constant feature keeps its very value as centre.
+    mean = moments.mean_.reshape(X.shape[1:])
+    return middle + np.where(varying, half_range * mean, 0.0), half_range * (spread or 1.0)
+
+
+def _scaled(X: NDArray, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(X - centre) / scale, and 0 where the scale is 0: what is constant tells the networks nothing."""
+    centred = np.asarray(X, dtype=np.float64) - centre
+    return np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0)
 
 
 def _image_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -20,7 +20,7 @@ class Preset(NetworkSettings, Recipe):
     source: str
 
     def overridden(self, **parameters: Any) -> "Preset":
-        """This preset with every parameter that is not None in place of its own."""
+        """The same with every parameter that is not None in place of its own."""
         return replace(self, **{k: v for k, v in parameters.items() if v is not None})
 
     def part(self, cls: type) -> Any:
@@ -35,9 +35,7 @@ def _paper(name: str, source: str = "the paper's", **settings: Any) -> Preset:
 
 # Width is the paper's 4C, C of the supplement's appendix C.
 _MNIST = _paper("mnist", conditioning="embedding", width=4 * 12, latent_dim=24, max_iter=125_000)
-_OMNIGLOT = _paper(
-    "omniglot", conditioning="embedding", width=4 * 16, latent_dim=24, max_iter=125_000
-)
+_OMNIGLOT = _paper("omniglot", conditioning="embedding", width=4 * 16, latent_dim=24, max_iter=125_000)
 _FASHION = _paper("fashion_mnist", conditioning="shared", width=4 * 24, latent_dim=16)
 _CIFAR10 = _paper(
     "cifar10", conditioning="split", width=4 * 96, latent_dim=128, prior_learning_rate=6e-4

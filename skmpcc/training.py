@@ -49,7 +49,7 @@ def train(
     model : MPCCModel
         Trained in place, on its device.
     recipe : Recipe
-        A batch_size above the number of samples counts as that number.
+        Already `adapted_to` the data.
     data : Tensor of shape (n_samples, ...)
         As the networks see it, on any device.
     random : torch.Generator
@@ -67,7 +67,6 @@ def train(
     ------
     DivergedError
     """
-    recipe = recipe.shrunk_to(len(data))
     algorithm = Algorithm1(model, recipe, random)
     batches = random_batches(data, recipe.batch_size, random)
     device = model.device

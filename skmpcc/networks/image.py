@@ -1,4 +1,4 @@
-"""Residual networks for images: the paper's at 32x32 (supplement, tables 1 to 3), others by the same rule."""
+"""Residual networks for images: at 32x32 the paper's (supplement, tables 1 to 3), else by one rule."""
 
 import math
 from dataclasses import dataclass
@@ -111,9 +111,7 @@ class ImageGenerator(nn.Module):
             conditioning, n_clusters, latent_dim, grid.n_blocks, spectral=spectral
         )
         self.first_shape = (width, *grid.bottom)
-        self.first = linear(
-            self.conditioning.first_dim, math.prod(self.first_shape), spectral=spectral
-        )
+        self.first = linear(self.conditioning.first_dim, math.prod(self.first_shape), spectral=spectral)
         self.blocks = nn.ModuleList(
             GeneratorBlock(width, self.conditioning, upsampling=upsampling, spectral=spectral)
             for _ in range(grid.n_blocks)

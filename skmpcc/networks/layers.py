@@ -48,9 +48,7 @@ class ConditionalBatchNorm(nn.Module):
         1 for (n, C), 2 for (n, C, h, w).
     """
 
-    def __init__(
-        self, n_features: int, condition: Callable[[int], nn.Module], *, n_dims: int
-    ) -> None:
+    def __init__(self, n_features: int, condition: Callable[[int], nn.Module], *, n_dims: int) -> None:
         super().__init__()
         norm = nn.BatchNorm1d if n_dims == 1 else nn.BatchNorm2d
         self.norm = norm(n_features, affine=False)

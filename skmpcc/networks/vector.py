@@ -1,5 +1,7 @@
 """Multi-layer perceptrons for tables (n, d), in the roles of the paper's image networks."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,9 +39,7 @@ class VectorGenerator(nn.Module):
             conditioning, n_clusters, latent_dim, n_layers, spectral=spectral
         )
         sizes = [self.conditioning.first_dim] + [width] * n_layers
-        self.layers = nn.ModuleList(
-            linear(a, b, spectral=spectral) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(linear(a, b, spectral=spectral) for a, b in pairwise(sizes))
         self.norms = nn.ModuleList(
             ConditionalBatchNorm(width, self.conditioning.map_to, n_dims=1) for _ in self.layers
         )
@@ -54,7 +54,7 @@ class VectorGenerator(nn.Module):
 
 def _hidden(sizes: list[int], spectral: bool = True) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         layers += [linear(a, b, spectral=spectral), nn.LeakyReLU(SLOPE)]
     return nn.Sequential(*layers)
 

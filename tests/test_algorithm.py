@@ -1,0 +1,220 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from skmpcc import losses
+from skmpcc.algorithm import Algorithm1, Recipe
+from skmpcc.model import MPCCModel, NetworkSettings
+
+SETTINGS = {"latent_dim": 4, "conditioning": "embedding", "width": 8}
+SHAPES = [(6,), (1, 8, 8)]
+
+
+def build(shape=(6,), seed=0, settings=(), **recipe):
+    model = MPCCModel(NetworkSettings(**SETTINGS | dict(settings)), shape, 3, seed)
+    recipe = Recipe(**{"max_iter": 10, "batch_size": 16, "ema_start": 1} | recipe)
+    return Algorithm1(model, recipe, torch.Generator().manual_seed(seed))
+
+
+def real(algorithm, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (algorithm.recipe.batch_size, *algorithm.model.sample_shape)
+    return torch.randn(shape, generator=generator)
+
+
+def changed(model, before):
+    """Names of the trained parameters that differ from `before`, the averages left out."""
+    return {
+        name
+        for name, value in model.named_parameters()
+        if not name.startswith("averaged_") and not torch.equal(value, before[name])
+    }
+
+
+def names(model, *modules):
+    return {
+        name
+        for name, _ in model.named_parameters()
+        if any(name.startswith(module + ".") for module in modules)
+    }
+
+
+def snapshot(model):
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+PHASES = {
+    "discriminator": (lambda a: a.discriminator_step(real(a)), {"discriminator"}),
+    "generator": (lambda a: a.generator_step(), {"generator", "prior"}),
+    "encoder": (lambda a: a.encoder_step(with_prior=False), {"encoder"}),
+    "encoder and prior": (lambda a: a.encoder_step(with_prior=True), {"encoder", "prior"}),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("sharing", ["joint", "discriminator", "none"])
+def test_each_phase_updates_its_parameters_and_no_others(shape, phase, sharing):
+    algorithm = build(shape, settings={"sharing": sharing})
+    model = algorithm.model
+    model.train()
+    # Off centre, where the hinge holds back some samples: else the score's bias has gradient 1 - 1.
+    score = model.discriminator.head[2] if len(shape) == 1 else model.discriminator.score
+    torch.nn.init.constant_(score.bias, 1.0)
+    step, modules = PHASES[phase]
+    expected = names(model, *modules)
+    if "encoder" in modules:
+        # named_parameters() lists a shared trunk once, with the discriminator
+        if sharing == "joint":
+            expected |= names(model, "discriminator.trunk")
+        assert sharing != "none" or names(model, "encoder.trunk") <= expected
+    before = snapshot(model)
+    step(algorithm)
+    assert changed(model, before) == expected
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("rate", ["prior", "networks"])
+def test_rates_of_the_prior_in_the_generators_update(rate):
+    """Adam's first step is of the size of the rate, wherever the gradient is not small."""
+    algorithm = build(generator_prior_rate=rate, learning_rate=1e-3, prior_learning_rate=1e-1)
+    before = algorithm.model.prior.means.detach().clone()
+    algorithm.model.train()
+    algorithm.generator_step()
+    step = (algorithm.model.prior.means.detach() - before).abs().max()
+    np.testing.assert_allclose(step, {"prior": 1e-1, "networks": 1e-3}[rate], rtol=0.01)
+
+
+def expected_prior_gradient(algorithm, through_z):
+    """The first encoder step's gradient on the prior, from the losses' definitions."""
+    model = copy.deepcopy(algorithm.model).train()
+    state = algorithm.random.get_state()
+    generator = torch.Generator()
+    generator.set_state(state)
+    y = model.prior.draw_labels(algorithm.recipe.batch_size, generator)
+    z = model.prior.sample(y, generator)
+    fake = model.generator(z, y).detach()
+    mean, log_variance = model.encoder(fake)
+    code = z if through_z else z.detach()
+    total = algorithm.latent_weight * losses.latent_loss(code, mean, log_variance)
+    total = total + torch.nn.functional.cross_entropy(model.prior.joint_log_density(z), y)
+    entropy = losses.prior_entropy_loss(model.prior.weights, model.prior.variances)
+    total = total + algorithm.recipe.prior_entropy_weight * entropy
+    return torch.autograd.grad(total, [model.prior.means, model.prior.log_variances])
+
+
+@pytest.mark.parametrize("through_z", [True, False])
+def test_prior_gradient_of_the_first_encoder_step(through_z):
+    algorithm = build(prior_latent_gradient=through_z, prior_entropy_weight=0.3)
+    expected = expected_prior_gradient(algorithm, through_z)
+    algorithm.model.train()
+    seen = []
+    algorithm.prior_optimizer.register_step_pre_hook(
+        lambda optimizer, *_: seen.extend(p.grad.clone() for p in algorithm.model.prior.parameters())
+    )
+    algorithm.encoder_step(with_prior=True)
+    for gradient, wanted in zip(seen, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-6)
+
+
+def test_the_fakes_are_no_path_for_the_encoders_gradient():
+    algorithm = build()
+    algorithm.model.train()
+    before = snapshot(algorithm.model)
+    algorithm.encoder_step(with_prior=True)
+    assert not changed(algorithm.model, before) & names(algorithm.model, "generator")
+
+
+def test_iteration_runs_the_phases_of_algorithm_1(monkeypatch):
+    algorithm = build(discriminator_steps=3, encoder_steps=2)
+    calls = []
+    for name in ("discriminator_step", "generator_step", "encoder_step"):
+        method = getattr(algorithm, name)
+
+        def wrapped(*args, _name=name, _method=method, **kwargs):
+            calls.append((_name, *kwargs.values()))
+            return _method(*args, **kwargs)
+
+        monkeypatch.setattr(algorithm, name, wrapped)
+    algorithm.model.train()
+    algorithm.iteration(lambda: real(algorithm))
+    assert calls == [
+        *[("discriminator_step",)] * 3,
+        ("generator_step",),
+        ("encoder_step", True),
+        ("encoder_step", False),
+    ]
+
+
+def test_adam_settings():
+    algorithm = build(learning_rate=3e-4, prior_learning_rate=2e-3)
+    for optimizer in algorithm.optimizers:
+        assert isinstance(optimizer, torch.optim.Adam)
+        assert all(group["betas"] == (0.0, 0.999) for group in optimizer.param_groups)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in algorithm.optimizers]
+    assert rates == [3e-4, 3e-4, 3e-4, 2e-3, 2e-3]
+
+
+def test_learning_rate_decay():
+    algorithm = build(max_iter=10, learning_rate=1e-3, learning_rate_decay=0.5)
+    algorithm.model.train()
+    rates = []
+    for _ in range(10):
+        algorithm.iteration(lambda: real(algorithm))
+        rates.append(algorithm.generator_optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(rates, 1e-3 * np.array([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_averages_against_a_plain_loop(shape):
+    """From ema_start on: copied once, then decay * average + (1 - decay) * weights."""
+    algorithm = build(shape, settings={"ema_decay": 0.8}, ema_start=3)
+    model = algorithm.model
+    model.train()
+    average = None
+    for iteration in range(1, 8):
+        algorithm.iteration(lambda: real(algorithm))
+        now = {n: p.detach().clone() for n, p in model.generator.named_parameters()}
+        if iteration == 3:
+            average = now
+        elif iteration > 3:
+            average = {n: 0.8 * average[n] + 0.2 * now[n] for n in now}
+    for name, value in model.averaged_generator.module.named_parameters():
+        torch.testing.assert_close(value.detach(), average[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "n_iter"), [((6,), 200), ((1, 8, 8), 50)])
+def test_normalised_weights_have_unit_spectral_norm_after_training(shape, n_iter):
+    """Within what one power iteration per step leaves while the weights are still moving fast."""
+    algorithm = build(shape, settings={"width": 16})
+    model = algorithm.model
+    model.train()
+    for _ in range(n_iter):
+        algorithm.iteration(lambda: real(algorithm))
+    model.eval()
+    checked = 0
+    for network in (model.generator, model.discriminator, model.encoder):
+        for module in network.modules():
+            if hasattr(module, "parametrizations"):
+                largest = torch.linalg.matrix_norm(module.weight.detach().flatten(1), ord=2)
+                assert 0.99 < largest < 1.25
+                checked += 1
+    assert checked > 10
+
+
+def test_input_noise_is_for_discriminator_and_encoder():
+    algorithm = build(input_noise=0.5)
+    x = torch.zeros(1000, 6)
+    noisy = algorithm._noisy(x)
+    assert abs(noisy.std() - 0.5) < 0.02
+    assert build()._noisy(x) is x
+
+
+def test_recipe_adapts_to_the_data():
+    recipe = Recipe(max_iter=1, batch_size=50, input_noise=0.5).adapted_to(30, 6)
+    assert recipe.batch_size == 30
+    scott = stats.gaussian_kde(np.random.default_rng(0).normal(size=(6, 30))).scotts_factor()
+    np.testing.assert_allclose(recipe.input_noise, 0.5 * scott)

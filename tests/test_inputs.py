@@ -1,0 +1,163 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from skmpcc.inputs import InputFormat, Layout, as_array
+
+
+def fitted(X, image_shape=None):
+    return InputFormat.from_data(X, Layout.of(X.shape[1:], image_shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "image", "channels_last"),
+    [
+        ((5,), None, None, False),
+        ((784,), (28, 28), (1, 28, 28), False),
+        ((300,), (10, 10, 3), (3, 10, 10), True),
+        ((300,), [3, 10, 10], (3, 10, 10), False),
+        ((28, 28), None, (1, 28, 28), False),
+        ((28, 20), (28, 20), (1, 28, 20), False),
+        ((28, 28), (28, 28, 1), (1, 28, 28), False),
+        ((3, 32, 48), None, (3, 32, 48), False),
+        ((32, 48, 3), None, (3, 32, 48), True),
+        ((32, 32, 1), None, (1, 32, 32), True),
+        ((9, 32, 32), (32, 32), (9, 32, 32), False),
+        ((32, 32, 9), (32, 32), (9, 32, 32), True),
+    ],
+)
+def test_layouts(shape, image_shape, image, channels_last):
+    layout = Layout.of(shape, image_shape)
+    assert (layout.shape, layout.image, layout.channels_last) == (shape, image, channels_last)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "message"),
+    [
+        ((16, 16, 16), None, "image_shape"),
+        ((9, 32, 32), None, "image_shape"),
+        ((100,), (9, 9), "81 values, but X has 100"),
+        ((28, 28), (14, 14), r"image_shape=\(14, 14\)"),
+        ((3, 32, 32), (28, 28), r"image_shape=\(28, 28\)"),
+        ((7, 28), None, "too small"),
+        ((3, 4, 4), None, "too small"),
+        ((4, 4, 3), None, "too small"),
+        ((16,), (4, 4), "too small"),
+        ((2, 2, 2, 2), None, "5 dimensions"),
+        ((64,), (64,), "image_shape"),
+        ((64,), (8.0, "x"), "image_shape"),
+        ((64,), (-8, -8), "image_shape"),
+    ],
+)
+def test_layout_errors(shape, image_shape, message):
+    with pytest.raises(ValueError, match=message):
+        Layout.of(shape, image_shape)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int16, bool, np.float16])
+@pytest.mark.parametrize("shape", [(6, 5), (6, 8, 8), (6, 3, 8, 16), (6, 8, 16, 3), (6, 28, 28)])
+def test_round_trip(shape, dtype):
+    X = (np.random.default_rng(0).random(shape) * 200).astype(dtype)
+    data_format = fitted(X)
+    tensor = data_format.encode(X)
+    assert tensor.shape == (6, *data_format.tensor_shape)
+    assert tensor.dtype == torch.float32
+    back = data_format.decode(tensor)
+    assert back.shape == shape
+    assert back.dtype == (np.float32 if dtype in (np.float16, np.float32) else np.float64)
+    if shape != (6, 28, 28):  # resized, see below
+        np.testing.assert_allclose(back, X, rtol=1e-4, atol=1e-3)
+
+
+def test_resizing_keeps_smooth_images():
+    grid = np.linspace(0, 1, 28)
+    X = np.stack([grid[:, None] * a + grid * (1 - a) for a in (0.1, 0.5, 0.9)])
+    data_format = fitted(X)
+    assert data_format.tensor_shape == (1, 32, 32)
+    np.testing.assert_allclose(data_format.decode(data_format.encode(X)), X, atol=0.03)
+
+
+def test_channels_stay_apart():
+    X = np.zeros((2, 8, 16, 3))
+    X[..., 1] = 1
+    tensor = fitted(X).encode(X)
+    assert torch.equal(tensor[:, 1], torch.ones(2, 8, 16))
+    assert torch.equal(tensor[:, 0], -torch.ones(2, 8, 16))
+
+
+@pytest.mark.parametrize(
+    ("X", "low", "high"),
+    [
+        (np.array([3, 7], dtype=np.uint8), 0, 255),
+        (np.array([0, 1], dtype=bool), 0, 1),
+        (np.array([-2.0, 6.0]), -2, 6),
+        (np.array([0, 65535], dtype=np.uint16), 0, 65535),
+    ],
+)
+def test_images_are_scaled_by_range(X, low, high):
+    X = np.tile(X[:, None, None], (1, 8, 8))
+    tensor = fitted(X).encode(X)
+    expected = 2 * (X.astype(float) - low) / (high - low) - 1
+    np.testing.assert_allclose(tensor[:, 0], expected, atol=1e-6)
+
+
+def test_vectors_are_scaled_by_feature_to_unit_variance():
+    X = np.random.default_rng(0).normal(size=(5000, 4)) * [1, 1e-6, 1e9, 5] + [0, 1, -1e9, 3]
+    tensor = fitted(X).encode(X)
+    np.testing.assert_allclose(tensor.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(tensor.std(0), 1, atol=0.15)
+    np.testing.assert_allclose((tensor**2).mean(), 1, atol=1e-4)
+    # by the range, so that a feature that is seldom away from its usual value is not blown up
+    X[:, 0] = 0
+    X[0, 0] = 1
+    assert fitted(X).encode(X)[:, 0].abs().max() < 10
+
+
+def test_scaling_is_invariant_to_units():
+    X = np.random.default_rng(0).gamma(2, size=(200, 5))
+    Y = X * [1, 10, 0.1, 3, 1e4] + [5, -3, 0, 100, 2]
+    torch.testing.assert_close(fitted(X).encode(X), fitted(Y).encode(Y), rtol=1e-4, atol=1e-5)
+
+
+def test_constant_features_come_back_exactly():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    X[:, 1] = 1 / 3
+    data_format = fitted(X)
+    assert torch.equal(data_format.encode(X)[:, 1], torch.zeros(50))
+    np.testing.assert_array_equal(data_format.decode(torch.randn(9, 3))[:, 1], 1 / 3)
+    constant = np.full((5, 3), 7.0)
+    np.testing.assert_array_equal(fitted(constant).decode(torch.randn(9, 3)), 7.0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int64, np.uint8]),
+        st.tuples(st.integers(2, 20), st.integers(1, 5)),
+        elements={"min_value": None, "max_value": None, "allow_nan": False, "allow_infinity": False},
+    )
+)
+def test_any_finite_table_is_encoded_finite(X):
+    with np.errstate(all="ignore"):
+        assert torch.isfinite(fitted(X).encode(X)).all()
+
+
+def test_encode_all_is_encode_in_chunks(monkeypatch):
+    monkeypatch.setattr("skmpcc.inputs.CHUNK", 7)
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    data_format = fitted(X)
+    torch.testing.assert_close(data_format.encode_all(X), data_format.encode(X))
+    monkeypatch.undo()
+    np.testing.assert_allclose(data_format.scale, fitted(X).scale)
+
+
+def test_tensors_become_arrays():
+    tensor = torch.randn(3, 2, requires_grad=True)
+    np.testing.assert_array_equal(as_array(tensor), tensor.detach().numpy())
+    assert as_array(tensor.bfloat16()).dtype == np.float32
+    frame = pd.DataFrame({"a": [1.0]})
+    assert as_array(frame) is frame
