@@ -235,7 +235,7 @@ class MPCCClusterer(
 
     def _starting_point(self, X: NDArray, seed: int) -> tuple[Preset, InputFormat, MPCCModel]:
         """Settings, data format and the model to train: a new one, or with warm_start the last."""
-        layout = Layout.of(X.shape[1:], self.image_shape)
+        layout = self._layout(X)
         if self.preset == "auto":
             preset = choose(layout.image, math.prod(layout.shape), self.n_clusters)
         else:
@@ -264,6 +264,9 @@ class MPCCClusterer(
                 f"or the parameters: {wanted} instead of {found}."
             )
         return preset, last.format, copy.deepcopy(last.model)
+
+    def _layout(self, X: NDArray) -> Layout:
+        return Layout.of(X.shape[1:], self.image_shape)
 
     def _check_X(self, X: Any, *, reset: bool = False) -> NDArray:
         """X as an array; with reset, what `fit` has to know of it is set on self."""

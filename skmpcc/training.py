@@ -108,7 +108,7 @@ def _check_finite(model: MPCCModel, entry: dict[str, float]) -> None:
     finite = all(math.isfinite(value) for value in entry.values())
     # One look at all parameters: a NaN or an infinity survives the sum of norms.
     norms = torch._foreach_norm(list(model.parameters()))
-    if not (finite and math.isfinite(float(torch.stack(norms).sum()))):
+    if not (finite and math.isfinite(float(torch.stack(norms).sum().detach()))):
         raise DivergedError(
             f"The training diverged before iteration {entry['iteration']}: losses or parameters "
             "are not finite. Lower learning_rate or prior_learning_rate."

@@ -1,0 +1,112 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from skmpcc.algorithm import Recipe
+from skmpcc.model import MPCCModel, NetworkSettings
+from skmpcc.networks.layers import batch_norms
+from skmpcc.training import DivergedError, finish, interval_of, random_batches, train
+
+SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, ema_decay=0.5)
+
+
+def run(recipe, seed=0, on_interval=lambda entry: False, data=None):
+    model = MPCCModel(SETTINGS, (6,), 3, seed)
+    data = torch.randn(40, 6, generator=torch.Generator().manual_seed(1)) if data is None else data
+    history = train(model, recipe, data, torch.Generator().manual_seed(seed), on_interval)
+    return model, history
+
+
+def test_every_epoch_sees_every_sample_once():
+    data = torch.arange(12.0).view(12, 1)
+    batches = random_batches(data, 4, torch.Generator().manual_seed(0))
+    epochs = [torch.cat([next(batches) for _ in range(3)]).flatten() for _ in range(4)]
+    for epoch in epochs:
+        assert torch.equal(epoch.sort().values, data.flatten())
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_batches_are_whole():
+    batches = random_batches(torch.arange(10.0), 4, torch.Generator().manual_seed(0))
+    assert {len(next(batches)) for _ in range(20)} == {4}
+
+
+@pytest.mark.parametrize(("max_iter", "interval"), [(1, 1), (100, 1), (101, 2), (125_000, 1250)])
+def test_interval(max_iter, interval):
+    assert interval_of(max_iter) == interval
+
+
+def test_history():
+    _, history = run(Recipe(max_iter=250, batch_size=8, discriminator_steps=1, encoder_steps=1))
+    np.testing.assert_array_equal(history["iteration"], [*range(3, 250, 3), 250])
+    assert {len(values) for values in history.values()} == {math.ceil(250 / 3)}
+    # sigma starts at exp(0.5) + 0.5, and the history follows it
+    assert abs(history["mean_std"][0] - (math.exp(0.5) + 0.5)) < 0.02
+
+
+def test_training_can_be_stopped():
+    _, history = run(
+        Recipe(max_iter=20, batch_size=8), on_interval=lambda entry: entry["iteration"] == 5
+    )
+    assert history["iteration"][-1] == 5
+
+
+def test_same_seed_same_parameters():
+    recipe = Recipe(max_iter=5, batch_size=8)
+    (first, _), (second, _), (other, _) = run(recipe), run(recipe), run(recipe, seed=1)
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(first.prior.means, other.prior.means)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, 1e38])
+def test_divergence(bad):
+    data = torch.randn(40, 6)
+    data[3] = bad
+    with pytest.raises(DivergedError, match="learning_rate"):
+        run(Recipe(max_iter=30, batch_size=40), data=data)
+
+
+def test_finish_without_averages_takes_the_networks_as_they_are():
+    model, _ = run(Recipe(max_iter=3, batch_size=8, ema_start=1000))
+    finish(model, Recipe(max_iter=3, batch_size=8, standing_passes=0), torch.Generator())
+    x = torch.randn(5, 6).double()
+    torch.testing.assert_close(model.encode(x), tuple(model.encoder.eval()(x)))
+
+
+def test_standing_statistics_of_a_finished_model_against_a_plain_loop():
+    recipe = Recipe(max_iter=3, batch_size=8, standing_passes=16, ema_start=0)
+    model, _ = run(recipe)
+    twin, _ = run(recipe)
+    finish(model, recipe, torch.Generator().manual_seed(5))
+
+    generator = torch.Generator().manual_seed(5)
+    network = twin.averaged_generator.module.train()
+    first = batch_norms(network)[0]
+    seen = []
+    hook = first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        for _ in range(16):
+            y = twin.prior.draw_labels(8, generator)
+            network(twin.prior.sample(y, generator), y)
+    hook.remove()
+    mean = torch.stack([x.mean(0) for x in seen]).mean(0)
+    variance = torch.stack([x.var(0) for x in seen]).mean(0)
+    norm = batch_norms(model.averaged_generator.module)[0]
+    torch.testing.assert_close(norm.running_mean, mean.double(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(norm.running_var, variance.double(), rtol=1e-5, atol=1e-6)
+
+
+def test_precision_of_a_finished_model():
+    model, _ = run(Recipe(max_iter=1, batch_size=8))
+    finish(model, Recipe(max_iter=1, batch_size=8), torch.Generator())
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+    images = MPCCModel(SETTINGS, (1, 8, 8), 3)
+    finish(images, Recipe(max_iter=1, batch_size=8), torch.Generator())
+    assert images.prior.means.dtype == torch.float64
+    assert {p.dtype for p in images.encoder.parameters()} == {torch.float32}
+    # and training may go on
+    train(images, Recipe(max_iter=1, batch_size=8), torch.randn(9, 1, 8, 8), torch.Generator())
+    assert {p.dtype for p in images.parameters()} == {torch.float32}
