@@ -98,6 +98,8 @@ class Algorithm1:
 
     def iteration(self, draw_real: Callable[[], Tensor]) -> dict[str, Tensor]:
         """Lines 7 to 28 of Algorithm 1; the losses of the last step of each phase."""
+        # A model in evaluation mode would train on stale spectral norms and batch statistics.
+        self.model.train()
         self._schedule()
         out = {}
         for _ in range(self.recipe.discriminator_steps):

@@ -48,7 +48,145 @@ class MPCCClusterer(
     CallbackSupportMixin,
     BaseEstimator,
 ):
-    """MPCC."""
+    """Deep generative clustering by MPCC, Matching Priors and Conditionals for Clustering.
+
+    A generative adversarial network whose latent prior is a learnable mixture of Gaussians, one
+    component for each cluster, with an encoder that shares the discriminator's first layers [1]_. The
+    cluster of a sample is the mixture's most probable component at the sample's code.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters, K in the paper.
+    preset : str, default="auto"
+        A row of `skmpcc.presets.PRESETS`, which gives every parameter below that is None. "auto"
+        chooses by the shape of the input and the number of clusters. "mnist", "omniglot",
+        "fashion_mnist", "cifar10" and "cifar20" are the paper's settings. A preset for images on
+        a table gives perceptrons of its sizes and rates, with a warning; one for vectors on images
+        flattens them.
+    image_shape : tuple of int, default=None
+        (height, width), (height, width, channels) or (channels, height, width) of images that come
+        as rows, or whose layout may be read in two ways.
+    latent_dim : int, default=None
+        Dimensions of the code z, J in the paper.
+    conditioning : {"split", "shared", "embedding"}, default=None
+        How the generator gets z and y. "embedding": z in the first layer, an embedding of y in each
+        batch-norm. "shared": all of z and a shared embedding of y everywhere. "split": a chunk of z
+        for each place, beside that embedding.
+    width : int, default=None
+        Hidden units of vector networks; channels of image networks, 4C in the paper.
+    n_layers : int, default=None
+        Hidden layers of vector networks.
+    generator_spectral_norm, encoder_spectral_norm : bool, default=None
+        Spectral normalisation of the generator, and of the encoder's own layers in vector networks.
+        The discriminator and the layers that it shares are always normalised.
+    upsampling : {"bilinear", "nearest"}, default=None
+        Of the image generator: bilinear in the paper, nearest in its authors' code.
+    sharing : {"joint", "discriminator", "none"}, default=None
+        Layers that encoder and discriminator share: updated by both, by the discriminator alone (as
+        in AIM [2]_), or not shared.
+    max_iter : int, default=None
+        Iterations, each of `discriminator_steps` + 1 + `encoder_steps` updates.
+    batch_size : int, default=None
+        At most; data of fewer samples make smaller batches.
+    discriminator_steps, encoder_steps : int, default=None
+        Updates in each iteration.
+    learning_rate : float, default=None
+        Of generator, discriminator and encoder (eta).
+    prior_learning_rate : float, default=None
+        Of the mixture (eta_p). It has to outrun the networks: clusters must part before the
+        generator fits the data.
+    generator_prior_rate : {"prior", "networks"}, default=None
+        The mixture's rate in the generator's update: eta_p as in the authors' code, or eta as in the
+        paper.
+    prior_latent_gradient : bool, default=None
+        Whether the first term of Loss II reaches the mixture through z, as in the authors' code. It
+        is what brings the standard deviations down.
+    latent_weight : float or "dimension", default=None
+        Weight of that term; "dimension" is one over the number of inputs.
+    prior_entropy_weight : float, default=None
+        Weight of Loss III (lambda_p).
+    min_std : float, default=None
+        Floor of the components' standard deviations.
+    std_floor : {"additive", "threshold"}, default=None
+        Whether the floor is added to a free deviation or cuts it off.
+    input_noise : float, default=None
+        Gaussian noise on what discriminator and encoder read in training, in units of Scott's
+        bandwidth of the data, against memorising few samples.
+    learning_rate_decay : float, default=None
+        Share of the training, at its end, in which all rates fall linearly to zero.
+    ema_decay : float, default=None
+        Of the moving averages of generator and encoder that are used after training.
+    ema_start : int, default=None
+        Iteration at which the averages begin.
+    standing_passes : int, default=None
+        Batches from which the generator's batch-norm statistics are collected after training; 0
+        keeps the training's moving averages.
+    device : str or torch.device, default="auto"
+        "auto" (CUDA if there is, else the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
+        fit is missing later, after unpickling elsewhere, the CPU serves.
+    random_state : int, RandomState instance or None, default=None
+        Initial parameters, batches and draws. With an int, fits on the same CPU are identical and
+        every call of `sample` gives the same samples. None is a new seed each time; numpy's and
+        torch's global states are neither used nor changed.
+    verbose : int, default=0
+        1 prints the iteration at every entry of `history_`, 2 its time and losses too.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the networks and the mixture of the last fit. Optimizers start
+        afresh, the scaling of the data stays.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training sample, equal to `predict(X)`.
+    means_ : ndarray of shape (n_clusters, latent_dim)
+        Of the mixture's components. Those to which no training sample belongs come last.
+    covariances_ : ndarray of shape (n_clusters, latent_dim)
+        Diagonals of their covariance matrices.
+    weights_ : ndarray of shape (n_clusters,)
+        Of the components, all 1 / n_clusters.
+    cluster_centers_ : ndarray of shape (n_clusters, ...)
+        The decoded means, in the shape and units of the data.
+    n_iter_ : int
+        Iterations of the last fit.
+    n_features_in_ : int
+        Values in each sample: height x width x channels for images.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Defined if X has feature names that are all strings.
+    preset_ : str
+        Name of the preset that was used.
+    history_ : dict of ndarray
+        "iteration"; the losses "discriminator" and "generator" (Loss I), "latent" and "cluster" (Loss
+        II), "prior_entropy" (Loss III), each of the last step of its phase; "mean_std" and
+        "mean_norm", the averages of the components' standard deviations and of the norms of their
+        means. An entry every hundredth of `max_iter`, rounded up to whole iterations.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : A mixture in the data's own space.
+    sklearn.cluster.KMeans : Much faster; clusters are cells around centres.
+
+    References
+    ----------
+    .. [1] N. Astorga, P. Huijse, P. Protopapas, P. Estevez, "MPCC: Matching Priors and Conditionals
+       for Clustering", ECCV 2020.
+    .. [2] H. Li, Y. Wang, C. Chen, J. Gao, "AIM: Adversarial Inference by Matching Priors and
+       Conditionals", 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skmpcc import MPCCClusterer
+    >>> X, y = make_blobs(200, centers=[[-5, 0], [5, 0], [0, 9]], random_state=0)
+    >>> clusterer = MPCCClusterer(n_clusters=3, max_iter=300, width=32, random_state=0).fit(X)
+    >>> clusterer.predict(X[:5]).shape
+    (5,)
+    >>> clusterer.transform(X).shape
+    (200, 24)
+    >>> new, cluster = clusterer.sample(4, cluster=1)
+    >>> new.shape
+    (4, 2)
+    """
 
     _parameter_constraints: ClassVar[dict] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -244,7 +382,7 @@ class MPCCClusterer(
             layout = layout.flattened()
         elif layout.image is None:
             warnings.warn(
-                f"preset={self.preset!r} is meant for images, but X is a table: perceptrons with "
+                f"preset={preset.name!r} is meant for images, but X is a table: perceptrons with "
                 "its settings are used. Set image_shape if the rows are images.",
                 UserWarning,
                 stacklevel=3,

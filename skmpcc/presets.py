@@ -1,4 +1,4 @@
-"""Settings as data: the paper's, general ones for images and vectors, and the choice among them."""
+"""Settings as data: the paper's, general ones for images and tables, and the choice among them."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -11,13 +11,11 @@ from skmpcc.model import NetworkSettings
 class Preset(NetworkSettings, Recipe):
     """One row of the table: what shapes the modules and how they are trained.
 
-    Every field but `name`, `kind` and `source` may be overridden by the estimator's parameter of the
-    same name.
+    Every field but `name` and `kind` may be overridden by the estimator's parameter of the same name.
     """
 
     name: str
     kind: str  # "image" or "vector"
-    source: str
 
     def overridden(self, **parameters: Any) -> "Preset":
         """The same with every parameter that is not None in place of its own."""
@@ -28,24 +26,41 @@ class Preset(NetworkSettings, Recipe):
         return cls(**{field.name: getattr(self, field.name) for field in fields(cls)})
 
 
-def _paper(name: str, source: str = "the paper's", **settings: Any) -> Preset:
-    settings = {"kind": "image", "max_iter": 75_000} | settings
-    return Preset(name=name, source=source, **settings)
+# ---- The paper's (supplement, appendix C). Width is its 4C. Unnamed fields have the paper's values.
 
-
-# Width is the paper's 4C, C of the supplement's appendix C.
-_MNIST = _paper("mnist", conditioning="embedding", width=4 * 12, latent_dim=24, max_iter=125_000)
-_OMNIGLOT = _paper("omniglot", conditioning="embedding", width=4 * 16, latent_dim=24, max_iter=125_000)
-_FASHION = _paper("fashion_mnist", conditioning="shared", width=4 * 24, latent_dim=16)
-_CIFAR10 = _paper(
-    "cifar10", conditioning="split", width=4 * 96, latent_dim=128, prior_learning_rate=6e-4
+_MNIST = Preset(
+    name="mnist",
+    kind="image",
+    conditioning="embedding",
+    width=4 * 12,
+    latent_dim=24,
+    max_iter=125_000,
+)
+_OMNIGLOT = replace(_MNIST, name="omniglot", width=4 * 16)
+_FASHION_MNIST = replace(
+    _MNIST,
+    name="fashion_mnist",
+    conditioning="shared",
+    width=4 * 24,
+    latent_dim=16,
+    max_iter=75_000,
+)
+_CIFAR10 = Preset(
+    name="cifar10",
+    kind="image",
+    conditioning="split",
+    width=4 * 96,
+    latent_dim=128,
+    prior_learning_rate=6e-4,
+    max_iter=75_000,
 )
 _CIFAR20 = replace(_CIFAR10, name="cifar20")
+
+# ---- General ones. Rates several times the paper's, so that thousands of iterations do.
 
 _VECTORS = Preset(
     name="vectors",
     kind="vector",
-    source="measured on tables",
     conditioning="embedding",
     width=256,
     latent_dim=24,
@@ -57,23 +72,61 @@ _VECTORS = Preset(
     learning_rate=5e-4,
     prior_learning_rate=1e-2,
 )
+_VECTORS_NARROW = replace(_VECTORS, name="vectors_narrow", width=128, batch_size=64, max_iter=2000)
+_VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)
+_VECTORS_MANY = replace(_VECTORS, name="vectors_many", latent_dim=48)
+
+_GREY = replace(
+    _MNIST,
+    name="grey",
+    ema_decay=0.999,
+    max_iter=8000,
+    batch_size=64,
+    learning_rate=5e-4,
+    prior_learning_rate=1e-2,
+)
+_GREY_SMALL = replace(_GREY, name="grey_small", width=32, max_iter=4000)
+_GREY_MANY = replace(_GREY, name="grey_many", width=64)
+_COLOUR = replace(
+    _GREY,
+    name="colour",
+    conditioning="split",
+    width=128,
+    latent_dim=64,
+    prior_learning_rate=4e-3,
+    max_iter=20_000,
+)
+_COLOUR_SMALL = replace(_COLOUR, name="colour_small", width=64, max_iter=8000)
+_COLOUR_MANY = replace(_COLOUR, name="colour_many", width=192, latent_dim=128)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _MNIST,
         _OMNIGLOT,
-        _FASHION,
+        _FASHION_MNIST,
         _CIFAR10,
         _CIFAR20,
         _VECTORS,
+        _VECTORS_NARROW,
+        _VECTORS_WIDE,
+        _VECTORS_MANY,
+        _GREY,
+        _GREY_SMALL,
+        _GREY_MANY,
+        _COLOUR,
+        _COLOUR_SMALL,
+        _COLOUR_MANY,
     )
 }
 
 # What an estimator's parameter of the same name may override.
-OVERRIDABLE = tuple(
-    field.name for field in fields(Preset) if field.name not in ("name", "kind", "source")
-)
+OVERRIDABLE = tuple(field.name for field in fields(Preset) if field.name not in ("name", "kind"))
+
+_NARROW = 32
+_WIDE = 512
+_SMALL_SIDE = 16
+_MANY_CLUSTERS = 30
 
 
 def choose(image: tuple[int, int, int] | None, n_features: int, n_clusters: int) -> Preset:
@@ -87,6 +140,12 @@ def choose(image: tuple[int, int, int] | None, n_features: int, n_clusters: int)
         Of a vector.
     n_clusters : int
     """
+    many = n_clusters > _MANY_CLUSTERS
     if image is None:
-        return PRESETS["vectors"]
-    return PRESETS["mnist"]
+        family = "vectors"
+        size = "_wide" if n_features > _WIDE else "_narrow" if n_features <= _NARROW else ""
+    else:
+        channels, height, width = image
+        family = "grey" if channels == 1 else "colour"
+        size = "_small" if min(height, width) <= _SMALL_SIDE else ""
+    return PRESETS[family + ("_many" if many else size)]

@@ -74,7 +74,6 @@ def train(
     interval = interval_of(recipe.max_iter)
     entries: list[dict[str, float]] = []
     model.restart_averages()
-    model.train()
     for iteration in range(1, recipe.max_iter + 1):
         latest = algorithm.iteration(lambda: next(batches).to(device))
         if iteration % interval == 0 or iteration == recipe.max_iter:

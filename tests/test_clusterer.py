@@ -233,7 +233,7 @@ def test_images_come_back_as_they_came(shape, image_shape, dtype):
     assert codes.dtype == (np.float32 if dtype == np.float32 else np.float64)
     assert clusterer.sample(50)[0].min() >= 0
     np.testing.assert_array_equal(clusterer.labels_, clusterer.predict(X))
-    with pytest.raises(ValueError, match="shape|features"):
+    with pytest.raises(ValueError, match=r"shape|features"):
         clusterer.predict(X[:, :-1])
 
 
@@ -361,7 +361,7 @@ def test_cuda_asked_for_and_absent():
 
 @pytest.mark.parametrize("X", [images((5, 3)), images((5, 4, 1)), images(4)])
 def test_wrong_shape_at_predict(fitted, X):
-    with pytest.raises(ValueError, match="features|dim|1D"):
+    with pytest.raises(ValueError, match=r"features|dim|1D"):
         fitted.predict(X)
 
 
@@ -385,14 +385,15 @@ def test_same_seed_same_result(blobs):
 
 @pytest.mark.parametrize("random_state", [0, None])
 def test_global_random_states_are_untouched(blobs, random_state):
-    numpy_before = np.random.get_state()
+    numpy_before = np.random.get_state()  # noqa: NPY002
     torch_before = torch.get_rng_state()
     clusterer = MPCCClusterer(3, random_state=random_state, **BRIEF).fit(blobs[0])
     clusterer.sample(3)
     clusterer.sample_posterior(blobs[0][:2])
     pickle.loads(pickle.dumps(clusterer))
     assert torch.equal(torch.get_rng_state(), torch_before)
-    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), numpy_before, strict=True))
+    after = np.random.get_state()  # noqa: NPY002
+    assert all(np.array_equal(a, b) for a, b in zip(after, numpy_before, strict=True))
 
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])

@@ -81,7 +81,7 @@ def test_every_preset_field_is_a_parameter_that_overrides_it():
     preset = PRESETS["mnist"]
     assert preset.overridden(**dict.fromkeys(OVERRIDABLE)) == preset
     assert preset.overridden(width=7).width == 7
-    assert {f.name for f in fields(preset)} == {"name", "kind", "source", *OVERRIDABLE}
+    assert {f.name for f in fields(preset)} == {"name", "kind", *OVERRIDABLE}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skmpcc import MPCCClusterer
 from skmpcc.inputs import Layout
 
-SMALL = {"max_iter": 120, "width": 32, "random_state": 0}
+SMALL = {
+    "max_iter": 100,
+    "width": 32,
+    "learning_rate": 2e-3,
+    "prior_learning_rate": 3e-2,
+    "random_state": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,9 @@ class ImageClusterer(MPCCClusterer):
     [
         MPCCClusterer(**SMALL),
         MPCCClusterer(preset="vectors", conditioning="shared", **SMALL),
-        MPCCClusterer(preset="mnist", learning_rate=5e-4, prior_learning_rate=1e-2, **SMALL),
-        MPCCClusterer(preset="cifar10", learning_rate=5e-4, prior_learning_rate=1e-2, **SMALL),
-        ImageClusterer(**SMALL | {"width": 16, "max_iter": 60}),
+        MPCCClusterer(preset="mnist", **SMALL),
+        MPCCClusterer(preset="cifar10", **SMALL),
+        ImageClusterer(**SMALL | {"width": 16}),
     ]
 )
 def test_checks(estimator, check):
