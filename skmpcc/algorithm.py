@@ -32,13 +32,17 @@ class Recipe:
     ema_start: int = 1000
     standing_passes: int = 16
 
-    def adapted_to(self, n_samples: int, n_inputs: int) -> "Recipe":
-        """The same for a data set's size: batches of no more than all samples, noise as a deviation.
+    def adapted_to(self, data: Tensor) -> "Recipe":
+        """The same for given data: batches of no more than all samples, noise as a deviation.
 
-        The noise is given in units of Scott's bandwidth for unit variance, n ** (-1 / (d + 4)): as
-        much smoothing as a kernel density estimate of such data would use.
+        The recipe's noise is in units of Scott's bandwidth, sigma n ** (-1 / (d + 4)), which a kernel
+        density estimate would smooth such data by; sigma is the root mean variance of the inputs.
         """
-        bandwidth = n_samples ** (-1.0 / (n_inputs + 4))
+        n_samples, n_inputs = len(data), data[0].numel()
+        bandwidth = 0.0
+        if self.input_noise:
+            sigma = data.flatten(1).var(0, correction=0).mean().sqrt()
+            bandwidth = float(sigma) * n_samples ** (-1.0 / (n_inputs + 4))
         return replace(
             self,
             batch_size=min(self.batch_size, n_samples),

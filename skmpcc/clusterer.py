@@ -333,7 +333,8 @@ class MPCCClusterer(
         model_seed, training_seed, standing_seed = random.randint(_MAX_SEED, size=3).tolist()
         preset, data_format, model = self._starting_point(X, model_seed)
         model.to(device)
-        recipe = preset.part(Recipe).adapted_to(len(X), model.n_inputs)
+        data = data_format.encode_all(X).to(device)
+        recipe = preset.part(Recipe).adapted_to(data)
 
         def fitted_attributes(model: MPCCModel, history: dict[str, NDArray]) -> dict[str, Any]:
             finish(model, recipe, _generator(standing_seed, device))
@@ -349,13 +350,7 @@ class MPCCClusterer(
         watch = _Watch(
             self, recipe, X, y, lambda h: fitted_attributes(copy.deepcopy(model).to(device), h)
         )
-        train(
-            model,
-            recipe,
-            data_format.encode_all(X).to(device),
-            _generator(training_seed, device),
-            watch,
-        )
+        train(model, recipe, data, _generator(training_seed, device), watch)
         fitted = fitted_attributes(model, watch.history)
         for name in _FROM_VALIDATION:
             vars(self).pop(name, None)

@@ -20,6 +20,8 @@ from torch.nn import functional
 from skmpcc.networks.image import MIN_SIDE, Grid
 
 CHUNK = 8192
+# Square root of the total variance of scaled vectors.
+TOTAL_STD = 8.0
 _ONE_LAYOUT = "Pass image_shape=(height, width), or rows with image_shape=(height, width, channels)"
 
 
@@ -209,22 +211,36 @@ class InputFormat:
 
 
 def _vector_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per feature: centred on the mean, scaled by the range, the whole table to unit variance.
+    """Centred on the means, features scaled by their ranges, all together to a fixed total variance.
 
-    By the range and not by the standard deviation: a feature that is seldom away from its usual value
-    (a pixel at an image's border, say) would be blown up by the latter until it outweighs the rest.
+    By ranges and not by standard deviations: a feature that is seldom away from its usual value (a
+    pixel at the border, say) would be blown up by the latter until it outweighs the rest. Features that
+    already share a unit, as pixels do, keep their proportions.
+
+    The total variance is the same for any number of features, since spectral normalisation makes
+    discriminator and encoder no steeper than the data's own distances.
     """
     # Halves first: the difference of two large finite numbers may not be finite.
     low, high = X.min(axis=0) * np.float64(0.5), X.max(axis=0) * np.float64(0.5)
     middle, half_range = low + high, high - low
     varying = half_range > 0
+    if _share_a_unit(low[varying], half_range[varying]):
+        half_range = np.where(varying, half_range.max(), 0.0)
     moments = StandardScaler()
     for rows in gen_batches(len(X), CHUNK):
         moments.partial_fit(_scaled(X[rows], middle, half_range).reshape(rows.stop - rows.start, -1))
-    spread = np.sqrt(moments.var_.mean(where=varying.ravel())) if varying.any() else 1.0
+    total = np.sqrt(moments.var_.sum(where=varying.ravel()))
     # A constant feature keeps its very value as centre.
     mean = moments.mean_.reshape(X.shape[1:])
-    return middle + np.where(varying, half_range * mean, 0.0), half_range * (spread or 1.0)
+    centre = middle + np.where(varying, half_range * mean, 0.0)
+    return centre, half_range * (total / TOTAL_STD if total > 0 else 1.0)
+
+
+def _share_a_unit(low: NDArray[np.float64], half_range: NDArray[np.float64]) -> bool:
+    """Whether all features start at one value, and at least half span half of the widest range."""
+    if len(low) < 2 or np.any(low != low[0]):
+        return False
+    return bool(np.mean(half_range >= 0.5 * half_range.max()) >= 0.5)
 
 
 def _scaled(X: NDArray, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -214,7 +214,10 @@ def test_input_noise_is_for_discriminator_and_encoder():
 
 
 def test_recipe_adapts_to_the_data():
-    recipe = Recipe(max_iter=1, batch_size=50, input_noise=0.5).adapted_to(30, 6)
+    data = np.random.default_rng(0).normal(size=(30, 6)) * [1, 2, 3, 0, 5, 6]
+    recipe = Recipe(max_iter=1, batch_size=50, input_noise=0.5).adapted_to(torch.as_tensor(data))
     assert recipe.batch_size == 30
-    scott = stats.gaussian_kde(np.random.default_rng(0).normal(size=(6, 30))).scotts_factor()
-    np.testing.assert_allclose(recipe.input_noise, 0.5 * scott)
+    # n ** (-1 / (d + 4)) for the five features that vary is brought to d = 6
+    scott = stats.gaussian_kde(data[:, [0, 1, 2, 4, 5]].T).scotts_factor() ** (9 / 10)
+    np.testing.assert_allclose(recipe.input_noise, 0.5 * scott * np.sqrt(data.var(0).mean()))
+    assert Recipe(max_iter=1).adapted_to(torch.as_tensor(data)).input_noise == 0

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from skmpcc.inputs import InputFormat, Layout, as_array
+from skmpcc.inputs import TOTAL_STD, InputFormat, Layout, as_array
 
 
 def fitted(X, image_shape=None):
@@ -105,16 +105,38 @@ def test_images_are_scaled_by_range(X, low, high):
     np.testing.assert_allclose(tensor[:, 0], expected, atol=1e-6)
 
 
-def test_vectors_are_scaled_by_feature_to_unit_variance():
-    X = np.random.default_rng(0).normal(size=(5000, 4)) * [1, 1e-6, 1e9, 5] + [0, 1, -1e9, 3]
+@pytest.mark.parametrize("n_features", [1, 4, 300])
+def test_vectors_are_scaled_to_a_fixed_total_variance(n_features):
+    random = np.random.default_rng(0)
+    units = 10.0 ** random.integers(-6, 6, n_features)
+    X = random.normal(size=(2000, n_features)) * units + random.normal(size=n_features)
     tensor = fitted(X).encode(X)
-    np.testing.assert_allclose(tensor.mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(tensor.std(0), 1, atol=0.15)
-    np.testing.assert_allclose((tensor**2).mean(), 1, atol=1e-4)
-    # by the range, so that a feature that is seldom away from its usual value is not blown up
+    np.testing.assert_allclose(tensor.mean(0), 0, atol=1e-4)
+    stds = tensor.std(0) * n_features**0.5 / TOTAL_STD
+    np.testing.assert_allclose(stds, 1, atol=0.35)
+    np.testing.assert_allclose(tensor.var(0, correction=0).sum(), TOTAL_STD**2, rtol=1e-4)
+
+
+def test_rare_values_are_not_blown_up():
+    X = np.random.default_rng(0).normal(size=(5000, 4))
     X[:, 0] = 0
     X[0, 0] = 1
-    assert fitted(X).encode(X)[:, 0].abs().max() < 10
+    tensor = fitted(X).encode(X)
+    assert tensor[:, 0].abs().max() < 2 * tensor[:, 1].abs().max()
+    assert tensor[:, 0].std() < 0.15 * tensor[:, 1].std()
+
+
+def test_features_that_share_a_unit_keep_their_proportions():
+    pixels = np.random.default_rng(0).integers(0, 17, size=(500, 6)).astype(float)
+    pixels[:, 0] = np.minimum(pixels[:, 0], 2)
+    tensor = fitted(pixels).encode(pixels)
+    np.testing.assert_allclose(
+        tensor.std(0) / tensor.std(0)[1], pixels.std(0) / pixels.std(0)[1], rtol=1e-4
+    )
+    # an amount and counts start at zero together, but have no unit in common
+    table = np.stack([pixels[:, 1] * 1e5, pixels[:, 0], pixels[:, 2]], axis=1)
+    stds = fitted(table).encode(table).std(0)
+    assert stds.min() > 0.5 * stds.max()
 
 
 def test_scaling_is_invariant_to_units():
