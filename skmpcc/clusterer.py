@@ -110,6 +110,8 @@ class MPCCClusterer(
         Floor of the components' standard deviations.
     std_floor : {"additive", "threshold"}, default=None
         Whether the floor is added to a free deviation or cuts it off.
+    initial_log_variance : float, default=None
+        Where the free part of the components' variances starts, in logarithm.
     input_noise : float, default=None
         Gaussian noise on what discriminator and encoder read in training, in units of Scott's
         bandwidth of the data, against memorising few samples.
@@ -212,6 +214,7 @@ class MPCCClusterer(
         "prior_entropy_weight": _NOT_NEGATIVE,
         "min_std": _NOT_NEGATIVE,
         "std_floor": [StrOptions({"additive", "threshold"}), None],
+        "initial_log_variance": [Interval(Real, None, None, closed="neither"), None],
         "input_noise": _NOT_NEGATIVE,
         "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
@@ -249,6 +252,7 @@ class MPCCClusterer(
         prior_entropy_weight: float | None = None,
         min_std: float | None = None,
         std_floor: str | None = None,
+        initial_log_variance: float | None = None,
         input_noise: float | None = None,
         learning_rate_decay: float | None = None,
         ema_decay: float | None = None,
@@ -282,6 +286,7 @@ class MPCCClusterer(
         self.prior_entropy_weight = prior_entropy_weight
         self.min_std = min_std
         self.std_floor = std_floor
+        self.initial_log_variance = initial_log_variance
         self.input_noise = input_noise
         self.learning_rate_decay = learning_rate_decay
         self.ema_decay = ema_decay

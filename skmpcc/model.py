@@ -44,6 +44,7 @@ class NetworkSettings:
     sharing: str = "joint"
     min_std: float = 0.5
     std_floor: str = "additive"
+    initial_log_variance: float = 1.0
     ema_decay: float = 0.9999
 
 
@@ -78,7 +79,11 @@ class MPCCModel(nn.Module):
     def _build(self) -> None:
         s = self.settings
         self.prior = GaussianMixturePrior(
-            self.n_clusters, s.latent_dim, min_std=s.min_std, std_floor=s.std_floor
+            self.n_clusters,
+            s.latent_dim,
+            min_std=s.min_std,
+            std_floor=s.std_floor,
+            initial_log_variance=s.initial_log_variance,
         )
         if len(self.sample_shape) == 1:
             n_features = self.sample_shape[0]

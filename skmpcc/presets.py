@@ -63,16 +63,28 @@ _VECTORS = Preset(
     kind="vector",
     conditioning="embedding",
     width=256,
+    # Shallow on purpose: a generator of three layers can put two kinds into one component.
+    n_layers=2,
     latent_dim=24,
     generator_spectral_norm=False,
     ema_decay=0.99,
     ema_start=0,
-    max_iter=4000,
-    batch_size=128,
-    learning_rate=5e-4,
+    max_iter=3000,
+    batch_size=256,
+    learning_rate=1e-3,
     prior_learning_rate=1e-2,
 )
-_VECTORS_NARROW = replace(_VECTORS, name="vectors_narrow", width=128, batch_size=64, max_iter=2000)
+_VECTORS_NARROW = replace(
+    _VECTORS,
+    name="vectors_narrow",
+    width=128,
+    n_layers=3,
+    max_iter=2000,
+    batch_size=64,
+    learning_rate=5e-4,
+    input_noise=0.5,
+    learning_rate_decay=0.3,
+)
 _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)
 _VECTORS_MANY = replace(_VECTORS, name="vectors_many", latent_dim=48)
 
