@@ -28,6 +28,8 @@ class Recipe:
     latent_weight: float | str = "dimension"
     prior_entropy_weight: float = 0.01
     input_noise: float = 0.0
+    init_params: str = "random"
+    init_iter: int = 500
     learning_rate_decay: float = 0.0
     ema_start: int = 1000
     standing_passes: int = 16
@@ -59,9 +61,19 @@ class Algorithm1:
     recipe : Recipe
     generator : torch.Generator
         Source of y and eps, on the model's device.
+    guided : bool
+        Whether the first `recipe.init_iter` iterations are the paper's supervised variant, with the
+        labels that come beside the real samples: Embed(y) . h is added to the discriminator's score.
     """
 
-    def __init__(self, model: MPCCModel, recipe: Recipe, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        model: MPCCModel,
+        recipe: Recipe,
+        generator: torch.Generator,
+        *,
+        guided: bool = False,
+    ) -> None:
         self.model = model
         self.recipe = recipe
         self.random = generator
@@ -77,6 +89,14 @@ class Algorithm1:
         # authors' code.
         self.encoder_optimizer = _adam(model.encoder_parameters(), rate)
         self.prior_optimizer = _adam(model.prior.parameters(), recipe.prior_learning_rate)
+        self.projection: nn.Parameter | None = None
+        if guided:
+            n_hidden = model.discriminator.score.in_features
+            initial = torch.randn(
+                (model.n_clusters, n_hidden), generator=generator, device=generator.device
+            )
+            self.projection = nn.Parameter(initial)
+            self.discriminator_optimizer.add_param_group({"params": [self.projection]})
         # Line 17 of Algorithm 1 moves the prior at eta; the authors' code at eta_p, by the
         # prior's one optimizer.
         self.generator_prior_optimizer = (
@@ -100,14 +120,17 @@ class Algorithm1:
             self.generator_prior_optimizer,
         ]
 
-    def iteration(self, draw_real: Callable[[], Tensor]) -> dict[str, Tensor]:
-        """Lines 7 to 28 of Algorithm 1; the losses of the last step of each phase."""
+    def iteration(self, draw_real: Callable[[], tuple[Tensor, ...]]) -> dict[str, Tensor]:
+        """Lines 7 to 28 of Algorithm 1; the losses of the last step of each phase.
+
+        `draw_real` gives a batch of real samples, in a guided training with their labels.
+        """
         # A model in evaluation mode would train on stale spectral norms and batch statistics.
         self.model.train()
         self._schedule()
         out = {}
         for _ in range(self.recipe.discriminator_steps):
-            out["discriminator"] = self.discriminator_step(draw_real())
+            out["discriminator"] = self.discriminator_step(*draw_real())
         out["generator"] = self.generator_step()
         for step in range(self.recipe.encoder_steps):
             out |= self.encoder_step(with_prior=step == 0)
@@ -128,12 +151,22 @@ class Algorithm1:
         noise = torch.randn(x.shape, generator=self.random, device=x.device, dtype=x.dtype)
         return x + self.recipe.input_noise * noise
 
-    def discriminator_step(self, real: Tensor) -> Tensor:
+    def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """D(x), while guided D(x, y)."""
+        x = self._noisy(x)
+        if y is None or self.projection is None or self.n_iter >= self.recipe.init_iter:
+            return self.model.discriminator(x)
+        h = self.model.discriminator.features(x)
+        embedding = self.projection / torch.linalg.matrix_norm(self.projection, ord=2)
+        return self.model.discriminator.score(h).squeeze(1) + (embedding[y] * h).sum(1)
+
+    def discriminator_step(self, real: Tensor, y_real: Tensor | None = None) -> Tensor:
         """Lines 8 to 12: Loss I, ascended by the discriminator."""
         with torch.no_grad():
             y, z = self.draw()
             fake = self.model.generator(z, y)
-        scores = self.model.discriminator(self._noisy(torch.cat([real, fake])))
+        labels = None if y_real is None else torch.cat([y_real, y])
+        scores = self._scores(torch.cat([real, fake]), labels)
         loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
         _descend(loss, self.discriminator_optimizer)
         return loss.detach()
@@ -141,7 +174,7 @@ class Algorithm1:
     def generator_step(self) -> Tensor:
         """Lines 14 to 17: Loss I, descended by the generator and the prior."""
         y, z = self.draw()
-        loss = losses.generator_loss(self.model.discriminator(self._noisy(self.model.generator(z, y))))
+        loss = losses.generator_loss(self._scores(self.model.generator(z, y), y))
         _descend(loss, self.generator_optimizer, self.generator_prior_optimizer)
         return loss.detach()
 

@@ -20,6 +20,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.callback import CallbackSupportMixin
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_array, check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -38,6 +39,7 @@ _COUNT = [Interval(Integral, 1, None, closed="left"), None]
 _COUNT_OR_ZERO = [Interval(Integral, 0, None, closed="left"), None]
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
+_MANY_SAMPLES = 10_000
 _MAX_SEED = np.iinfo(np.int32).max
 
 
@@ -115,6 +117,12 @@ class MPCCClusterer(
     input_noise : float, default=None
         Gaussian noise on what discriminator and encoder read in training, in units of Scott's
         bandwidth of the data, against memorising few samples.
+    init_params : {"kmeans", "random"}, default=None
+        "kmeans": the labels of KMeans on the scaled data, found by `fit` itself, guide the first
+        iterations, by the paper's variant for known labels; after them the training is free of any.
+        "random": the paper's start.
+    init_iter : int, default=None
+        Iterations that are guided.
     learning_rate_decay : float, default=None
         Share of the training, at its end, in which all rates fall linearly to zero.
     ema_decay : float, default=None
@@ -216,6 +224,8 @@ class MPCCClusterer(
         "std_floor": [StrOptions({"additive", "threshold"}), None],
         "initial_log_variance": [Interval(Real, None, None, closed="neither"), None],
         "input_noise": _NOT_NEGATIVE,
+        "init_params": [StrOptions({"kmeans", "random"}), None],
+        "init_iter": _COUNT_OR_ZERO,
         "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "ema_start": _COUNT_OR_ZERO,
@@ -254,6 +264,8 @@ class MPCCClusterer(
         std_floor: str | None = None,
         initial_log_variance: float | None = None,
         input_noise: float | None = None,
+        init_params: str | None = None,
+        init_iter: int | None = None,
         learning_rate_decay: float | None = None,
         ema_decay: float | None = None,
         ema_start: int | None = None,
@@ -288,6 +300,8 @@ class MPCCClusterer(
         self.std_floor = std_floor
         self.initial_log_variance = initial_log_variance
         self.input_noise = input_noise
+        self.init_params = init_params
+        self.init_iter = init_iter
         self.learning_rate_decay = learning_rate_decay
         self.ema_decay = ema_decay
         self.ema_start = ema_start
@@ -355,7 +369,17 @@ class MPCCClusterer(
         watch = _Watch(
             self, recipe, X, y, lambda h: fitted_attributes(copy.deepcopy(model).to(device), h)
         )
-        train(model, recipe, data, _generator(training_seed, device), watch)
+        start = None
+        if recipe.init_params == "kmeans" and not self._goes_on():
+            start = _kmeans(data, self.n_clusters, model_seed).to(device)
+        train(
+            model,
+            recipe,
+            data,
+            _generator(training_seed, device),
+            watch,
+            initial_labels=start,
+        )
         fitted = fitted_attributes(model, watch.history)
         for name in _FROM_VALIDATION:
             vars(self).pop(name, None)
@@ -389,7 +413,7 @@ class MPCCClusterer(
             )
         preset = preset.overridden(**{name: getattr(self, name) for name in OVERRIDABLE})
         settings = preset.part(NetworkSettings)
-        if not (self.warm_start and hasattr(self, "_fitted")):
+        if not self._goes_on():
             data_format = InputFormat.from_data(X, layout)
             model = MPCCModel(settings, data_format.tensor_shape, int(self.n_clusters), seed)
             return preset, data_format, model
@@ -402,6 +426,9 @@ class MPCCClusterer(
                 f"or the parameters: {wanted} instead of {found}."
             )
         return preset, last.format, copy.deepcopy(last.model)
+
+    def _goes_on(self) -> bool:
+        return self.warm_start and hasattr(self, "_fitted")
 
     def _layout(self, X: NDArray) -> Layout:
         return Layout.of(X.shape[1:], self.image_shape)
@@ -722,6 +749,19 @@ class _Watch:
             lapse = time.perf_counter() - self.started
             values = "\t ".join(f"{k} {v:.5f}" for k, v in entry.items() if k != "iteration")
             print(f"  Iteration {entry['iteration']:.0f}\t time lapse {lapse:.5f}s\t {values}")
+
+
+def _kmeans(data: torch.Tensor, n_clusters: int, seed: int) -> torch.Tensor:
+    """KMeans labels of the data as the networks see it; of mini-batches where there is much of it."""
+    X = data.flatten(1).cpu().numpy()
+    if len(X) <= _MANY_SAMPLES:
+        kmeans = KMeans(n_clusters, n_init=10, random_state=seed)
+    else:
+        kmeans = MiniBatchKMeans(n_clusters, n_init=3, random_state=seed)
+    with warnings.catch_warnings():
+        # fewer distinct samples than clusters: the guide has fewer clusters, no harm
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return torch.as_tensor(kmeans.fit_predict(X), dtype=torch.int64)
 
 
 def _generator(seed: int, device: torch.device) -> torch.Generator:

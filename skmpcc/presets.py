@@ -73,6 +73,7 @@ _VECTORS = Preset(
     batch_size=256,
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
+    init_params="kmeans",
 )
 _VECTORS_NARROW = replace(
     _VECTORS,

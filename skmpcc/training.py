@@ -23,16 +23,16 @@ def interval_of(max_iter: int) -> int:
     return math.ceil(max_iter / N_INTERVALS)
 
 
-def random_batches(data: Tensor, batch_size: int, random: torch.Generator) -> Iterator[Tensor]:
-    """Batches without replacement, a new permutation each epoch, for ever; short rests are left out.
+def random_batches(n: int, batch_size: int, random: torch.Generator) -> Iterator[Tensor]:
+    """Indices of batches without replacement, a new permutation each epoch, for ever.
 
-    The random numbers are drawn on the generator's device.
+    What is left of an epoch and too short for a batch is skipped. Indices are drawn on the
+    generator's device.
     """
-    n = len(data)
     while True:
-        order = torch.randperm(n, generator=random, device=random.device).to(data.device)
+        order = torch.randperm(n, generator=random, device=random.device)
         for start in range(0, n - batch_size + 1, batch_size):
-            yield data[order[start : start + batch_size]]
+            yield order[start : start + batch_size]
 
 
 def train(
@@ -41,6 +41,8 @@ def train(
     data: Tensor,
     random: torch.Generator,
     on_interval: Callable[[dict[str, float]], bool] = lambda entry: False,
+    *,
+    initial_labels: Tensor | None = None,
 ) -> dict[str, NDArray]:
     """Run Algorithm 1 on `data` for `recipe.max_iter` iterations.
 
@@ -56,6 +58,8 @@ def train(
         On the model's device.
     on_interval : callable
         Called with each entry of the history; a true answer ends the training.
+    initial_labels : Tensor of shape (n_samples,), optional
+        Clusters that guide the first `recipe.init_iter` iterations.
 
     Returns
     -------
@@ -67,15 +71,20 @@ def train(
     ------
     DivergedError
     """
-    algorithm = Algorithm1(model, recipe, random)
-    batches = random_batches(data, recipe.batch_size, random)
-    device = model.device
     model.float()
+    algorithm = Algorithm1(model, recipe, random, guided=initial_labels is not None)
+    batches = random_batches(len(data), recipe.batch_size, random)
+    sources = (data,) if initial_labels is None else (data, initial_labels)
+
+    def draw_real() -> tuple[Tensor, ...]:
+        index = next(batches)
+        return tuple(source[index.to(source.device)].to(model.device) for source in sources)
+
     interval = interval_of(recipe.max_iter)
     entries: list[dict[str, float]] = []
     model.restart_averages()
     for iteration in range(1, recipe.max_iter + 1):
-        latest = algorithm.iteration(lambda: next(batches).to(device))
+        latest = algorithm.iteration(draw_real)
         if iteration % interval == 0 or iteration == recipe.max_iter:
             entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
             entry["mean_std"] = float(model.prior.stds.detach().mean())

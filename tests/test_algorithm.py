@@ -62,7 +62,7 @@ def test_each_phase_updates_its_parameters_and_no_others(shape, phase, sharing):
     model = algorithm.model
     model.train()
     # Off centre, where the hinge holds back some samples: else the score's bias has gradient 1 - 1.
-    score = model.discriminator.head[2] if len(shape) == 1 else model.discriminator.score
+    score = model.discriminator.score
     torch.nn.init.constant_(score.bias, 1.0)
     step, modules = PHASES[phase]
     expected = names(model, *modules)
@@ -140,13 +140,43 @@ def test_iteration_runs_the_phases_of_algorithm_1(monkeypatch):
 
         monkeypatch.setattr(algorithm, name, wrapped)
     algorithm.model.train()
-    algorithm.iteration(lambda: real(algorithm))
+    algorithm.iteration(lambda: (real(algorithm),))
     assert calls == [
         *[("discriminator_step",)] * 3,
         ("generator_step",),
         ("encoder_step", True),
         ("encoder_step", False),
     ]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_guided_scores_add_the_projection_of_the_label(shape):
+    """D(x, y) = D(x) + Embed(y) . h with an Embed of spectral norm 1, for init_iter iterations."""
+    model = build(shape).model.eval()
+    recipe = Recipe(max_iter=10, batch_size=16, init_iter=2)
+    algorithm = Algorithm1(model, recipe, torch.Generator().manual_seed(0), guided=True)
+    x, y = real(algorithm), torch.arange(16) % 3
+    embedding = algorithm.projection.detach()
+    embedding = embedding / torch.linalg.svdvals(embedding)[0]
+    expected = model.discriminator(x) + (embedding[y] * model.discriminator.features(x)).sum(1)
+    torch.testing.assert_close(algorithm._scores(x, y), expected)
+    torch.testing.assert_close(algorithm._scores(x, None), model.discriminator(x))
+    algorithm.n_iter = 2
+    torch.testing.assert_close(algorithm._scores(x, y), model.discriminator(x))
+
+
+def test_guided_steps_learn_the_projection():
+    model = build().model
+    recipe = Recipe(max_iter=10, batch_size=16, init_iter=2)
+    algorithm = Algorithm1(model, recipe, torch.Generator().manual_seed(0), guided=True)
+    seen = []
+    for _ in range(4):
+        seen.append(algorithm.projection.detach().clone())
+        algorithm.iteration(lambda: (real(algorithm), torch.arange(16) % 3))
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+    # Adam's moments move it a little after its last gradient; with beta1 = 0 they don't.
+    assert torch.equal(seen[2], seen[3])
 
 
 def test_adam_settings():
@@ -163,7 +193,7 @@ def test_learning_rate_decay():
     algorithm.model.train()
     rates = []
     for _ in range(10):
-        algorithm.iteration(lambda: real(algorithm))
+        algorithm.iteration(lambda: (real(algorithm),))
         rates.append(algorithm.generator_optimizer.param_groups[0]["lr"])
     np.testing.assert_allclose(rates, 1e-3 * np.array([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]))
 
@@ -176,7 +206,7 @@ def test_averages_against_a_plain_loop(shape):
     model.train()
     average = None
     for iteration in range(1, 8):
-        algorithm.iteration(lambda: real(algorithm))
+        algorithm.iteration(lambda: (real(algorithm),))
         now = {n: p.detach().clone() for n, p in model.generator.named_parameters()}
         if iteration == 3:
             average = now
@@ -193,7 +223,7 @@ def test_normalised_weights_have_unit_spectral_norm_after_training(shape, n_iter
     model = algorithm.model
     model.train()
     for _ in range(n_iter):
-        algorithm.iteration(lambda: real(algorithm))
+        algorithm.iteration(lambda: (real(algorithm),))
     model.eval()
     checked = 0
     for network in (model.generator, model.discriminator, model.encoder):

@@ -526,6 +526,25 @@ def test_permuted_clusters_decode_as_before(fitted):
     torch.testing.assert_close(model.prior.means.detach(), means[order])
 
 
+def test_kmeans_start_is_found_without_labels_and_let_go(blobs):
+    X, y = blobs
+    parameters = QUICK | {"max_iter": 60, "init_iter": 30}
+    guided = MPCCClusterer(3, init_params="kmeans", random_state=0, **parameters).fit(X)
+    assert clustering_accuracy(y, guided.labels_) > 0.95
+    with_labels = MPCCClusterer(3, init_params="kmeans", random_state=0, **parameters).fit(X, y)
+    np.testing.assert_array_equal(with_labels.transform(X), guided.transform(X))
+    random = MPCCClusterer(3, init_params="random", random_state=0, **parameters).fit(X)
+    assert not np.array_equal(random.transform(X), guided.transform(X))
+
+
+def test_kmeans_of_mini_batches(blobs, monkeypatch):
+    monkeypatch.setattr("skmpcc.clusterer._MANY_SAMPLES", 100)
+    monkeypatch.setattr("skmpcc.clusterer.KMeans", None)
+    X, y = blobs
+    clusterer = MPCCClusterer(3, init_params="kmeans", random_state=0, **QUICK).fit(X)
+    assert clustering_accuracy(y, clusterer.labels_) > 0.95
+
+
 def test_warm_start_goes_on(blobs):
     X = blobs[0]
     cold = MPCCClusterer(3, random_state=0, **BRIEF).fit(X)

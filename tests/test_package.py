@@ -104,6 +104,7 @@ def test_the_papers_presets(name, conditioning, c, latent_dim, prior_rate, max_i
     assert (preset.ema_decay, preset.ema_start, preset.standing_passes) == (0.9999, 1000, 16)
     assert (preset.upsampling, preset.generator_spectral_norm) == ("bilinear", True)
     assert (preset.learning_rate_decay, preset.input_noise) == (0.0, 0.0)
+    assert preset.init_params == "random"
 
 
 @pytest.mark.parametrize("image", [None, (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 128, 128)])

@@ -184,9 +184,11 @@ class ImageDiscriminator(nn.Module):
         self.last = SameBlock(width)
         self.score = linear(width, 1)
 
+    def features(self, x: Tensor) -> Tensor:
+        return functional.relu(self.last(self.trunk(x))).sum(dim=(2, 3))
+
     def forward(self, x: Tensor) -> Tensor:
-        h = functional.relu(self.last(self.trunk(x))).sum(dim=(2, 3))
-        return self.score(h).squeeze(1)
+        return self.score(self.features(x)).squeeze(1)
 
 
 class ImageEncoder(nn.Module):

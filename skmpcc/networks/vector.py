@@ -72,10 +72,14 @@ class VectorDiscriminator(nn.Module):
     def __init__(self, trunk: nn.Module, *, width: int) -> None:
         super().__init__()
         self.trunk = trunk
-        self.head = nn.Sequential(*_hidden([width, width]), linear(width, 1))
+        self.body = _hidden([width, width])
+        self.score = linear(width, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.body(self.trunk(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.trunk(x)).squeeze(1)
+        return self.score(self.features(x)).squeeze(1)
 
 
 class VectorEncoder(nn.Module):
