@@ -84,7 +84,10 @@ def train(
     entries: list[dict[str, float]] = []
     model.restart_averages()
     for iteration in range(1, recipe.max_iter + 1):
-        latest = algorithm.iteration(draw_real)
+        try:
+            latest = algorithm.iteration(draw_real)
+        except torch.linalg.LinAlgError as error:  # of a norm of what is not finite
+            raise _diverged(iteration) from error
         if iteration % interval == 0 or iteration == recipe.max_iter:
             entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
             entry["mean_std"] = float(model.prior.stds.detach().mean())
@@ -117,7 +120,11 @@ def _check_finite(model: MPCCModel, entry: dict[str, float]) -> None:
     # One look at all parameters: a NaN or an infinity survives the sum of norms.
     norms = torch._foreach_norm(list(model.parameters()))
     if not (finite and math.isfinite(float(torch.stack(norms).sum().detach()))):
-        raise DivergedError(
-            f"The training diverged before iteration {entry['iteration']}: losses or parameters "
-            "are not finite. Lower learning_rate or prior_learning_rate."
-        )
+        raise _diverged(entry["iteration"])
+
+
+def _diverged(iteration: float) -> DivergedError:
+    return DivergedError(
+        f"The training diverged before iteration {iteration:.0f}: losses or parameters are not finite. "
+        "Lower learning_rate or prior_learning_rate."
+    )

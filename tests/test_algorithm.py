@@ -175,7 +175,7 @@ def test_guided_steps_learn_the_projection():
         algorithm.iteration(lambda: (real(algorithm), torch.arange(16) % 3))
     assert not torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[1], seen[2])
-    # Adam's moments move it a little after its last gradient; with beta1 = 0 they don't.
+    # no gradient, no step
     assert torch.equal(seen[2], seen[3])
 
 

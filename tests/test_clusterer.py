@@ -22,7 +22,14 @@ from sklearn.preprocessing import StandardScaler
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_accuracy
 
-QUICK = {"max_iter": 100, "width": 32, "learning_rate": 2e-3, "prior_learning_rate": 3e-2}
+QUICK = {
+    "max_iter": 100,
+    "init_iter": 50,
+    "width": 32,
+    "learning_rate": 2e-3,
+    "prior_learning_rate": 3e-2,
+    "ema_decay": 0.9,
+}
 BRIEF = {"max_iter": 3, "width": 8, "latent_dim": 4}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -62,7 +69,7 @@ def test_fitted_attributes(blobs, fitted):
     assert fitted.cluster_centers_.shape == (3, 4)
     assert fitted.n_iter_ == 100
     assert fitted.n_features_in_ == 4
-    assert fitted.preset_ == "vectors"
+    assert fitted.preset_ == "vectors_narrow"
     np.testing.assert_array_equal(fitted.labels_, fitted.predict(X))
 
 
