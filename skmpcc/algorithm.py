@@ -30,6 +30,8 @@ class Recipe:
     input_noise: float = 0.0
     init_params: str = "random"
     init_iter: int = 500
+    n_neighbors: int = 15
+    consistency_weight: float = 0.0
     learning_rate_decay: float = 0.0
     ema_start: int = 1000
     standing_passes: int = 16
@@ -120,10 +122,15 @@ class Algorithm1:
             self.generator_prior_optimizer,
         ]
 
-    def iteration(self, draw_real: Callable[[], tuple[Tensor, ...]]) -> dict[str, Tensor]:
+    def iteration(
+        self,
+        draw_real: Callable[[], tuple[Tensor, ...]],
+        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
         """Lines 7 to 28 of Algorithm 1; the losses of the last step of each phase.
 
-        `draw_real` gives a batch of real samples, in a guided training with their labels.
+        `draw_real` gives a batch of real samples, in a guided training with their labels;
+        `draw_neighbors` one and a neighbour of each sample in it, for consistency.
         """
         # A model in evaluation mode would train on stale spectral norms and batch statistics.
         self.model.train()
@@ -133,7 +140,7 @@ class Algorithm1:
             out["discriminator"] = self.discriminator_step(*draw_real())
         out["generator"] = self.generator_step()
         for step in range(self.recipe.encoder_steps):
-            out |= self.encoder_step(with_prior=step == 0)
+            out |= self.encoder_step(draw_neighbors if step == 0 else None, with_prior=step == 0)
         self.n_iter += 1
         if self.n_iter >= self.recipe.ema_start:
             self.model.update_averages()
@@ -178,11 +185,19 @@ class Algorithm1:
         _descend(loss, self.generator_optimizer, self.generator_prior_optimizer)
         return loss.detach()
 
-    def encoder_step(self, *, with_prior: bool) -> dict[str, Tensor]:
+    def encoder_step(
+        self,
+        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        *,
+        with_prior: bool,
+    ) -> dict[str, Tensor]:
         """Lines 19 to 27: L_q by the encoder; in the first step L_c and Loss III by the prior.
 
         In the paper the prior's gradient is that of L_c + lambda_p L_p. In the authors' code z is not
         detached in L_q, which then pulls the prior as well: `prior_latent_gradient`.
+
+        Consistency is not of the paper: real neighbours are to share their component, by encoder and
+        prior, in the step that moves both.
         """
         y, z = self.draw()
         with torch.no_grad():
@@ -197,12 +212,18 @@ class Algorithm1:
         cluster = losses.cluster_loss(prior.log_responsibilities(z), y)
         entropy = losses.prior_entropy_loss(prior.weights, prior.variances)
         loss = loss + cluster + self.recipe.prior_entropy_weight * entropy
+        out = {"latent": latent, "cluster": cluster, "prior_entropy": entropy}
+        if draw_neighbors is not None and self.recipe.consistency_weight:
+            out["consistency"] = self._consistency(*draw_neighbors())
+            loss = loss + self.recipe.consistency_weight * out["consistency"]
         _descend(loss, self.encoder_optimizer, self.prior_optimizer)
-        return {
-            "latent": latent.detach(),
-            "cluster": cluster.detach(),
-            "prior_entropy": entropy.detach(),
-        }
+        return {name: value.detach() for name, value in out.items()}
+
+    def _consistency(self, x: Tensor, neighbor: Tensor) -> Tensor:
+        """How much q(y | z) at the encoder's means of real neighbours disagrees."""
+        means, _ = self.model.encoder(torch.cat([x, neighbor]))
+        log_q = self.model.prior.log_responsibilities(means)
+        return losses.neighbor_loss(*log_q.split([len(x), len(neighbor)]))
 
     def _schedule(self) -> None:
         """Rates fall linearly to zero over the last `learning_rate_decay` of the training."""

@@ -2,9 +2,7 @@
 
 import copy
 import math
-import time
 import warnings
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -20,7 +18,6 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.callback import CallbackSupportMixin
-from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_array, check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -31,15 +28,17 @@ from skmpcc.devices import inference_device, resolve_device
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat, Layout, as_array
 from skmpcc.model import MPCCModel, NetworkSettings
+from skmpcc.monitoring import FitMonitor
+from skmpcc.neighbors import NeighborGraph
 from skmpcc.networks.layers import CONDITIONINGS
 from skmpcc.presets import OVERRIDABLE, PRESETS, Preset, choose
+from skmpcc.starts import kmeans_labels, neighbor_labels
 from skmpcc.training import finish, interval_of, train
 
 _COUNT = [Interval(Integral, 1, None, closed="left"), None]
 _COUNT_OR_ZERO = [Interval(Integral, 0, None, closed="left"), None]
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
-_MANY_SAMPLES = 10_000
 _MAX_SEED = np.iinfo(np.int32).max
 
 
@@ -117,12 +116,20 @@ class MPCCClusterer(
     input_noise : float, default=None
         Gaussian noise on what discriminator and encoder read in training, in units of Scott's
         bandwidth of the data, against memorising few samples.
-    init_params : {"kmeans", "random"}, default=None
-        "kmeans": the labels of KMeans on the scaled data, found by `fit` itself, guide the first
-        iterations, by the paper's variant for known labels; after them the training is free of any.
-        "random": the paper's start.
+    init_params : {"neighbors", "kmeans", "random"}, default=None
+        A first clustering that `fit` finds by itself, without labels, guides the first iterations, by
+        the paper's variant for known labels; after them the training is free of it. "neighbors":
+        clusters of any shape, in which nearest neighbours agree, found by small classifiers.
+        "kmeans": KMeans on the scaled data. "random": the paper's start, without a guide.
     init_iter : int, default=None
         Iterations that are guided.
+    n_neighbors : int, default=None
+        Nearest neighbours of each sample, by Euclidean distance of the scaled data, that
+        `init_params="neighbors"` and `consistency_weight` look at; fewer for small clusters. Of
+        more than 20,000 samples, as many drawn at random are looked at.
+    consistency_weight : float, default=None
+        Weight of a loss by which real neighbours are to share their cluster, in the step that
+        updates encoder and mixture. 0 in the paper.
     learning_rate_decay : float, default=None
         Share of the training, at its end, in which all rates fall linearly to zero.
     ema_decay : float, default=None
@@ -224,8 +231,10 @@ class MPCCClusterer(
         "std_floor": [StrOptions({"additive", "threshold"}), None],
         "initial_log_variance": [Interval(Real, None, None, closed="neither"), None],
         "input_noise": _NOT_NEGATIVE,
-        "init_params": [StrOptions({"kmeans", "random"}), None],
+        "init_params": [StrOptions({"neighbors", "kmeans", "random"}), None],
         "init_iter": _COUNT_OR_ZERO,
+        "n_neighbors": _COUNT,
+        "consistency_weight": _NOT_NEGATIVE,
         "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "ema_start": _COUNT_OR_ZERO,
@@ -266,6 +275,8 @@ class MPCCClusterer(
         input_noise: float | None = None,
         init_params: str | None = None,
         init_iter: int | None = None,
+        n_neighbors: int | None = None,
+        consistency_weight: float | None = None,
         learning_rate_decay: float | None = None,
         ema_decay: float | None = None,
         ema_start: int | None = None,
@@ -302,6 +313,8 @@ class MPCCClusterer(
         self.input_noise = input_noise
         self.init_params = init_params
         self.init_iter = init_iter
+        self.n_neighbors = n_neighbors
+        self.consistency_weight = consistency_weight
         self.learning_rate_decay = learning_rate_decay
         self.ema_decay = ema_decay
         self.ema_start = ema_start
@@ -349,7 +362,7 @@ class MPCCClusterer(
             )
         device = resolve_device(self.device)
         random = _random_state(self.random_state)
-        model_seed, training_seed, standing_seed = random.randint(_MAX_SEED, size=3).tolist()
+        model_seed, training_seed, standing_seed, start_seed = random.randint(_MAX_SEED, size=4).tolist()
         preset, data_format, model = self._starting_point(X, model_seed)
         model.to(device)
         data = data_format.encode_all(X).to(device)
@@ -366,21 +379,25 @@ class MPCCClusterer(
             }
 
         # Callbacks see copies: standing statistics and renumbering are not for a running training.
-        watch = _Watch(
-            self, recipe, X, y, lambda h: fitted_attributes(copy.deepcopy(model).to(device), h)
+        monitor = FitMonitor(
+            self,
+            X,
+            y,
+            recipe.max_iter,
+            interval_of(recipe.max_iter),
+            lambda history: fitted_attributes(copy.deepcopy(model).to(device), history),
         )
-        start = None
-        if recipe.init_params == "kmeans" and not self._goes_on():
-            start = _kmeans(data, self.n_clusters, model_seed).to(device)
-        train(
+        labels, neighbors = self._start(recipe, data, _generator(start_seed, device))
+        history = train(
             model,
             recipe,
             data,
             _generator(training_seed, device),
-            watch,
-            initial_labels=start,
+            monitor,
+            initial_labels=labels,
+            neighbors=neighbors,
         )
-        fitted = fitted_attributes(model, watch.history)
+        fitted = fitted_attributes(model, history)
         for name in _FROM_VALIDATION:
             vars(self).pop(name, None)
         vars(self).update(fitted)
@@ -392,8 +409,22 @@ class MPCCClusterer(
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        watch.end()
+        monitor.end()
         return self
+
+    def _start(
+        self, recipe: Recipe, data: torch.Tensor, random: torch.Generator
+    ) -> tuple[torch.Tensor | None, NeighborGraph | None]:
+        """Clusters to guide the first iterations by, and the neighbours; what the recipe asks for."""
+        guided = recipe.init_params != "random" and recipe.init_iter > 0 and not self._goes_on()
+        graph = labels = None
+        if recipe.consistency_weight or (guided and recipe.init_params == "neighbors"):
+            graph = NeighborGraph.of(data, recipe.n_neighbors, self.n_clusters, random)
+        if guided and recipe.init_params == "kmeans":
+            labels = kmeans_labels(data, self.n_clusters, random.initial_seed()).to(random.device)
+        elif guided:
+            labels = neighbor_labels(data, graph, self.n_clusters, random)
+        return labels, graph
 
     def _starting_point(self, X: NDArray, seed: int) -> tuple[Preset, InputFormat, MPCCModel]:
         """Settings, data format and the model to train: a new one, or with warm_start the last."""
@@ -688,80 +719,6 @@ def _attributes_of(fitted: FittedModel, X: NDArray) -> dict[str, Any]:
         "weights_": prior.weights.cpu().numpy().copy(),
         "cluster_centers_": fitted.decode(means, np.arange(n_clusters)),
     }
-
-
-class _Watch:
-    """Keeps the history during a fit, prints it, and tells scikit-learn's callbacks of it."""
-
-    def __init__(
-        self,
-        estimator: MPCCClusterer,
-        recipe: Recipe,
-        X: NDArray,
-        y: Any,
-        attributes: Callable[[dict[str, NDArray]], dict[str, Any]],
-    ) -> None:
-        self.estimator = estimator
-        self.data = {"X": X, "y": y}
-        self.attributes = attributes
-        self.max_iter = recipe.max_iter
-        self.entries: list[dict[str, float]] = []
-        self.started = time.perf_counter()
-        n_intervals = math.ceil(recipe.max_iter / interval_of(recipe.max_iter))
-        self.context = estimator._init_callback_context(max_subtasks=n_intervals)
-        self.context.call_on_fit_task_begin(estimator=estimator, **self.data)
-        self._begin()
-        if estimator.verbose:
-            print("Initialization 0")
-
-    @property
-    def history(self) -> dict[str, NDArray]:
-        return {name: np.array([e[name] for e in self.entries]) for name in self.entries[0]}
-
-    def _begin(self) -> None:
-        self.task = self.context.subcontext(task_name="iterations")
-        self.task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-
-    def __call__(self, entry: dict[str, float]) -> bool:
-        self.entries.append(entry)
-        self._print(entry)
-        stop = self.task.call_on_fit_task_end(
-            estimator=self.estimator,
-            **self.data,
-            reconstruction_attributes=lambda: self.attributes(self.history),
-        )
-        if not stop and entry["iteration"] < self.max_iter:
-            self._begin()
-        return stop
-
-    def end(self) -> None:
-        """The estimator is fitted."""
-        self.context.call_on_fit_task_end(
-            estimator=self.estimator, **self.data, reconstruction_attributes={}
-        )
-        if self.estimator.verbose:
-            print(f"Initialization 0 ended after {time.perf_counter() - self.started:.2f}s")
-
-    def _print(self, entry: dict[str, float]) -> None:
-        if self.estimator.verbose == 1:
-            print(f"  Iteration {entry['iteration']:.0f}")
-        elif self.estimator.verbose > 1:
-            lapse = time.perf_counter() - self.started
-            values = "\t ".join(f"{k} {v:.5f}" for k, v in entry.items() if k != "iteration")
-            print(f"  Iteration {entry['iteration']:.0f}\t time lapse {lapse:.5f}s\t {values}")
-
-
-def _kmeans(data: torch.Tensor, n_clusters: int, seed: int) -> torch.Tensor:
-    """KMeans labels of the data as the networks see it; of mini-batches where there is much of it."""
-    X = data.flatten(1).cpu().numpy()
-    if len(X) <= _MANY_SAMPLES:
-        kmeans = KMeans(n_clusters, n_init=10, random_state=seed)
-    else:
-        kmeans = MiniBatchKMeans(n_clusters, n_init=3, random_state=seed)
-    with warnings.catch_warnings():
-        # fewer distinct samples than clusters: the guide has fewer clusters, no harm
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return torch.as_tensor(kmeans.fit_predict(X), dtype=torch.int64)
 
 
 def _generator(seed: int, device: torch.device) -> torch.Generator:

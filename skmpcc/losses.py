@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LOG_TWO_PI = math.log(2.0 * math.pi)
+from skmpcc.prior import LOG_TWO_PI
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -56,3 +56,45 @@ def prior_entropy_loss(weights: Tensor, variances: Tensor) -> Tensor:
     """
     component_entropy = 0.5 * (1.0 + LOG_TWO_PI + variances.log()).mean(1)
     return (weights * (weights.log() - component_entropy)).sum()
+
+
+def cluster_entropy(log_memberships: Tensor) -> Tensor:
+    """Entropy of the mean membership, at most log K, where clusters are of equal size.
+
+    Parameters
+    ----------
+    log_memberships : Tensor of shape (..., n, K)
+
+    Returns
+    -------
+    entropy : Tensor of shape (...)
+    """
+    log_share = _log_share(log_memberships)
+    return -(log_share.exp() * log_share).sum(-1)
+
+
+def neighbor_loss(log_q: Tensor, log_q_neighbor: Tensor) -> Tensor:
+    """Disagreement of neighbours on their cluster: -log sum_k q(k | x) q(k | x') / p(k).
+
+    With p(k) the mean membership this is minus the logarithm of the ratio p(x, x') / p(x) p(x') if
+    neighbours share their component and are else independent. All samples in one cluster give 0,
+    K clusters of equal size and of no doubt -log K. Not of the paper, which names consistency as a
+    complement.
+
+    Parameters
+    ----------
+    log_q, log_q_neighbor : Tensor of shape (..., n, K)
+        log q(y | x) of samples and of a neighbour of each.
+
+    Returns
+    -------
+    loss : Tensor of shape (...)
+    """
+    log_share = _log_share(torch.cat([log_q, log_q_neighbor], dim=-2))
+    agreement = torch.logsumexp(log_q + log_q_neighbor - log_share.unsqueeze(-2), dim=-1)
+    return -agreement.mean(-1)
+
+
+def _log_share(log_memberships: Tensor) -> Tensor:
+    """log p(k) by the batch, shape (..., K)."""
+    return torch.logsumexp(log_memberships, dim=-2) - math.log(log_memberships.shape[-2])

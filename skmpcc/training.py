@@ -1,6 +1,7 @@
 """The training loop: batches, history, interruption, and the state that it leaves."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from skmpcc.algorithm import Algorithm1, Recipe
 from skmpcc.model import MPCCModel
+from skmpcc.neighbors import NeighborGraph
 
 N_INTERVALS = 100
 
@@ -40,9 +42,10 @@ def train(
     recipe: Recipe,
     data: Tensor,
     random: torch.Generator,
-    on_interval: Callable[[dict[str, float]], bool] = lambda entry: False,
+    on_interval: Callable[[dict[str, NDArray]], bool] = lambda history: False,
     *,
     initial_labels: Tensor | None = None,
+    neighbors: NeighborGraph | None = None,
 ) -> dict[str, NDArray]:
     """Run Algorithm 1 on `data` for `recipe.max_iter` iterations.
 
@@ -57,9 +60,11 @@ def train(
     random : torch.Generator
         On the model's device.
     on_interval : callable
-        Called with each entry of the history; a true answer ends the training.
+        Called with the history so far at each of its entries; a true answer ends the training.
     initial_labels : Tensor of shape (n_samples,), optional
         Clusters that guide the first `recipe.init_iter` iterations.
+    neighbors : NeighborGraph, optional
+        Of the data, on the model's device: what consistency is asked of.
 
     Returns
     -------
@@ -76,16 +81,23 @@ def train(
     batches = random_batches(len(data), recipe.batch_size, random)
     sources = (data,) if initial_labels is None else (data, initial_labels)
 
+    def at(source: Tensor, index: Tensor) -> Tensor:
+        return source[index.to(source.device)].to(model.device)
+
     def draw_real() -> tuple[Tensor, ...]:
         index = next(batches)
-        return tuple(source[index.to(source.device)].to(model.device) for source in sources)
+        return tuple(at(source, index) for source in sources)
+
+    def draw_neighbors() -> tuple[Tensor, Tensor]:
+        first, second = neighbors.draw(recipe.batch_size, random)
+        return at(data, first), at(data, second)
 
     interval = interval_of(recipe.max_iter)
-    entries: list[dict[str, float]] = []
+    history: dict[str, list[float]] = defaultdict(list)
     model.restart_averages()
     for iteration in range(1, recipe.max_iter + 1):
         try:
-            latest = algorithm.iteration(draw_real)
+            latest = algorithm.iteration(draw_real, draw_neighbors if neighbors else None)
         except torch.linalg.LinAlgError as error:  # of a norm of what is not finite
             raise _diverged(iteration) from error
         if iteration % interval == 0 or iteration == recipe.max_iter:
@@ -93,10 +105,15 @@ def train(
             entry["mean_std"] = float(model.prior.stds.detach().mean())
             entry["mean_norm"] = float(model.prior.means.detach().norm(dim=1).mean())
             _check_finite(model, entry)
-            entries.append(entry)
-            if on_interval(entry):
+            for name, value in entry.items():
+                history[name].append(value)
+            if on_interval(_as_arrays(history)):
                 break
-    return {name: np.array([entry[name] for entry in entries]) for name in entries[0]}
+    return _as_arrays(history)
+
+
+def _as_arrays(history: dict[str, list[float]]) -> dict[str, NDArray]:
+    return {name: np.array(values) for name, values in history.items()}
 
 
 def finish(model: MPCCModel, recipe: Recipe, random: torch.Generator) -> None:

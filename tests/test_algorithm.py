@@ -51,6 +51,10 @@ PHASES = {
     "generator": (lambda a: a.generator_step(), {"generator", "prior"}),
     "encoder": (lambda a: a.encoder_step(with_prior=False), {"encoder"}),
     "encoder and prior": (lambda a: a.encoder_step(with_prior=True), {"encoder", "prior"}),
+    "consistency": (
+        lambda a: a.encoder_step(lambda: (real(a), real(a, 1)), with_prior=True),
+        {"encoder", "prior"},
+    ),
 }
 
 
@@ -126,6 +130,35 @@ def test_the_fakes_are_no_path_for_the_encoders_gradient():
     before = snapshot(algorithm.model)
     algorithm.encoder_step(with_prior=True)
     assert not changed(algorithm.model, before) & names(algorithm.model, "generator")
+
+
+def test_consistency_is_asked_of_real_neighbors_in_the_first_encoder_step():
+    algorithm = build(consistency_weight=0.5, encoder_steps=3)
+    model, prior = algorithm.model, algorithm.model.prior
+    drawn = []
+
+    def draw_neighbors():
+        drawn.append((real(algorithm, 1), real(algorithm, 2)))
+        return drawn[-1]
+
+    expected = {}
+    encoder_step = algorithm.encoder_step
+
+    def spy(*args, **kwargs):
+        if kwargs["with_prior"]:
+            with torch.no_grad():
+                codes = [model.encoder(real(algorithm, seed))[0] for seed in (1, 2)]
+                log_q = [prior.log_responsibilities(z) for z in codes]
+                expected["consistency"] = losses.neighbor_loss(*log_q)
+        return encoder_step(*args, **kwargs)
+
+    algorithm.encoder_step = spy
+    out = algorithm.iteration(lambda: (real(algorithm),), draw_neighbors)
+    assert len(drawn) == 1
+    torch.testing.assert_close(out["consistency"], expected["consistency"], atol=1e-4, rtol=1e-4)
+    off = build(consistency_weight=0.0)
+    assert "consistency" not in off.iteration(lambda: (real(off),), draw_neighbors)
+    assert len(drawn) == 1
 
 
 def test_iteration_runs_the_phases_of_algorithm_1(monkeypatch):

@@ -23,6 +23,7 @@ from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_accuracy
 
 QUICK = {
+    "init_params": "kmeans",
     "max_iter": 100,
     "init_iter": 50,
     "width": 32,
@@ -30,7 +31,7 @@ QUICK = {
     "prior_learning_rate": 3e-2,
     "ema_decay": 0.9,
 }
-BRIEF = {"max_iter": 3, "width": 8, "latent_dim": 4}
+BRIEF = {"max_iter": 3, "width": 8, "latent_dim": 4, "init_params": "random"}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -539,23 +540,30 @@ def test_permuted_clusters_decode_as_before(fitted):
     torch.testing.assert_close(model.prior.means.detach(), means[order])
 
 
-def test_kmeans_start_is_found_without_labels_and_let_go(blobs):
+@pytest.mark.parametrize("start", ["neighbors", "kmeans"])
+def test_start_is_found_without_labels_and_let_go(blobs, start):
     X, y = blobs
-    parameters = QUICK | {"max_iter": 60, "init_iter": 30}
-    guided = MPCCClusterer(3, init_params="kmeans", random_state=0, **parameters).fit(X)
+    parameters = QUICK | {
+        "max_iter": 60,
+        "init_iter": 30,
+        "init_params": start,
+        "consistency_weight": 0.0,
+    }
+    guided = MPCCClusterer(3, random_state=0, **parameters).fit(X)
     assert clustering_accuracy(y, guided.labels_) > 0.95
-    with_labels = MPCCClusterer(3, init_params="kmeans", random_state=0, **parameters).fit(X, y)
+    with_labels = MPCCClusterer(3, random_state=0, **parameters).fit(X, y)
     np.testing.assert_array_equal(with_labels.transform(X), guided.transform(X))
-    random = MPCCClusterer(3, init_params="random", random_state=0, **parameters).fit(X)
+    random = MPCCClusterer(3, random_state=0, **parameters | {"init_params": "random"}).fit(X)
     assert not np.array_equal(random.transform(X), guided.transform(X))
+    assert "consistency" not in guided.history_
 
 
-def test_kmeans_of_mini_batches(blobs, monkeypatch):
-    monkeypatch.setattr("skmpcc.clusterer._MANY_SAMPLES", 100)
-    monkeypatch.setattr("skmpcc.clusterer.KMeans", None)
-    X, y = blobs
-    clusterer = MPCCClusterer(3, init_params="kmeans", random_state=0, **QUICK).fit(X)
-    assert clustering_accuracy(y, clusterer.labels_) > 0.95
+def test_consistency_is_in_the_history_where_it_is_asked_for(blobs):
+    X = blobs[0]
+    clusterer = MPCCClusterer(3, consistency_weight=0.5, **BRIEF).fit(X)
+    assert clusterer.history_["consistency"].shape == (3,)
+    clusterer.set_params(consistency_weight=0.0).fit(X)
+    assert "consistency" not in clusterer.history_
 
 
 def test_warm_start_goes_on(blobs):

@@ -90,3 +90,37 @@ def test_gradients(name):
         ),
     }[name]
     assert torch.autograd.gradcheck(function, inputs)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS)
+def test_neighbor_loss_is_the_mean_log_ratio(seed):
+    """-log sum_k q_ik q_jk / p_k pair by pair; for several classifiers at once each by itself."""
+    logits = np.random.default_rng(seed).normal(scale=3, size=(2, 4, 7, 3))
+    q, r = softmax(logits, axis=-1)
+    expected = []
+    for some, other in zip(q, r, strict=True):
+        share = np.concatenate([some, other]).mean(axis=0)
+        ratios = [
+            sum(a[k] * b[k] / share[k] for k in range(3)) for a, b in zip(some, other, strict=True)
+        ]
+        expected.append(-np.log(ratios).mean())
+    loss = losses.neighbor_loss(torch.as_tensor(q).log(), torch.as_tensor(r).log())
+    np.testing.assert_allclose(loss, expected)
+
+
+def test_neighbor_loss_of_one_cluster_and_of_certain_ones():
+    one = torch.tensor([[0.0, -1000.0]]).expand(6, 2)
+    assert abs(float(losses.neighbor_loss(one, one))) < 1e-6
+    certain = torch.where(torch.eye(4, dtype=torch.bool), 0.0, -1000.0).repeat(3, 1)
+    np.testing.assert_allclose(losses.neighbor_loss(certain, certain), -np.log(4), rtol=1e-6)
+    # neighbours in different clusters cost more than one cluster for all
+    assert losses.neighbor_loss(certain, certain.roll(1, 0)) > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS)
+def test_cluster_entropy(seed):
+    q = softmax(np.random.default_rng(seed).normal(scale=3, size=(4, 7, 3)), axis=-1)
+    entropy = losses.cluster_entropy(torch.as_tensor(q).log())
+    np.testing.assert_allclose(entropy, stats.entropy(q.mean(axis=1), axis=1))

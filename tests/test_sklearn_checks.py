@@ -42,6 +42,11 @@ class ImageClusterer(MPCCClusterer):
         return Drawn(X.shape[1:], (1, 8, 8))
 
 
+@pytest.fixture(autouse=True)
+def brief_start(monkeypatch):
+    monkeypatch.setattr("skmpcc.starts.MAX_ITER", 40)
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:preset=.*is meant for images:UserWarning")
 @parametrize_with_checks(

@@ -12,7 +12,7 @@ from skmpcc.training import DivergedError, finish, interval_of, random_batches, 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, ema_decay=0.5)
 
 
-def run(recipe, seed=0, on_interval=lambda entry: False, data=None):
+def run(recipe, seed=0, on_interval=lambda history: False, data=None):
     model = MPCCModel(SETTINGS, (6,), 3, seed)
     data = torch.randn(40, 6, generator=torch.Generator().manual_seed(1)) if data is None else data
     history = train(model, recipe, data, torch.Generator().manual_seed(seed), on_interval)
@@ -47,7 +47,7 @@ def test_history():
 
 def test_training_can_be_stopped():
     _, history = run(
-        Recipe(max_iter=20, batch_size=8), on_interval=lambda entry: entry["iteration"] == 5
+        Recipe(max_iter=20, batch_size=8), on_interval=lambda history: history["iteration"][-1] == 5
     )
     assert history["iteration"][-1] == 5
 

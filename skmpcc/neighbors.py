@@ -1,0 +1,52 @@
+"""Nearest neighbours of the data, of which consistency and one of the starts are made."""
+
+from dataclasses import dataclass
+
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+# Samples among which neighbours are looked for; more are represented by as many drawn at random.
+MAX_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class NeighborGraph:
+    """Samples of a data set and, for each, the nearest among them.
+
+    Attributes
+    ----------
+    rows : Tensor of int64 of shape (m,)
+        The samples' places in the data.
+    nearest : Tensor of int64 of shape (m, k)
+        Places in `rows`; a sample is not its own neighbour.
+    """
+
+    rows: Tensor
+    nearest: Tensor
+
+    @classmethod
+    def of(
+        cls, data: Tensor, n_neighbors: int, n_clusters: int, random: torch.Generator
+    ) -> "NeighborGraph":
+        """Of the data as the networks see it, by Euclidean distance.
+
+        At most `n_neighbors`, and no more than half of what a cluster of mean size holds, so that
+        they can be of one kind.
+        """
+        n_samples = len(data)
+        rows = torch.arange(n_samples, device=random.device)
+        if n_samples > MAX_ROWS:
+            rows = torch.randperm(n_samples, generator=random, device=random.device)[:MAX_ROWS]
+        points = data[rows.to(data.device)].flatten(1).cpu().numpy()
+        n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
+        # without an argument: of the samples themselves, each left out of its own
+        nearest = NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors(return_distance=False)
+        return cls(rows, torch.as_tensor(nearest, device=random.device))
+
+    def draw(self, n: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Places in the data of `n` samples and of one neighbour of each."""
+        m, k = self.nearest.shape
+        first = torch.randint(m, (n,), generator=random, device=random.device)
+        which = torch.randint(k, (n,), generator=random, device=random.device)
+        return self.rows[first], self.rows[self.nearest[first, which]]

@@ -1,0 +1,158 @@
+"""First clusterings of the data, found without labels, to guide the first iterations by."""
+
+import math
+import warnings
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.stats import entropy
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.cluster import contingency_matrix
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import Adam
+
+from skmpcc.losses import cluster_entropy, neighbor_loss
+from skmpcc.neighbors import NeighborGraph
+
+MANY_SAMPLES = 10_000
+CHUNK = 8192
+
+# Of the classifiers below.
+N_RESTARTS = 16
+WIDTH = 64
+MAX_ITER = 400
+BATCH_SIZE = 128
+LEARNING_RATE = 1e-2
+# Clusters of equal size are insisted on at first; else many a restart leaves some empty.
+BALANCE_WEIGHT = 3.0
+EPSILON = 1e-5
+_MAX_SEED = 2**32
+
+
+def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> Tensor:
+    """KMeans labels of the data as the networks see it; of mini-batches where there is much of it."""
+    X = data.flatten(1).cpu().numpy()
+    if len(X) <= MANY_SAMPLES:
+        kmeans = KMeans(n_clusters, n_init=10, random_state=seed)
+    else:
+        kmeans = MiniBatchKMeans(n_clusters, n_init=3, random_state=seed)
+    with warnings.catch_warnings():
+        # fewer distinct samples than clusters: the guide has fewer clusters, no harm
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return torch.as_tensor(kmeans.fit_predict(X), dtype=torch.int64)
+
+
+def neighbor_labels(
+    data: Tensor, graph: NeighborGraph, n_clusters: int, random: torch.Generator
+) -> Tensor:
+    """Clusters in which nearest neighbours agree.
+
+    Small classifiers q(y | x), from several starts, are trained on `losses.neighbor_loss` of samples
+    and their neighbours; the best is the one whose clusters have the most mutual information with
+    their neighbours' clusters. Where neighbours agree better on KMeans's clusters, these are taken.
+
+    Parameters
+    ----------
+    data : Tensor of shape (n_samples, ...)
+        As the networks see it, on any device.
+    graph : NeighborGraph
+    n_clusters : int
+    random : torch.Generator
+        The classifiers are trained on its device.
+
+    Returns
+    -------
+    labels : Tensor of int64 of shape (n_samples,)
+    """
+    found = _classifier_labels(data, graph, n_clusters, random)
+    best = max(found, key=lambda labels: sum(neighbor_information(labels, graph)))
+    kmeans = kmeans_labels(data, n_clusters, random.initial_seed() % _MAX_SEED).to(random.device)
+    # By agreement alone: mutual information rather halves a large cluster than keeps two small apart.
+    return max((best, kmeans), key=lambda labels: neighbor_information(labels, graph).agreement)
+
+
+class NeighborInformation(NamedTuple):
+    """The two parts of the mutual information of neighbours' clusters, in nats."""
+
+    entropy: float
+    agreement: float
+
+
+def neighbor_information(labels: Tensor, graph: NeighborGraph) -> NeighborInformation:
+    """H(k), and -H(k' | k), over all pairs of neighbours."""
+    own = labels[graph.rows].cpu().numpy()
+    pairs = contingency_matrix(np.repeat(own, graph.nearest.shape[1]), own[graph.nearest.cpu()].ravel())
+    clusters = entropy(pairs.sum(axis=1))
+    return NeighborInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
+
+
+def _classifier_labels(
+    data: Tensor, graph: NeighborGraph, n_clusters: int, random: torch.Generator
+) -> Tensor:
+    """What each classifier finds, shape (N_RESTARTS, n_samples)."""
+
+    def points(rows: Tensor) -> Tensor:
+        return data[rows.to(data.device)].flatten(1).to(random.device)
+
+    classifiers = _Classifiers(math.prod(data.shape[1:]), n_clusters, random)
+    optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
+    # A batch has to show several of every cluster.
+    batch_size = min(len(graph.rows), max(BATCH_SIZE, 8 * n_clusters))
+    for iteration in range(MAX_ITER):
+        left = 1.0 - iteration / MAX_ITER
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / 0.3)
+        log_q = classifiers.log_memberships(points(torch.cat(graph.draw(batch_size, random))))
+        balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
+        loss = neighbor_loss(*log_q.split(batch_size, dim=1)) - balance * cluster_entropy(log_q)
+        # No parameter is shared: the sum trains each on its own loss.
+        loss.sum().backward(inputs=classifiers.parameters)
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        classifiers.keep_moments(points(graph.rows[:CHUNK]))
+        everything = torch.arange(len(data), device=random.device)
+        return torch.cat(
+            [classifiers.log_memberships(points(i)).argmax(2) for i in everything.split(CHUNK)], dim=1
+        )
+
+
+class _Classifiers:
+    """Perceptrons of two hidden layers with batch-norms, all restarts in the same products."""
+
+    def __init__(self, n_features: int, n_clusters: int, random: torch.Generator) -> None:
+        def uniform(*shape: int) -> Tensor:
+            values = torch.empty((N_RESTARTS, *shape), device=random.device)
+            return values.uniform_(-1.0, 1.0, generator=random)
+
+        sizes = list(pairwise([n_features, WIDTH, WIDTH, n_clusters]))
+        self.weights = [uniform(a, b).div_(math.sqrt(a)).requires_grad_() for a, b in sizes]
+        # Of hidden layers behind the norm, which would take any bias away.
+        self.biases = [uniform(1, b).requires_grad_() for _, b in sizes]
+        self.moments: list[tuple[Tensor, ...]] | None = None
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return self.weights + self.biases
+
+    def log_memberships(self, x: Tensor) -> Tensor:
+        """log q(y | x), shape (N_RESTARTS, n, K)."""
+        return self._forward(x)[0]
+
+    def keep_moments(self, x: Tensor) -> None:
+        """Normalise by the activations' moments on `x` from now on, no longer by each batch's."""
+        self.moments = self._forward(x)[1]
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        h, seen = x.expand(N_RESTARTS, *x.shape), []
+        for layer in (0, 1):
+            h = torch.bmm(h, self.weights[layer])
+            if self.moments is None:
+                seen.append(torch.var_mean(h, dim=1, keepdim=True, correction=0))
+            variance, mean = self.moments[layer] if self.moments else seen[-1]
+            h = (h - mean) * torch.rsqrt(variance + EPSILON)
+            h = functional.relu(h + self.biases[layer])
+        return torch.log_softmax(torch.baddbmm(self.biases[2], h, self.weights[2]), dim=2), seen

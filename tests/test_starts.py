@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import entropy
+from sklearn.datasets import make_blobs, make_moons
+from sklearn.metrics import adjusted_rand_score, mutual_info_score
+
+from skmpcc import neighbors as neighbors_module
+from skmpcc import starts
+from skmpcc.neighbors import NeighborGraph
+from skmpcc.starts import kmeans_labels, neighbor_information, neighbor_labels
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=generator(seed))
+
+
+def moons(n=300):
+    X, y = make_moons(n, noise=0.03, random_state=0)
+    return torch.as_tensor(X, dtype=torch.float32), y
+
+
+def test_nearest_neighbors_of_all_samples():
+    data = normal(30, 2, 3)
+    graph = NeighborGraph.of(data, 4, 3, generator())
+    distances = cdist(data.flatten(1), data.flatten(1))
+    np.fill_diagonal(distances, np.inf)
+    expected = np.argsort(distances, axis=1)[:, :4]
+    np.testing.assert_array_equal(graph.rows, np.arange(30))
+    np.testing.assert_array_equal(np.sort(graph.nearest), np.sort(expected))
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_clusters", "expected"), [(100, 2, 20), (100, 10, 5), (3, 3, 1), (2, 1, 1)]
+)
+def test_small_clusters_have_fewer_neighbors(n_samples, n_clusters, expected):
+    graph = NeighborGraph.of(normal(n_samples, 2), 20, n_clusters, generator())
+    assert graph.nearest.shape == (n_samples, expected)
+
+
+def test_many_samples_are_represented_by_some(monkeypatch):
+    monkeypatch.setattr(neighbors_module, "MAX_ROWS", 40)
+    data = normal(100, 2)
+    graph = NeighborGraph.of(data, 3, 2, generator())
+    assert graph.rows.shape == (40,)
+    assert len(graph.rows.unique()) == 40
+    few = data[graph.rows]
+    distances = torch.cdist(few, few).fill_diagonal_(torch.inf)
+    np.testing.assert_array_equal(graph.nearest, distances.argsort(1)[:, :3])
+    first, second = graph.draw(500, generator())
+    assert set(first.tolist()) | set(second.tolist()) <= set(graph.rows.tolist())
+
+
+def test_drawn_neighbors_are_neighbors():
+    graph = NeighborGraph.of(normal(20, 2), 3, 2, generator())
+    pairs = {(i, int(j)) for i in range(20) for j in graph.nearest[i]}
+    first, second = graph.draw(2000, generator())
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) == pairs
+
+
+def test_clusters_of_neighbors_may_have_any_shape():
+    """Moons, which no KMeans parts."""
+    data, y = moons()
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    labels = neighbor_labels(data, graph, 2, generator())
+    assert labels.dtype is torch.int64
+    assert adjusted_rand_score(y, labels) > 0.95
+    assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.5
+
+
+def test_clusters_of_neighbors_may_be_unequal():
+    X, y = make_blobs([400, 40, 60], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
+
+
+def test_clusters_of_neighbors_are_reproducible_and_leave_the_global_state():
+    data, _ = moons(60)
+    graph = NeighborGraph.of(data, 5, 2, generator())
+    state = torch.get_rng_state()
+    first, second = (neighbor_labels(data, graph, 2, generator(1)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_clusters_of_neighbors_found_on_some_label_all(monkeypatch):
+    monkeypatch.setattr(neighbors_module, "MAX_ROWS", 150)
+    monkeypatch.setattr(starts, "CHUNK", 64)
+    X, y = make_blobs(400, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    assert len(graph.rows) == 150
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
+
+
+@pytest.mark.parametrize("data", [torch.zeros(8, 3), normal(2, 1), normal(5, 4)])
+def test_degenerate_data_get_labels_all_the_same(data):
+    graph = NeighborGraph.of(data, 20, 2, generator())
+    labels = neighbor_labels(data, graph, 2, generator())
+    assert labels.shape == (len(data),)
+    assert set(labels.tolist()) <= {0, 1}
+
+
+def test_information_is_that_of_neighbors_labels():
+    """Against scikit-learn's mutual information over all pairs: H(k' | k) = H(k') - I(k, k')."""
+    data = normal(80, 2)
+    graph = NeighborGraph.of(data, 5, 3, generator())
+    labels = torch.randint(3, (80,), generator=generator(1))
+    own, other = labels.repeat_interleave(5), labels[graph.nearest].flatten()
+    found = neighbor_information(labels, graph)
+    np.testing.assert_allclose(found.entropy, entropy(np.bincount(labels)))
+    expected = mutual_info_score(own, other) - entropy(np.bincount(other))
+    np.testing.assert_allclose(found.agreement, expected)
+
+
+def test_best_classifier_is_the_one_whose_neighbors_agree(monkeypatch):
+    data, y = moons()
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    truth = torch.as_tensor(y)
+    worse = truth.clone()
+    worse[::7] = 1 - worse[::7]
+    one = torch.zeros_like(truth)
+    monkeypatch.setattr(starts, "_classifier_labels", lambda *args: torch.stack([worse, truth, one]))
+    assert torch.equal(neighbor_labels(data, graph, 2, generator()), truth)
+
+
+def test_kmeans_is_taken_where_neighbors_agree_on_its_clusters(monkeypatch):
+    """Halves of the large cluster and the small ones as one have more mutual information."""
+    X, y = make_blobs([400, 40, 60], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    data, truth = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(y)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    halves = torch.where(truth > 0, 2, (data[:, 0] > 0).long())
+    assert sum(neighbor_information(halves, graph)) > sum(neighbor_information(truth, graph))
+    monkeypatch.setattr(starts, "_classifier_labels", lambda *args: halves[None])
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) == 1.0
+
+
+def test_kmeans_of_mini_batches(monkeypatch):
+    monkeypatch.setattr(starts, "MANY_SAMPLES", 100)
+    monkeypatch.setattr(starts, "KMeans", None)
+    X, y = make_blobs(200, 4, centers=3, random_state=0)
+    labels = kmeans_labels(torch.as_tensor(X, dtype=torch.float32), 3, 0)
+    assert adjusted_rand_score(y, labels) > 0.95
