@@ -1,4 +1,8 @@
-"""Algorithm 1 of MPCC, by its phases: discriminator, generator and prior, encoder (and prior)."""
+"""Algorithm 1 of MPCC, by its phases: discriminator, generator and prior, encoder (and prior).
+
+Spectral norms are estimated anew, by one power iteration, in every forward pass whose weights have been
+updated since; the generator's not again in passes for the others, in which it stays the same.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -9,6 +13,7 @@ from torch.optim import Adam, Optimizer
 
 from skmpcc import losses
 from skmpcc.model import MPCCModel
+from skmpcc.networks.layers import frozen_norms
 
 BETAS = (0.0, 0.999)
 
@@ -151,6 +156,12 @@ class Algorithm1:
         y = self.model.prior.draw_labels(self.recipe.batch_size, self.random)
         return y, self.model.prior.sample(y, self.random)
 
+    @torch.no_grad()
+    def _generated(self, z: Tensor, y: Tensor) -> Tensor:
+        """Fakes without a gradient, by a generator whose spectral norms stay as they are."""
+        with frozen_norms(self.model.generator):
+            return self.model.generator(z, y)
+
     def _noisy(self, x: Tensor) -> Tensor:
         """What discriminator and encoder read: instance noise, where the recipe asks for it."""
         if not self.recipe.input_noise:
@@ -171,7 +182,7 @@ class Algorithm1:
         """Lines 8 to 12: Loss I, ascended by the discriminator."""
         with torch.no_grad():
             y, z = self.draw()
-            fake = self.model.generator(z, y)
+            fake = self._generated(z, y)
         labels = None if y_real is None else torch.cat([y_real, y])
         scores = self._scores(torch.cat([real, fake]), labels)
         loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
@@ -200,10 +211,14 @@ class Algorithm1:
         prior, in the step that moves both.
         """
         y, z = self.draw()
-        with torch.no_grad():
-            fake = self.model.generator(z, y)
+        x = [self._noisy(self._generated(z, y))]
+        n = len(y)
+        consistent = draw_neighbors is not None and self.recipe.consistency_weight > 0
+        if consistent:
+            x += draw_neighbors()
+        means, log_variances = self.model.encoder(torch.cat(x))
         code = z if with_prior and self.recipe.prior_latent_gradient else z.detach()
-        latent = losses.latent_loss(code, *self.model.encoder(self._noisy(fake)))
+        latent = losses.latent_loss(code, means[:n], log_variances[:n])
         loss = self.latent_weight * latent
         if not with_prior:
             _descend(loss, self.encoder_optimizer)
@@ -213,17 +228,12 @@ class Algorithm1:
         entropy = losses.prior_entropy_loss(prior.weights, prior.variances)
         loss = loss + cluster + self.recipe.prior_entropy_weight * entropy
         out = {"latent": latent, "cluster": cluster, "prior_entropy": entropy}
-        if draw_neighbors is not None and self.recipe.consistency_weight:
-            out["consistency"] = self._consistency(*draw_neighbors())
+        if consistent:
+            log_q = prior.log_responsibilities(means[n:])
+            out["consistency"] = losses.neighbor_loss(*log_q.chunk(2))
             loss = loss + self.recipe.consistency_weight * out["consistency"]
         _descend(loss, self.encoder_optimizer, self.prior_optimizer)
         return {name: value.detach() for name, value in out.items()}
-
-    def _consistency(self, x: Tensor, neighbor: Tensor) -> Tensor:
-        """How much q(y | z) at the encoder's means of real neighbours disagrees."""
-        means, _ = self.model.encoder(torch.cat([x, neighbor]))
-        log_q = self.model.prior.log_responsibilities(means)
-        return losses.neighbor_loss(*log_q.split([len(x), len(neighbor)]))
 
     def _schedule(self) -> None:
         """Rates fall linearly to zero over the last `learning_rate_decay` of the training."""

@@ -67,8 +67,11 @@ class GaussianMixturePrior(nn.Module):
         return self.stds.square()
 
     def draw_labels(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """y ~ p(y), shape (n,)."""
-        return torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        """y ~ p(y), shape (n,), by the inverse of the cumulated weights."""
+        weights = self.weights
+        uniform = torch.rand(n, generator=generator, device=weights.device, dtype=weights.dtype)
+        bounds = weights.cumsum(0)
+        return torch.searchsorted(bounds[:-1], uniform * bounds[-1], right=True)
 
     def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """z = mu_y + sigma_y * eps, differentiable in mu and sigma; shape (n, J)."""

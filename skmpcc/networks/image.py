@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skmpcc.networks.layers import ConditionalBatchNorm, Conditioning, conv, linear
+from skmpcc.networks.layers import BatchNorm2d, ConditionalBatchNorm, Conditioning, conv, linear
 
 MIN_SIDE = 8
 
@@ -116,7 +116,7 @@ class ImageGenerator(nn.Module):
             GeneratorBlock(width, self.conditioning, upsampling=upsampling, spectral=spectral)
             for _ in range(grid.n_blocks)
         )
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = BatchNorm2d(width)
         self.output = conv(width, image_channels, 3, spectral=spectral)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import ParametrizationList
 
 INITIAL_STD = 0.02
 
@@ -36,6 +37,25 @@ def embedding(n_clusters: int, n_out: int) -> nn.Module:
     return _initialised(nn.Embedding(n_clusters, n_out), spectral=False)
 
 
+class _Chunked:
+    """A batch-norm that can take several batches at once, each normalised by its own moments."""
+
+    n_chunks = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.n_chunks == 1 or not self.training:
+            return super().forward(x)
+        return torch.cat([super(_Chunked, self).forward(chunk) for chunk in x.chunk(self.n_chunks)])
+
+
+class BatchNorm1d(_Chunked, nn.BatchNorm1d):
+    """For (n, C)."""
+
+
+class BatchNorm2d(_Chunked, nn.BatchNorm2d):
+    """For (n, C, h, w)."""
+
+
 class ConditionalBatchNorm(nn.Module):
     """Batch-norm whose gain and bias depend on the condition of its place.
 
@@ -50,7 +70,7 @@ class ConditionalBatchNorm(nn.Module):
 
     def __init__(self, n_features: int, condition: Callable[[int], nn.Module], *, n_dims: int) -> None:
         super().__init__()
-        norm = nn.BatchNorm1d if n_dims == 1 else nn.BatchNorm2d
+        norm = BatchNorm1d if n_dims == 1 else BatchNorm2d
         self.norm = norm(n_features, affine=False)
         self.gain = condition(n_features)
         self.bias = condition(n_features)
@@ -121,6 +141,32 @@ def _repeat(condition: Tensor) -> Iterator[Tensor]:
 def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """Every batch-norm inside `module`."""
     return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+@contextmanager
+def chunked(module: nn.Module, n_chunks: int) -> Iterator[None]:
+    """Within, `module` sees batches of `n_chunks` batches as if they came one after the other."""
+    norms = batch_norms(module)
+    for norm in norms:
+        norm.n_chunks = n_chunks
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.n_chunks = 1
+
+
+@contextmanager
+def frozen_norms(module: nn.Module) -> Iterator[None]:
+    """Within, forward passes do not improve the estimates of the spectral norms."""
+    norms = [m for m in module.modules() if isinstance(m, ParametrizationList) and m.training]
+    for norm in norms:
+        norm.train(False)
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train(True)
 
 
 @contextmanager
