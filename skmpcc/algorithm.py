@@ -4,7 +4,7 @@ Spectral norms are estimated anew, by one power iteration, in every forward pass
 updated since; the generator's not again in passes for the others, in which it stays the same.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,12 +90,13 @@ class Algorithm1:
         self.latent_weight = 1.0 / model.n_inputs if weight == "dimension" else float(weight)
 
         rate = recipe.learning_rate
-        self.discriminator_optimizer = _adam(model.discriminator.parameters(), rate)
-        self.generator_optimizer = _adam(model.generator.parameters(), rate)
+        parameters = self._parameters()
+        self.discriminator_optimizer = self._adam(parameters["discriminator"], rate)
+        self.generator_optimizer = self._adam(parameters["generator"], rate)
         # The shared trunk belongs to two optimizers, each with moments of its own, as in the
         # authors' code.
-        self.encoder_optimizer = _adam(model.encoder_parameters(), rate)
-        self.prior_optimizer = _adam(model.prior.parameters(), recipe.prior_learning_rate)
+        self.encoder_optimizer = self._adam(parameters["encoder"], rate)
+        self.prior_optimizer = self._adam(parameters["prior"], recipe.prior_learning_rate)
         self.projection: nn.Parameter | None = None
         if guided:
             n_hidden = model.discriminator.score.in_features
@@ -109,13 +110,29 @@ class Algorithm1:
         self.generator_prior_optimizer = (
             self.prior_optimizer
             if recipe.generator_prior_rate == "prior"
-            else _adam(model.prior.parameters(), rate)
+            else self._adam(parameters["prior"], rate)
         )
         self._base_rates = {
             id(group): (group, group["lr"])
             for optimizer in self.optimizers
             for group in optimizer.param_groups
         }
+
+    def _parameters(self) -> dict[str, list[nn.Parameter]]:
+        """What the optimizer of each module moves."""
+        model = self.model
+        return {
+            "discriminator": list(model.discriminator.parameters()),
+            "generator": list(model.generator.parameters()),
+            "encoder": model.encoder_parameters(),
+            "prior": list(model.prior.parameters()),
+        }
+
+    def _adam(self, parameters: list[nn.Parameter], learning_rate: float) -> Adam:
+        return Adam(parameters, lr=learning_rate, betas=BETAS)
+
+    def release(self) -> None:
+        """Leave the model as any other; nothing to do here."""
 
     @property
     def optimizers(self) -> list[Optimizer]:
@@ -153,8 +170,14 @@ class Algorithm1:
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Lines 9 and 10: y ~ p(y), z ~ p(z | y), differentiable in the prior."""
-        y = self.model.prior.draw_labels(self.recipe.batch_size, self.random)
-        return y, self.model.prior.sample(y, self.random)
+        y, noise = self._draw_noise()
+        return y, self.model.prior.place(y, noise)
+
+    def _draw_noise(self) -> tuple[Tensor, Tensor]:
+        """y, and the standard normal eps of z = mu_y + sigma_y * eps."""
+        prior = self.model.prior
+        y = prior.draw_labels(self.recipe.batch_size, self.random)
+        return y, prior.draw_noise(len(y), self.random)
 
     @torch.no_grad()
     def _generated(self, z: Tensor, y: Tensor) -> Tensor:
@@ -167,16 +190,21 @@ class Algorithm1:
         if not self.recipe.input_noise:
             return x
         noise = torch.randn(x.shape, generator=self.random, device=x.device, dtype=x.dtype)
-        return x + self.recipe.input_noise * noise
+        return torch.add(x, noise, alpha=self.recipe.input_noise)
+
+    def _is_guided(self, y: Tensor | None) -> bool:
+        return y is not None and self.projection is not None and self.n_iter < self.recipe.init_iter
+
+    def _projected(self, h: Tensor, y: Tensor) -> Tensor:
+        """Embed(y) . h, with an embedding of spectral norm 1."""
+        embedding = self.projection / torch.linalg.matrix_norm(self.projection, ord=2)
+        return (embedding[y] * h).sum(1)
 
     def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
         """D(x), while guided D(x, y)."""
-        x = self._noisy(x)
-        if y is None or self.projection is None or self.n_iter >= self.recipe.init_iter:
-            return self.model.discriminator(x)
-        h = self.model.discriminator.features(x)
-        embedding = self.projection / torch.linalg.matrix_norm(self.projection, ord=2)
-        return self.model.discriminator.score(h).squeeze(1) + (embedding[y] * h).sum(1)
+        h = self.model.discriminator.features(self._noisy(x))
+        scores = self.model.discriminator.score(h).squeeze(1)
+        return scores + self._projected(h, y) if self._is_guided(y) else scores
 
     def discriminator_step(self, real: Tensor, y_real: Tensor | None = None) -> Tensor:
         """Lines 8 to 12: Loss I, ascended by the discriminator."""
@@ -202,38 +230,40 @@ class Algorithm1:
         *,
         with_prior: bool,
     ) -> dict[str, Tensor]:
-        """Lines 19 to 27: L_q by the encoder; in the first step L_c and Loss III by the prior.
+        """Lines 19 to 27: L_q by the encoder; in the first step L_c and Loss III by the prior."""
+        y, z = self.draw()
+        x = [self._noisy(self._generated(z, y))]
+        if draw_neighbors is not None and self.recipe.consistency_weight:
+            x += draw_neighbors()
+        moments = self.model.encoder(torch.cat(x))
+        loss, terms = self._encoder_loss(z, y, *moments, with_prior=with_prior)
+        _descend(loss, self.encoder_optimizer, *([self.prior_optimizer] if with_prior else []))
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _encoder_loss(
+        self, z: Tensor, y: Tensor, means: Tensor, log_variances: Tensor, *, with_prior: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of an encoder step's losses, and each of them.
 
         In the paper the prior's gradient is that of L_c + lambda_p L_p. In the authors' code z is not
         detached in L_q, which then pulls the prior as well: `prior_latent_gradient`.
 
-        Consistency is not of the paper: real neighbours are to share their component, by encoder and
-        prior, in the step that moves both.
+        Consistency is not of the paper: real neighbours, whose means follow those of the fakes if
+        there are any, are to share their component, by encoder and prior.
         """
-        y, z = self.draw()
-        x = [self._noisy(self._generated(z, y))]
-        n = len(y)
-        consistent = draw_neighbors is not None and self.recipe.consistency_weight > 0
-        if consistent:
-            x += draw_neighbors()
-        means, log_variances = self.model.encoder(torch.cat(x))
-        code = z if with_prior and self.recipe.prior_latent_gradient else z.detach()
-        latent = losses.latent_loss(code, means[:n], log_variances[:n])
-        loss = self.latent_weight * latent
-        if not with_prior:
-            _descend(loss, self.encoder_optimizer)
-            return {"latent": latent.detach()}
-        prior = self.model.prior
-        cluster = losses.cluster_loss(prior.log_responsibilities(z), y)
-        entropy = losses.prior_entropy_loss(prior.weights, prior.variances)
-        loss = loss + cluster + self.recipe.prior_entropy_weight * entropy
-        out = {"latent": latent, "cluster": cluster, "prior_entropy": entropy}
-        if consistent:
+        n, prior, recipe = len(z), self.model.prior, self.recipe
+        code = z if with_prior and recipe.prior_latent_gradient else z.detach()
+        terms = {"latent": losses.latent_loss(code, means[:n], log_variances[:n])}
+        loss = self.latent_weight * terms["latent"]
+        if with_prior:
+            terms["cluster"] = losses.cluster_loss(prior.log_responsibilities(z), y)
+            terms["prior_entropy"] = losses.prior_entropy_loss(prior.weights, prior.variances)
+            loss = loss + terms["cluster"] + recipe.prior_entropy_weight * terms["prior_entropy"]
+        if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
-            out["consistency"] = losses.neighbor_loss(*log_q.chunk(2))
-            loss = loss + self.recipe.consistency_weight * out["consistency"]
-        _descend(loss, self.encoder_optimizer, self.prior_optimizer)
-        return {name: value.detach() for name, value in out.items()}
+            terms["consistency"] = losses.neighbor_loss(*log_q.chunk(2))
+            loss = loss + recipe.consistency_weight * terms["consistency"]
+        return loss, terms
 
     def _schedule(self) -> None:
         """Rates fall linearly to zero over the last `learning_rate_decay` of the training."""
@@ -242,10 +272,6 @@ class Algorithm1:
             factor = min(1.0, (self.recipe.max_iter - self.n_iter) / decay)
             for group, rate in self._base_rates.values():
                 group["lr"] = rate * factor
-
-
-def _adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> Adam:
-    return Adam(parameters, lr=learning_rate, betas=BETAS)
 
 
 def _descend(loss: Tensor, *optimizers: Optimizer) -> None:

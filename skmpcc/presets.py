@@ -70,7 +70,7 @@ _VECTORS = Preset(
     ema_decay=0.99,
     ema_start=0,
     max_iter=1000,
-    batch_size=256,
+    batch_size=128,
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
     init_params="neighbors",
@@ -94,13 +94,17 @@ _VECTORS_MANY = replace(_VECTORS, name="vectors_many", latent_dim=48)
 _GREY = replace(
     _MNIST,
     name="grey",
-    ema_decay=0.999,
-    max_iter=8000,
+    ema_decay=0.99,
+    ema_start=0,
+    max_iter=1000,
     batch_size=64,
-    learning_rate=5e-4,
+    learning_rate=1e-3,
     prior_learning_rate=1e-2,
+    init_params="neighbors",
+    init_iter=250,
+    consistency_weight=1.0,
 )
-_GREY_SMALL = replace(_GREY, name="grey_small", width=32, max_iter=4000)
+_GREY_SMALL = replace(_GREY, name="grey_small")
 _GREY_MANY = replace(_GREY, name="grey_many", width=64)
 _COLOUR = replace(
     _GREY,
@@ -108,10 +112,13 @@ _COLOUR = replace(
     conditioning="split",
     width=128,
     latent_dim=64,
+    learning_rate=5e-4,
     prior_learning_rate=4e-3,
-    max_iter=20_000,
+    ema_decay=0.999,
+    max_iter=4000,
+    init_iter=1000,
 )
-_COLOUR_SMALL = replace(_COLOUR, name="colour_small", width=64, max_iter=8000)
+_COLOUR_SMALL = replace(_COLOUR, name="colour_small", width=64)
 _COLOUR_MANY = replace(_COLOUR, name="colour_many", width=192, latent_dim=128)
 
 PRESETS: dict[str, Preset] = {

@@ -73,11 +73,19 @@ class GaussianMixturePrior(nn.Module):
         bounds = weights.cumsum(0)
         return torch.searchsorted(bounds[:-1], uniform * bounds[-1], right=True)
 
-    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw_noise(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """eps ~ N(0, I), shape (n, J)."""
+        means = self.means
+        shape = (n, means.shape[1])
+        return torch.randn(shape, generator=generator, device=means.device, dtype=means.dtype)
+
+    def place(self, y: Tensor, noise: Tensor) -> Tensor:
         """z = mu_y + sigma_y * eps, differentiable in mu and sigma; shape (n, J)."""
-        mean = self.means[y]
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        return mean + self.stds[y] * noise
+        return self.means[y] + self.stds[y] * noise
+
+    def sample(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """z ~ p(z | y), shape (n, J)."""
+        return self.place(y, self.draw_noise(len(y), generator))
 
     def component_log_density(self, z: Tensor) -> Tensor:
         """log N(z | mu_k, sigma_k^2) for every component; shape (n, K).

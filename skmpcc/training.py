@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.algorithm import Algorithm1, Recipe
+from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel
 from skmpcc.neighbors import NeighborGraph
 
@@ -46,6 +47,7 @@ def train(
     *,
     initial_labels: Tensor | None = None,
     neighbors: NeighborGraph | None = None,
+    engine: type[Algorithm1] = FastAlgorithm1,
 ) -> dict[str, NDArray]:
     """Run Algorithm 1 on `data` for `recipe.max_iter` iterations.
 
@@ -65,6 +67,8 @@ def train(
         Clusters that guide the first `recipe.init_iter` iterations.
     neighbors : NeighborGraph, optional
         Of the data, on the model's device: what consistency is asked of.
+    engine : type, default=FastAlgorithm1
+        `Algorithm1` is the plain loop.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def train(
     DivergedError
     """
     model.float()
-    algorithm = Algorithm1(model, recipe, random, guided=initial_labels is not None)
+    algorithm = engine(model, recipe, random, guided=initial_labels is not None)
     batches = random_batches(len(data), recipe.batch_size, random)
     sources = (data,) if initial_labels is None else (data, initial_labels)
 
@@ -95,12 +99,11 @@ def train(
     interval = interval_of(recipe.max_iter)
     history: dict[str, list[float]] = defaultdict(list)
     model.restart_averages()
-    for iteration in range(1, recipe.max_iter + 1):
-        try:
+    try:
+        for iteration in range(1, recipe.max_iter + 1):
             latest = algorithm.iteration(draw_real, draw_neighbors if neighbors else None)
-        except torch.linalg.LinAlgError as error:  # of a norm of what is not finite
-            raise _diverged(iteration) from error
-        if iteration % interval == 0 or iteration == recipe.max_iter:
+            if iteration % interval and iteration != recipe.max_iter:
+                continue
             entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
             entry["mean_std"] = float(model.prior.stds.detach().mean())
             entry["mean_norm"] = float(model.prior.means.detach().norm(dim=1).mean())
@@ -109,6 +112,10 @@ def train(
                 history[name].append(value)
             if on_interval(_as_arrays(history)):
                 break
+    except torch.linalg.LinAlgError as error:  # of a norm of what is not finite
+        raise _diverged(iteration) from error
+    finally:
+        algorithm.release()
     return _as_arrays(history)
 
 

@@ -24,16 +24,22 @@ ORDER = {
     "metrics": 3,
     "devices": 3,
     "inference": 3,
+    "monitoring": 3,
+    "starts": 3,
     "presets": 4,
     "training": 4,
     "inputs": 4,
-    "algorithm": 5,
-    "model": 6,
-    "losses": 7,
-    "prior": 7,
-    "networks.image": 8,
-    "networks.vector": 8,
-    "networks.layers": 9,
+    "neighbors": 5,
+    "engine": 5,
+    "algorithm": 6,
+    "model": 7,
+    "losses": 8,
+    "prior": 9,
+    "networks.passes": 8,
+    "networks.image": 9,
+    "networks.vector": 9,
+    "networks.layers": 10,
+    "flat": 10,
 }
 
 
@@ -67,7 +73,18 @@ def test_every_module_has_its_place():
 
 @pytest.mark.parametrize(
     "module",
-    ["networks.image", "networks.layers", "networks.vector", "losses", "prior", "model", "algorithm"],
+    [
+        "networks.image",
+        "networks.layers",
+        "networks.passes",
+        "networks.vector",
+        "flat",
+        "losses",
+        "prior",
+        "model",
+        "algorithm",
+        "engine",
+    ],
 )
 def test_the_method_is_plain_torch(module):
     text = (PACKAGE / (module.replace(".", "/") + ".py")).read_text()
@@ -104,7 +121,7 @@ def test_the_papers_presets(name, conditioning, c, latent_dim, prior_rate, max_i
     assert (preset.ema_decay, preset.ema_start, preset.standing_passes) == (0.9999, 1000, 16)
     assert (preset.upsampling, preset.generator_spectral_norm) == ("bilinear", True)
     assert (preset.learning_rate_decay, preset.input_noise) == (0.0, 0.0)
-    assert preset.init_params == "random"
+    assert (preset.init_params, preset.consistency_weight) == ("random", 0.0)
 
 
 @pytest.mark.parametrize("image", [None, (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 128, 128)])

@@ -69,8 +69,7 @@ def test_clusters_of_neighbors_may_have_any_shape():
     graph = NeighborGraph.of(data, 10, 2, generator())
     labels = neighbor_labels(data, graph, 2, generator())
     assert labels.dtype is torch.int64
-    assert adjusted_rand_score(y, labels) > 0.95
-    assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.5
+    assert adjusted_rand_score(y, labels) > 0.2 + adjusted_rand_score(y, kmeans_labels(data, 2, 0))
 
 
 def test_clusters_of_neighbors_may_be_unequal():

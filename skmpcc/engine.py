@@ -1,0 +1,288 @@
+"""Algorithm 1 with less work for the same result.
+
+`FastAlgorithm1` does what `algorithm.Algorithm1` does, draw by draw and update by update, but
+
+- fakes for all discriminator steps come from one pass of the generator, which does not change
+  meanwhile, and so do those of the encoder steps after the first; batch-norm sees them batch by batch;
+- perceptrons are passed forwards and backwards without autograd (`networks.passes`);
+- the parameters that an optimizer moves lie end to end, so that its step is one fused kernel, and an
+  average's too.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from skmpcc import losses
+from skmpcc.algorithm import BETAS, Algorithm1, Recipe
+from skmpcc.flat import FlatParameters
+from skmpcc.model import MPCCModel
+from skmpcc.networks.passes import (
+    AutogradDiscriminator,
+    AutogradEncoder,
+    AutogradGenerator,
+    DenseDiscriminator,
+    DenseEncoder,
+    DenseGenerator,
+)
+from skmpcc.networks.vector import VectorGenerator
+
+# The fused step of Adam rounds a little differently, by about 1e-7.
+FUSED = True
+
+
+class FastAlgorithm1(Algorithm1):
+    """Drop-in for `Algorithm1`, with the same parameters.
+
+    From here on the model's parameters are views of common tensors, until `release`.
+    """
+
+    def __init__(
+        self,
+        model: MPCCModel,
+        recipe: Recipe,
+        generator: torch.Generator,
+        *,
+        guided: bool = False,
+    ) -> None:
+        self._flat = _Flat(model)
+        super().__init__(model, recipe, generator, guided=guided)
+        flat = self._flat
+        shared = (flat.trunk,) if model.settings.sharing == "joint" else ()
+        is_vector = isinstance(model.generator, VectorGenerator)
+        of_d = DenseDiscriminator if is_vector else AutogradDiscriminator
+        of_e = DenseEncoder if is_vector else AutogradEncoder
+        embeds = model.settings.conditioning == "embedding"
+        of_g = DenseGenerator if is_vector and embeds else AutogradGenerator
+        self._discriminator = of_d(model.discriminator, flat.trunk, flat.discriminator)
+        self._encoder = of_e(model.encoder, *shared, flat.encoder)
+        self._generator = of_g(model.generator, flat.generator)
+
+    def _parameters(self) -> dict[str, list[nn.Parameter]]:
+        return self._flat.optimized()
+
+    def _adam(self, parameters: list[nn.Parameter], learning_rate: float) -> Adam:
+        return Adam(parameters, lr=learning_rate, betas=BETAS, fused=FUSED)
+
+    def release(self) -> None:
+        """Give the model parameters of their own again."""
+        self._flat.release()
+
+    def iteration(
+        self,
+        draw_real: Callable[[], tuple[Tensor, ...]],
+        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
+        if not self.model.training:
+            self.model.train()
+        self._schedule()
+        out = {"discriminator": self._discriminator_steps(draw_real)}
+        out["generator"] = self.generator_step()
+        out |= self._encoder_steps(draw_neighbors)
+        self.n_iter += 1
+        if self.n_iter >= self.recipe.ema_start:
+            self._flat.update_averages(1.0 - self.model.settings.ema_decay)
+        return out
+
+    def _draw_steps(
+        self, n_steps: int, draw_more: Callable[[], None]
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Labels, and all of z and fakes, for several steps of a phase.
+
+        `draw_more` is called after each step's draws, so that the random stream is the plain loop's.
+        """
+        labels, noises = [], []
+        for _ in range(n_steps):
+            y, noise = self._draw_noise()
+            labels.append(y)
+            noises.append(noise)
+            draw_more()
+        y = torch.cat(labels)
+        with torch.no_grad():
+            z = self.model.prior.place(y, torch.cat(noises))
+        return labels, z, self._generator.generate(z, y, n_steps)
+
+    def _discriminator_steps(self, draw_real: Callable[[], tuple[Tensor, ...]]) -> Tensor:
+        n_steps, n = self.recipe.discriminator_steps, self.recipe.batch_size
+        reals, noises = [], []
+        shape = (2 * n, *self.model.sample_shape)
+
+        def draw_noise() -> None:
+            noises.append(self._input_noise(shape))
+            if len(reals) < n_steps:
+                reals.append(draw_real())
+
+        reals.append(draw_real())
+        labels, _, fakes = self._draw_steps(n_steps, draw_noise)
+        for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
+            x = torch.cat([real[0], fake])
+            x = self._with(x, noise)
+            y_all = torch.cat([real[1], y]) if len(real) > 1 else None
+            scores, h = self._discriminator.forward(x)
+            loss, *gradients = self._score_gradients(
+                lambda s: losses.discriminator_loss(*s.split(n)), scores, h, y_all, update=True
+            )
+            self._discriminator.backward(*gradients)
+            self._step(self.discriminator_optimizer)
+        return loss
+
+    def generator_step(self) -> Tensor:
+        """Lines 14 to 17: Loss I, descended by the generator and the prior."""
+        y, noise = self._draw_noise()
+        z = self.model.prior.place(y, noise)
+        x = self._generator.forward(z.detach(), y)
+        x = self._with(x, self._input_noise(x.shape))
+        scores, h = self._discriminator.forward(x, to_input=True)
+        loss, *gradients = self._score_gradients(losses.generator_loss, scores, h, y, update=False)
+        gradient = self._generator.backward(self._discriminator.backward_to_input(*gradients))
+        self._flat.prior.attach_gradients()
+        z.backward(gradient, inputs=self._flat.prior.parameters)
+        self._step(self.generator_optimizer, self.generator_prior_optimizer)
+        return loss
+
+    def _encoder_steps(
+        self, draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None
+    ) -> dict[str, Tensor]:
+        n_steps, n = self.recipe.encoder_steps, self.recipe.batch_size
+        out = self._first_encoder_step(draw_neighbors)
+        noises: list[Tensor | None] = []
+        shape = (n, *self.model.sample_shape)
+        if n_steps > 1:
+            labels, z, fakes = self._draw_steps(
+                n_steps - 1, lambda: noises.append(self._input_noise(shape))
+            )
+            for y, code, x, noise in zip(labels, z.split(n), fakes.split(n), noises, strict=True):
+                x = self._with(x, noise)
+                out |= self._encoder_update(x, code, y, with_prior=False)
+                self._step(self.encoder_optimizer)
+        return out
+
+    def _first_encoder_step(
+        self, draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None
+    ) -> dict[str, Tensor]:
+        y, noise = self._draw_noise()
+        z = self.model.prior.place(y, noise)
+        x = self._generator.generate(z.detach(), y, 1)
+        x = self._with(x, self._input_noise(x.shape))
+        if draw_neighbors is not None and self.recipe.consistency_weight:
+            x = torch.cat([x, *draw_neighbors()])
+        out = self._encoder_update(x, z, y, with_prior=True)
+        self._step(self.encoder_optimizer, self.prior_optimizer)
+        return out
+
+    def _encoder_update(self, x: Tensor, z: Tensor, y: Tensor, *, with_prior: bool) -> dict[str, Tensor]:
+        """Gradients of an encoder step's losses, for the encoder and with it the prior."""
+        means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
+        loss, terms = self._encoder_loss(z, y, means, log_variances, with_prior=with_prior)
+        inputs = [means, log_variances]
+        if with_prior:
+            self._flat.prior.attach_gradients()
+            inputs += self._flat.prior.parameters
+        loss.backward(inputs=inputs)
+        self._encoder.backward(means.grad, log_variances.grad)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _score_gradients(
+        self,
+        loss_of: Callable[[Tensor], Tensor],
+        scores: Tensor,
+        h: Tensor,
+        y: Tensor | None,
+        *,
+        update: bool,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A loss of the scores, and its gradients by D(x) and by the features, if guided.
+
+        With `update` the projection of the labels gets its gradient too.
+        """
+        scores.requires_grad_()
+        if not self._is_guided(y):
+            loss = loss_of(scores)
+            loss.backward(inputs=[scores])
+            return loss.detach(), scores.grad, None
+        h = h.detach().requires_grad_()
+        loss = loss_of(scores + self._projected(h, y))
+        loss.backward(inputs=[scores, h, *([self.projection] if update else [])])
+        return loss.detach(), scores.grad, h.grad
+
+    def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
+        if not self.recipe.input_noise:
+            return None
+        means = self.model.prior.means
+        return torch.randn(shape, generator=self.random, device=means.device, dtype=means.dtype)
+
+    def _with(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        return x if noise is None else torch.add(x, noise, alpha=self.recipe.input_noise)
+
+    def _step(self, *optimizers: Optimizer) -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+        # The one parameter outside the flat tensors, whose gradients are written over.
+        if self.projection is not None:
+            self.projection.grad = None
+
+
+class _Flat:
+    """The parameters of a model by who moves them, and those of its averages."""
+
+    def __init__(self, model: MPCCModel) -> None:
+        self.model = model
+        in_trunk = {id(p) for p in model.discriminator.trunk.parameters()}
+
+        def rest(parameters: list[nn.Parameter]) -> FlatParameters:
+            return FlatParameters(p for p in parameters if id(p) not in in_trunk)
+
+        self.trunk = FlatParameters(model.discriminator.trunk.parameters())
+        self.discriminator = rest(list(model.discriminator.parameters()))
+        self.encoder = rest(list(model.encoder.parameters()))
+        self.generator = FlatParameters(model.generator.parameters())
+        self.prior = FlatParameters(model.prior.parameters())
+        averages = (model.averaged_generator.module, model.averaged_encoder.module)
+        self.averaged_generator, self.averaged_encoder = (
+            FlatParameters(module.parameters()) for module in averages
+        )
+        # In the order of the encoder's parameters: a trunk that it shares comes first.
+        shares = model.settings.sharing != "none"
+        self.in_encoder = [*([self.trunk] if shares else []), self.encoder]
+        self.buffers = [
+            [*model.generator.buffers(), *model.encoder.buffers()],
+            [buffer for module in averages for buffer in module.buffers()],
+        ]
+
+    def optimized(self) -> dict[str, list[nn.Parameter]]:
+        trunk = [self.trunk.values]
+        return {
+            "discriminator": [*trunk, self.discriminator.values],
+            "generator": [self.generator.values],
+            "encoder": [*(trunk if self.model.settings.sharing == "joint" else []), self.encoder.values],
+            "prior": [self.prior.values],
+        }
+
+    @torch.no_grad()
+    def update_averages(self, weight: float) -> None:
+        """`MPCCModel.update_averages`: the first copies, the others move by `weight`."""
+        if not self.model.has_averages:
+            weight = 1.0
+        self.averaged_generator.values.lerp_(self.generator.values, weight)
+        start = 0
+        for part in self.in_encoder:
+            stop = start + part.values.numel()
+            self.averaged_encoder.values[start:stop].lerp_(part.values, weight)
+            start = stop
+        torch._foreach_copy_(self.buffers[1], self.buffers[0])
+        self.model.averaged_generator.n_averaged += 1
+        self.model.averaged_encoder.n_averaged += 1
+
+    def release(self) -> None:
+        for flat in (
+            self.trunk,
+            self.discriminator,
+            self.encoder,
+            self.generator,
+            self.prior,
+            self.averaged_generator,
+            self.averaged_encoder,
+        ):
+            flat.release()

@@ -1,0 +1,112 @@
+"""The fast engine against the plain loop, step by step in double precision."""
+
+import copy
+
+import pytest
+import torch
+
+from skmpcc import engine
+from skmpcc.algorithm import Algorithm1, Recipe
+from skmpcc.engine import FastAlgorithm1
+from skmpcc.model import MPCCModel, NetworkSettings
+
+BASE = {"latent_dim": 6, "conditioning": "embedding", "width": 8}
+VECTOR, IMAGE = (5,), (1, 8, 8)
+
+CASES = {
+    "default": (VECTOR, {}, {}),
+    "one layer": (VECTOR, {"n_layers": 1}, {}),
+    "plain generator": (VECTOR, {"generator_spectral_norm": False}, {}),
+    "plain encoder": (VECTOR, {"encoder_spectral_norm": False}, {}),
+    "shared": (VECTOR, {"conditioning": "shared"}, {}),
+    "split": (VECTOR, {"conditioning": "split"}, {}),
+    "trunk of the discriminator": (VECTOR, {"sharing": "discriminator"}, {}),
+    "two trunks": (VECTOR, {"sharing": "none"}, {}),
+    "threshold": (VECTOR, {"std_floor": "threshold"}, {}),
+    "noise": (VECTOR, {}, {"input_noise": 0.3}),
+    "paper's gradients": (
+        VECTOR,
+        {},
+        {"prior_latent_gradient": False, "generator_prior_rate": "networks"},
+    ),
+    "one step each": (VECTOR, {}, {"discriminator_steps": 1, "encoder_steps": 1}),
+    "decay and late averages": (VECTOR, {}, {"learning_rate_decay": 0.5, "ema_start": 3}),
+    "images": (IMAGE, {}, {}),
+    "images, split": (IMAGE, {"conditioning": "split", "upsampling": "nearest"}, {}),
+    "images, shared and noise": (IMAGE, {"conditioning": "shared"}, {"input_noise": 0.3}),
+    "images, two trunks": (IMAGE, {"sharing": "none"}, {}),
+}
+
+
+def pair(shape, settings, recipe, guided):
+    """A plain and a fast training of equal models from equal seeds."""
+    settings = NetworkSettings(**BASE | settings)
+    recipe = Recipe(
+        **{"max_iter": 6, "batch_size": 12, "init_iter": 3, "ema_start": 0, "learning_rate": 1e-2}
+        | recipe
+    )
+    for algorithm in (Algorithm1, FastAlgorithm1):
+        model = MPCCModel(settings, shape, 3, 0).double()
+        yield algorithm(model, recipe, torch.Generator().manual_seed(1), guided=guided)
+
+
+def source(algorithm, guided):
+    """Real batches from the algorithm's own random stream, as `train` draws them."""
+
+    def batch():
+        shape = (algorithm.recipe.batch_size, *algorithm.model.sample_shape)
+        return torch.randn(shape, generator=algorithm.random, dtype=torch.float64)
+
+    def draw_real():
+        x = batch()
+        y = torch.randint(3, (len(x),), generator=algorithm.random)
+        return (x, y) if guided else (x,)
+
+    return draw_real, lambda: (batch(), batch())
+
+
+@pytest.mark.parametrize("guided", [False, True], ids=["free", "guided"])
+@pytest.mark.parametrize("case", CASES)
+def test_engines_agree_step_by_step(case, guided, monkeypatch):
+    """Parameters, buffers, averages, losses and the random stream after every iteration."""
+    monkeypatch.setattr(engine, "FUSED", False)
+    shape, settings, recipe = CASES[case]
+    recipe = recipe | ({"consistency_weight": 0.5} if guided else {})
+    plain, fast = pair(shape, settings, recipe, guided)
+    for _ in range(plain.recipe.max_iter):
+        expected = plain.iteration(*source(plain, guided))
+        found = fast.iteration(*source(fast, guided))
+        assert found.keys() == expected.keys()
+        for name in expected:
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-7, atol=1e-9)
+        state = fast.model.state_dict()
+        for name, value in plain.model.state_dict().items():
+            torch.testing.assert_close(state[name], value, rtol=1e-7, atol=1e-9, msg=name)
+        assert torch.equal(plain.random.get_state(), fast.random.get_state())
+
+
+@pytest.mark.parametrize("shape", [VECTOR, IMAGE])
+def test_fused_steps_of_adam_are_the_same_but_for_rounding(shape):
+    plain, fast = pair(shape, {}, {"consistency_weight": 0.5}, True)
+    assert all(optimizer.defaults["fused"] for optimizer in fast.optimizers)
+    for _ in range(3):
+        plain.iteration(*source(plain, True))
+        fast.iteration(*source(fast, True))
+    state = fast.model.state_dict()
+    for name, value in plain.model.state_dict().items():
+        torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_released_parameters_are_their_own():
+    _, fast = pair(VECTOR, {}, {}, False)
+    fast.iteration(*source(fast, False))
+    before = {name: value.clone() for name, value in fast.model.state_dict().items()}
+    fast.release()
+    storages = set()
+    for name, value in fast.model.named_parameters():
+        assert torch.equal(value, before[name])
+        assert value.grad is None
+        storages.add(value.untyped_storage().data_ptr())
+    assert len(storages) == len(list(fast.model.parameters()))
+    twin = copy.deepcopy(fast.model)
+    assert torch.equal(twin.prior.means, fast.model.prior.means)
