@@ -1,0 +1,179 @@
+"""Milliseconds of an iteration, plain loop and fast engine in one run, and of inference.
+
+python benchmarks/speed.py                                # every case on every device present
+python benchmarks/speed.py --cases vectors mnist --threads 2 --output results/speed.json
+
+An iteration of either engine is timed in turns after a warm-up, and medians are reported. Operations are
+counted (products and convolutions, forwards and backwards) and set against the rate at which the same
+machine, with the same threads, multiplies square matrices.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from compare import machine
+from torch.utils.flop_counter import FlopCounterMode
+
+from skmpcc import MPCCClusterer
+from skmpcc.algorithm import Algorithm1, Recipe
+from skmpcc.engine import FastAlgorithm1
+from skmpcc.model import MPCCModel, NetworkSettings
+from skmpcc.presets import PRESETS
+
+ENGINES = {"plain": Algorithm1, "fast": FastAlgorithm1}
+SQUARE = 1024
+
+
+@dataclass(frozen=True)
+class Case:
+    """A preset at a size of data."""
+
+    preset: str
+    shape: tuple[int, ...]
+    n_samples: int
+    n_clusters: int = 10
+
+
+CASES = {
+    "vectors": Case("vectors", (64,), 1797),
+    "8x8": Case("grey_small", (1, 8, 8), 1797),
+    "mnist": Case("mnist", (1, 32, 32), 2000),
+    "fashion_mnist": Case("fashion_mnist", (1, 32, 32), 2000),
+    "cifar10": Case("cifar10", (3, 32, 32), 500),
+}
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(function: Callable[[], Any], device: torch.device) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    function()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def product_rate(device: torch.device) -> float:
+    """FLOP/s of square matrix products in single precision."""
+    a, b = torch.randn(2, SQUARE, SQUARE, device=device)
+    out = torch.empty_like(a)
+    times = [seconds(lambda: torch.mm(a, b, out=out), device) for _ in range(30)]
+    return 2 * SQUARE**3 / statistics.median(times[10:])
+
+
+def iteration(engine: type[Algorithm1], case: Case, device: torch.device) -> Callable[[], Any]:
+    """One iteration of a new training on random data that lie on the device."""
+    preset = PRESETS[case.preset]
+    model = MPCCModel(preset.part(NetworkSettings), case.shape, case.n_clusters, 0).to(device)
+    random = torch.Generator(device=device).manual_seed(0)
+    algorithm = engine(model, preset.part(Recipe), random)
+    data = torch.rand((case.n_samples, *case.shape), generator=random, device=device) * 2 - 1
+
+    def batch() -> torch.Tensor:
+        n = algorithm.recipe.batch_size
+        return data[torch.randint(len(data), (n,), generator=random, device=device)]
+
+    return lambda: algorithm.iteration(lambda: (batch(),), lambda: (batch(), batch()))
+
+
+def flops(step: Callable[[], Any]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def time_engines(case: Case, device: torch.device, budget: float) -> dict[str, float]:
+    """Median milliseconds of both engines, in turns, for about `budget` seconds."""
+    steps = {name: iteration(engine, case, device) for name, engine in ENGINES.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        seconds(step, device)
+    slow = sum(seconds(step, device) for step in steps.values())
+    for _ in range(max(2, min(200, int(budget / slow)))):
+        for name, step in steps.items():
+            times[name].append(seconds(step, device))
+    row = {f"{name} ms": 1e3 * statistics.median(values) for name, values in times.items()}
+    row["ratio"] = row["plain ms"] / row["fast ms"]
+    row["GFLOP"] = flops(steps["fast"]) / 1e9
+    row["GFLOP/s"] = row["GFLOP"] / row["fast ms"] * 1e3
+    return row
+
+
+def time_inference(case: Case, device: torch.device, n_samples: int) -> dict[str, float]:
+    """Samples per second of predict and transform, and peak memory before and after."""
+    shape = case.shape if len(case.shape) == 1 else case.shape[1:] + case.shape[:1]
+    X = np.random.default_rng(0).random((n_samples, *shape)).astype(np.float32)
+    clusterer = MPCCClusterer(
+        case.n_clusters,
+        preset=case.preset,
+        max_iter=1,
+        init_params="random",
+        consistency_weight=0.0,
+        device=device,
+        random_state=0,
+    )
+    clusterer.fit(X[: min(500, n_samples)])
+    row = {"peak MiB before": _peak()}
+    for name in ("predict", "transform"):
+        method = getattr(clusterer, name)
+        method(X[:100])
+        row[f"{name} /s"] = n_samples / seconds(lambda method=method: method(X), device)
+    row["peak MiB after"] = _peak()
+    if device.type == "cuda":
+        row["peak CUDA MiB"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return row
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--devices", nargs="+", default=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds for timing each case")
+    parser.add_argument("--samples", type=int, default=5000, help="to predict")
+    parser.add_argument("--no-inference", action="store_true")
+    parser.add_argument("--output", type=Path, help="a JSON file")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    report: dict[str, Any] = {"machine": machine(), "devices": {}}
+    print(report["machine"])
+    for name in options.devices:
+        if name.startswith("cuda") and not torch.cuda.is_available():
+            continue
+        device = torch.device(name)
+        rate = product_rate(device)
+        report["devices"][name] = {"product GFLOP/s": rate / 1e9}
+        print(f"\n{name}: {rate / 1e9:.0f} GFLOP/s in matrix products")
+        for key in options.cases:
+            row = time_engines(CASES[key], device, options.budget)
+            row["share"] = row["GFLOP/s"] * 1e9 / rate
+            if not options.no_inference:
+                row |= time_inference(CASES[key], device, options.samples)
+            report["devices"][name][key] = row
+            print(f"{key}: " + ", ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
+            if options.output:
+                options.output.parent.mkdir(parents=True, exist_ok=True)
+                options.output.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
