@@ -39,6 +39,7 @@ class Recipe:
     consistency_weight: float = 0.0
     learning_rate_decay: float = 0.0
     ema_start: int = 1000
+    precision: str = "float32"
     standing_passes: int = 16
 
     def adapted_to(self, data: Tensor) -> "Recipe":

@@ -136,6 +136,10 @@ class MPCCClusterer(
         Of the moving averages of generator and encoder that are used after training.
     ema_start : int, default=None
         Iteration at which the averages begin.
+    precision : {"auto", "bfloat16", "float32"}, default=None
+        Of the products in the hidden layers during training. "auto": bfloat16 on a CPU or GPU that
+        multiplies in it by itself, else float32. Parameters, updates and the fitted model are not
+        concerned.
     standing_passes : int, default=None
         Batches from which the generator's batch-norm statistics are collected after training; 0
         keeps the training's moving averages.
@@ -238,6 +242,7 @@ class MPCCClusterer(
         "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "ema_start": _COUNT_OR_ZERO,
+        "precision": [StrOptions({"auto", "bfloat16", "float32"}), None],
         "standing_passes": _COUNT_OR_ZERO,
         "device": [str, torch.device],
         "random_state": ["random_state"],
@@ -280,6 +285,7 @@ class MPCCClusterer(
         learning_rate_decay: float | None = None,
         ema_decay: float | None = None,
         ema_start: int | None = None,
+        precision: str | None = None,
         standing_passes: int | None = None,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -318,6 +324,7 @@ class MPCCClusterer(
         self.learning_rate_decay = learning_rate_decay
         self.ema_decay = ema_decay
         self.ema_start = ema_start
+        self.precision = precision
         self.standing_passes = standing_passes
         self.device = device
         self.random_state = random_state

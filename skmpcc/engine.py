@@ -33,6 +33,27 @@ from skmpcc.networks.vector import VectorGenerator
 FUSED = True
 
 
+def product_dtype(precision: str, like: Tensor) -> torch.dtype | None:
+    """What the products of hidden layers are taken in; None for the parameters' own type.
+
+    "auto" is bfloat16 where the device multiplies in it by itself, which is several times faster.
+    Parameters, their gradients and updates, norms, losses and the last layers stay as they are.
+    """
+    if precision == "float32" or like.dtype != torch.float32:
+        return None
+    if precision == "bfloat16" or _multiplies_bfloat16(like.device):
+        return torch.bfloat16
+    return None
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # of torch 2.12 and later
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
+
+
 class FastAlgorithm1(Algorithm1):
     """Drop-in for `Algorithm1`, with the same parameters.
 
@@ -56,9 +77,10 @@ class FastAlgorithm1(Algorithm1):
         of_e = DenseEncoder if is_vector else AutogradEncoder
         embeds = model.settings.conditioning == "embedding"
         of_g = DenseGenerator if is_vector and embeds else AutogradGenerator
-        self._discriminator = of_d(model.discriminator, flat.trunk, flat.discriminator)
-        self._encoder = of_e(model.encoder, *shared, flat.encoder)
-        self._generator = of_g(model.generator, flat.generator)
+        dtype = product_dtype(recipe.precision, model.prior.means)
+        self._discriminator = of_d(model.discriminator, flat.trunk, flat.discriminator, dtype=dtype)
+        self._encoder = of_e(model.encoder, *shared, flat.encoder, dtype=dtype)
+        self._generator = of_g(model.generator, flat.generator, dtype=dtype)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         return self._flat.optimized()

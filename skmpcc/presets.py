@@ -69,6 +69,7 @@ _VECTORS = Preset(
     generator_spectral_norm=False,
     ema_decay=0.99,
     ema_start=0,
+    precision="auto",
     max_iter=1000,
     batch_size=128,
     learning_rate=1e-3,

@@ -22,7 +22,7 @@ MANY_SAMPLES = 10_000
 CHUNK = 8192
 
 # Of the classifiers below.
-N_RESTARTS = 16
+MAX_RESTARTS = 32
 WIDTH = 64
 MAX_ITER = 800
 BATCH_SIZE = 128
@@ -93,12 +93,14 @@ def neighbor_information(labels: Tensor, graph: NeighborGraph) -> NeighborInform
 def _classifier_labels(
     data: Tensor, graph: NeighborGraph, n_clusters: int, random: torch.Generator
 ) -> Tensor:
-    """What each classifier finds, shape (N_RESTARTS, n_samples)."""
+    """What each classifier finds, shape (n_restarts, n_samples)."""
 
     def points(rows: Tensor) -> Tensor:
         return data[rows.to(data.device)].flatten(1).to(random.device)
 
-    classifiers = _Classifiers(math.prod(data.shape[1:]), n_clusters, random)
+    # The more clusters, the more ways for two kinds to fall into one.
+    n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters)
+    classifiers = _Classifiers(n_restarts, math.prod(data.shape[1:]), n_clusters, random)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
     # A batch has to show several of every cluster.
     batch_size = min(len(graph.rows), max(BATCH_SIZE, 8 * n_clusters))
@@ -123,9 +125,11 @@ def _classifier_labels(
 class _Classifiers:
     """Perceptrons of two hidden layers with batch-norms, all restarts in the same products."""
 
-    def __init__(self, n_features: int, n_clusters: int, random: torch.Generator) -> None:
+    def __init__(
+        self, n_restarts: int, n_features: int, n_clusters: int, random: torch.Generator
+    ) -> None:
         def uniform(*shape: int) -> Tensor:
-            values = torch.empty((N_RESTARTS, *shape), device=random.device)
+            values = torch.empty((n_restarts, *shape), device=random.device)
             return values.uniform_(-1.0, 1.0, generator=random)
 
         sizes = list(pairwise([n_features, WIDTH, WIDTH, n_clusters]))
@@ -139,7 +143,7 @@ class _Classifiers:
         return self.weights + self.biases
 
     def log_memberships(self, x: Tensor) -> Tensor:
-        """log q(y | x), shape (N_RESTARTS, n, K)."""
+        """log q(y | x), shape (n_restarts, n, K)."""
         return self._forward(x)[0]
 
     def keep_moments(self, x: Tensor) -> None:
@@ -147,7 +151,7 @@ class _Classifiers:
         self.moments = self._forward(x)[1]
 
     def _forward(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-        h, seen = x.expand(N_RESTARTS, *x.shape), []
+        h, seen = x.expand(len(self.weights[0]), *x.shape), []
         for layer in (0, 1):
             h = torch.bmm(h, self.weights[layer])
             # not by torch.var_mean, which is many times slower here

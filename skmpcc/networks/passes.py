@@ -6,8 +6,8 @@ bookkeeping, which costs as much as the products at such sizes; other networks g
 Both kinds change the very parameters and buffers of the modules that they are made from.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +53,15 @@ class GeneratorPass(Protocol):
 
 
 class _Dense:
-    """A linear layer, spectrally normalised or not."""
+    """A linear layer, spectrally normalised or not.
 
-    def __init__(self, layer: nn.Linear, *groups: FlatParameters) -> None:
+    With another `dtype` than the parameters', its products are taken in that; gradients and updates are
+    always of the parameters' own.
+    """
+
+    def __init__(
+        self, layer: nn.Linear, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
         # Not by `layer.weight`, which would estimate the norm.
         if parametrize.is_parametrized(layer, "weight"):
             self.norm = layer.parametrizations.weight[0]
@@ -67,11 +73,14 @@ class _Dense:
         # A trunk that this network does not update has no place for gradients.
         self.weight_gradient = gradients.get(id(weight))
         self.bias_gradient = gradients.get(id(layer.bias))
-        self.used = self.weight if self.norm is None else torch.empty_like(self.weight)
+        self.dtype = dtype or weight.dtype
+        self.used_weight = torch.empty_like(weight, dtype=self.dtype)
 
     def normalise(self, *, estimate: bool = True) -> None:
         """After an update: the weight over its spectral norm, by torch's power iteration."""
+        self.used_bias = self.bias.to(self.dtype)
         if self.norm is None:
+            self.used_weight = self.weight.to(self.dtype)
             return
         u, v = self.norm._u, self.norm._v
         if estimate:
@@ -83,25 +92,28 @@ class _Dense:
             v.div_(self.sigma)
         else:
             self.sigma = torch.dot(u, torch.mv(self.weight, v))
-        torch.div(self.weight, self.sigma, out=self.used)
+        torch.div(self.weight, self.sigma, out=self.used_weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.x = x
-        return torch.addmm(self.bias, x, self.used.T)
+        self.x = x.to(self.dtype)
+        return torch.addmm(self.used_bias, self.x, self.used_weight.T)
 
     def backward(self, y: Tensor) -> None:
         if self.weight_gradient is None:
             return
-        gradient = self.weight_gradient
-        torch.mm(y.T, self.x, out=gradient)
-        torch.sum(y, 0, out=self.bias_gradient)
+        gradient, y = self.weight_gradient, y.to(self.dtype)
+        if self.dtype == gradient.dtype:
+            torch.mm(y.T, self.x, out=gradient)
+        else:
+            gradient.copy_(torch.mm(y.T, self.x))
+        torch.sum(y, 0, dtype=gradient.dtype, out=self.bias_gradient)
         if self.norm is not None:
             # d(W / sigma), sigma = u' W v with u and v held
-            along = torch.dot(gradient.view(-1), self.used.view(-1))
+            along = torch.dot(gradient.view(-1), self.weight.view(-1)).div_(self.sigma)
             gradient.addr_(self.norm._u, self.norm._v * along, alpha=-1.0).div_(self.sigma)
 
     def to_input(self, y: Tensor) -> Tensor:
-        return torch.mm(y, self.used)
+        return torch.mm(y.to(self.dtype), self.used_weight)
 
 
 class _Hidden(_Dense):
@@ -113,18 +125,18 @@ class _Hidden(_Dense):
 
     def through(self, y: Tensor) -> Tensor:
         """The gradient before the leaky ReLU, whose result has the sign of its argument."""
-        return torch.ops.aten.leaky_relu_backward(y, self.y, SLOPE, True)
+        return torch.ops.aten.leaky_relu_backward(y.to(self.dtype), self.y, SLOPE, True)
 
 
-def _hidden(layers: nn.Sequential, *groups: FlatParameters) -> list[_Hidden]:
-    return [_Hidden(layer, *groups) for layer in layers if isinstance(layer, nn.Linear)]
+def _hidden(layers: nn.Sequential, *groups: FlatParameters, dtype: torch.dtype | None) -> list[_Hidden]:
+    return [_Hidden(layer, *groups, dtype=dtype) for layer in layers if isinstance(layer, nn.Linear)]
 
 
 class _DenseChain:
     """Hidden layers one after another."""
 
-    def __init__(self, layers: list[_Hidden]) -> None:
-        self.layers = layers
+    def __init__(self, *parts: list[_Hidden]) -> None:
+        self.layers = [layer for part in parts for layer in part]
 
     def normalise(self) -> None:
         for layer in self.layers:
@@ -153,15 +165,18 @@ class _DenseChain:
 class DenseDiscriminator:
     """`DiscriminatorPass` of a `VectorDiscriminator`."""
 
-    def __init__(self, module: VectorDiscriminator, *groups: FlatParameters) -> None:
-        self.hidden = _DenseChain(_hidden(module.trunk, *groups) + _hidden(module.body, *groups))
+    def __init__(
+        self, module: VectorDiscriminator, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
+        layers = (_hidden(part, *groups, dtype=dtype) for part in (module.trunk, module.body))
+        self.hidden = _DenseChain(*layers)
         self.score = _Dense(module.score, *groups)
 
     def forward(self, x: Tensor, *, to_input: bool = False) -> tuple[Tensor, Tensor]:
         self.hidden.normalise()
         self.score.normalise()
         h = self.hidden.forward(x)
-        return self.score.forward(h).squeeze(1), h
+        return self.score.forward(h).squeeze(1), h.to(self.score.dtype)
 
     def _to_features(self, scores: Tensor, features: Tensor | None) -> Tensor:
         h = self.score.to_input(scores.unsqueeze(1))
@@ -178,10 +193,15 @@ class DenseDiscriminator:
 class DenseEncoder:
     """`EncoderPass` of a `VectorEncoder`."""
 
-    def __init__(self, module: VectorEncoder, *groups: FlatParameters) -> None:
-        self.hidden = _DenseChain(_hidden(module.trunk, *groups) + _hidden(module.body, *groups))
-        heads = (module.mean, module.log_variance)
-        self.heads = [(_Hidden(head[0], *groups), _Dense(head[2], *groups)) for head in heads]
+    def __init__(
+        self, module: VectorEncoder, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
+        layers = (_hidden(part, *groups, dtype=dtype) for part in (module.trunk, module.body))
+        self.hidden = _DenseChain(*layers)
+        self.heads = [
+            (_Hidden(head[0], *groups, dtype=dtype), _Dense(head[2], *groups))
+            for head in (module.mean, module.log_variance)
+        ]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self.hidden.normalise()
@@ -197,7 +217,7 @@ class DenseEncoder:
             last.backward(gradient)
             inner = first.through(last.to_input(gradient))
             first.backward(inner)
-            h = first.to_input(inner) if h is None else h.addmm_(inner, first.used)
+            h = first.to_input(inner) if h is None else h.addmm_(inner, first.used_weight)
         self.hidden.backward(h)
 
 
@@ -271,9 +291,11 @@ class _DenseConditionalNorm:
 class DenseGenerator:
     """`GeneratorPass` of a `VectorGenerator` whose norms have embeddings of y."""
 
-    def __init__(self, module: VectorGenerator, group: FlatParameters) -> None:
+    def __init__(
+        self, module: VectorGenerator, group: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
         self.n_clusters = module.conditioning.n_clusters
-        self.layers = [_Dense(layer, group) for layer in module.layers]
+        self.layers = [_Dense(layer, group, dtype=dtype) for layer in module.layers]
         self.norms = [_DenseConditionalNorm(norm, group) for norm in module.norms]
         self.output = _Dense(module.output, group)
         self.classes = torch.arange(self.n_clusters, device=module.layers[0].bias.device)
@@ -289,7 +311,7 @@ class DenseGenerator:
         cell = (y.view(n_chunks, -1) + chunks.unsqueeze(1)).flatten()
         h = z
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            h = norm.apply(layer.forward(h), cell, n_chunks)
+            h = norm.apply(layer.forward(h).to(z.dtype), cell, n_chunks)
         return self.output.forward(h)
 
     @torch.no_grad()
@@ -298,7 +320,7 @@ class DenseGenerator:
         self.one_hot = (self.classes[:, None] == y).to(z.dtype)
         h = z
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            h = norm.forward(layer.forward(h), y)
+            h = norm.forward(layer.forward(h).to(z.dtype), y)
         return self.output.forward(h)
 
     @torch.no_grad()
@@ -306,19 +328,30 @@ class DenseGenerator:
         self.output.backward(x)
         h = self.output.to_input(x)
         for layer, norm in zip(reversed(self.layers), reversed(self.norms), strict=True):
-            h = norm.backward(h, self.one_hot)
+            h = norm.backward(h.to(x.dtype), self.one_hot).to(layer.dtype)
             layer.backward(h)
             h = layer.to_input(h)
-        return h
+        return h.to(x.dtype)
 
 
 # ---- Through autograd, for all others
 
 
 class _AutogradPass:
-    def __init__(self, module: nn.Module, *groups: FlatParameters) -> None:
+    """With a `dtype`, products and convolutions are taken in that (torch.autocast)."""
+
+    def __init__(
+        self, module: nn.Module, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
         self.module = module
         self.groups = groups
+        self.dtype = dtype
+
+    def _run(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
+        if self.dtype is None:
+            return function(*inputs)
+        with torch.autocast(inputs[0].device.type, self.dtype, cache_enabled=False):
+            return function(*inputs)
 
     def _backward(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor], *inputs: Tensor) -> None:
         for group in self.groups:
@@ -333,7 +366,7 @@ class AutogradDiscriminator(_AutogradPass):
     @torch.enable_grad()
     def forward(self, x: Tensor, *, to_input: bool = False) -> tuple[Tensor, Tensor]:
         self.x = x.detach().requires_grad_(to_input)
-        self.features = self.module.features(self.x)
+        self.features = self._run(self.module.features, self.x).to(x.dtype)
         self.scores = self.module.score(self.features).squeeze(1)
         return self.scores.detach(), self.features.detach()
 
@@ -357,7 +390,7 @@ class AutogradEncoder(_AutogradPass):
 
     @torch.enable_grad()
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        self.outputs = list(self.module(x))
+        self.outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
         mean, log_variance = self.outputs
         return mean.detach(), log_variance.detach()
 
@@ -371,12 +404,12 @@ class AutogradGenerator(_AutogradPass):
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor, n_chunks: int) -> Tensor:
         with frozen_norms(self.module), chunked(self.module, n_chunks):
-            return self.module(z, y)
+            return self._run(self.module, z, y).to(z.dtype)
 
     @torch.enable_grad()
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         self.z = z.detach().requires_grad_()
-        self.x = self.module(self.z, y)
+        self.x = self._run(self.module, self.z, y).to(z.dtype)
         return self.x.detach()
 
     def backward(self, x: Tensor) -> Tensor:
