@@ -13,11 +13,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from skmpcc import losses
 from skmpcc.algorithm import BETAS, Algorithm1, Recipe
-from skmpcc.flat import FlatParameters
+from skmpcc.flat import FlatAdam, FlatParameters
 from skmpcc.model import MPCCModel
 from skmpcc.networks.passes import (
     AutogradDiscriminator,
@@ -85,8 +84,8 @@ class FastAlgorithm1(Algorithm1):
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         return self._flat.optimized()
 
-    def _adam(self, parameters: list[nn.Parameter], learning_rate: float) -> Adam:
-        return Adam(parameters, lr=learning_rate, betas=BETAS, fused=FUSED)
+    def _adam(self, parameters: list[nn.Parameter], learning_rate: float) -> FlatAdam:
+        return FlatAdam(parameters, lr=learning_rate, betas=BETAS, fused=FUSED)
 
     def release(self) -> None:
         """Give the model parameters of their own again."""
@@ -139,16 +138,18 @@ class FastAlgorithm1(Algorithm1):
         reals.append(draw_real())
         labels, _, fakes = self._draw_steps(n_steps, draw_noise)
         for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
-            x = torch.cat([real[0], fake])
-            x = self._with(x, noise)
-            y_all = torch.cat([real[1], y]) if len(real) > 1 else None
+            x = self._with(torch.cat([real[0], fake]), noise)
             scores, h = self._discriminator.forward(x)
-            loss, *gradients = self._score_gradients(
-                lambda s: losses.discriminator_loss(*s.split(n)), scores, h, y_all, update=True
-            )
+            if len(real) > 1 and self._is_guided(real[1]):
+                y = torch.cat([real[1], y])
+                scores, *gradients = self._guided(
+                    lambda s: losses.discriminator_loss(*s.split(n)), scores, h, y, self.projection
+                )
+            else:
+                gradients = [torch.cat(losses.discriminator_gradient(*scores.split(n))), None]
             self._discriminator.backward(*gradients)
             self._step(self.discriminator_optimizer)
-        return loss
+        return losses.discriminator_loss(*scores.split(n))
 
     def generator_step(self) -> Tensor:
         """Lines 14 to 17: Loss I, descended by the generator and the prior."""
@@ -157,12 +158,15 @@ class FastAlgorithm1(Algorithm1):
         x = self._generator.forward(z.detach(), y)
         x = self._with(x, self._input_noise(x.shape))
         scores, h = self._discriminator.forward(x, to_input=True)
-        loss, *gradients = self._score_gradients(losses.generator_loss, scores, h, y, update=False)
+        if self._is_guided(y):
+            scores, *gradients = self._guided(losses.generator_loss, scores, h, y)
+        else:
+            gradients = [torch.full_like(scores, -1.0 / len(scores)), None]
         gradient = self._generator.backward(self._discriminator.backward_to_input(*gradients))
         self._flat.prior.attach_gradients()
         z.backward(gradient, inputs=self._flat.prior.parameters)
         self._step(self.generator_optimizer, self.generator_prior_optimizer)
-        return loss
+        return losses.generator_loss(scores)
 
     def _encoder_steps(
         self, draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None
@@ -172,13 +176,13 @@ class FastAlgorithm1(Algorithm1):
         noises: list[Tensor | None] = []
         shape = (n, *self.model.sample_shape)
         if n_steps > 1:
-            labels, z, fakes = self._draw_steps(
-                n_steps - 1, lambda: noises.append(self._input_noise(shape))
-            )
-            for y, code, x, noise in zip(labels, z.split(n), fakes.split(n), noises, strict=True):
-                x = self._with(x, noise)
-                out |= self._encoder_update(x, code, y, with_prior=False)
+            _, z, fakes = self._draw_steps(n_steps - 1, lambda: noises.append(self._input_noise(shape)))
+            for code, x, noise in zip(z.split(n), fakes.split(n), noises, strict=True):
+                moments = self._encoder.forward(self._with(x, noise))
+                gradients = losses.latent_gradient(code, *moments)
+                self._encoder.backward(*(g.mul_(self.latent_weight) for g in gradients))
                 self._step(self.encoder_optimizer)
+            out["latent"] = losses.latent_loss(code, *moments)
         return out
 
     def _first_encoder_step(
@@ -190,44 +194,28 @@ class FastAlgorithm1(Algorithm1):
         x = self._with(x, self._input_noise(x.shape))
         if draw_neighbors is not None and self.recipe.consistency_weight:
             x = torch.cat([x, *draw_neighbors()])
-        out = self._encoder_update(x, z, y, with_prior=True)
-        self._step(self.encoder_optimizer, self.prior_optimizer)
-        return out
-
-    def _encoder_update(self, x: Tensor, z: Tensor, y: Tensor, *, with_prior: bool) -> dict[str, Tensor]:
-        """Gradients of an encoder step's losses, for the encoder and with it the prior."""
         means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
-        loss, terms = self._encoder_loss(z, y, means, log_variances, with_prior=with_prior)
-        inputs = [means, log_variances]
-        if with_prior:
-            self._flat.prior.attach_gradients()
-            inputs += self._flat.prior.parameters
-        loss.backward(inputs=inputs)
+        loss, terms = self._encoder_loss(z, y, means, log_variances, with_prior=True)
+        self._flat.prior.attach_gradients()
+        loss.backward(inputs=[means, log_variances, *self._flat.prior.parameters])
         self._encoder.backward(means.grad, log_variances.grad)
+        self._step(self.encoder_optimizer, self.prior_optimizer)
         return {name: term.detach() for name, term in terms.items()}
 
-    def _score_gradients(
+    def _guided(
         self,
         loss_of: Callable[[Tensor], Tensor],
         scores: Tensor,
         h: Tensor,
-        y: Tensor | None,
-        *,
-        update: bool,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """A loss of the scores, and its gradients by D(x) and by the features, if guided.
-
-        With `update` the projection of the labels gets its gradient too.
-        """
+        y: Tensor,
+        *updated: nn.Parameter,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """D(x, y), and a loss's gradients by D(x) and by the features, and those of `updated`."""
         scores.requires_grad_()
-        if not self._is_guided(y):
-            loss = loss_of(scores)
-            loss.backward(inputs=[scores])
-            return loss.detach(), scores.grad, None
         h = h.detach().requires_grad_()
-        loss = loss_of(scores + self._projected(h, y))
-        loss.backward(inputs=[scores, h, *([self.projection] if update else [])])
-        return loss.detach(), scores.grad, h.grad
+        total = scores + self._projected(h, y)
+        loss_of(total).backward(inputs=[scores, h, *updated])
+        return total.detach(), scores.grad, h.grad
 
     def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
         if not self.recipe.input_noise:
@@ -238,9 +226,9 @@ class FastAlgorithm1(Algorithm1):
     def _with(self, x: Tensor, noise: Tensor | None) -> Tensor:
         return x if noise is None else torch.add(x, noise, alpha=self.recipe.input_noise)
 
-    def _step(self, *optimizers: Optimizer) -> None:
+    def _step(self, *optimizers: FlatAdam) -> None:
         for optimizer in optimizers:
-            optimizer.step()
+            optimizer.update()
         # The one parameter outside the flat tensors, whose gradients are written over.
         if self.projection is not None:
             self.projection.grad = None

@@ -20,6 +20,13 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return functional.relu(1.0 - real_scores).mean() + functional.relu(1.0 + fake_scores).mean()
 
 
+def discriminator_gradient(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `discriminator_loss` by the real and the fake scores."""
+    real = (real_scores < 1.0).to(real_scores.dtype).div_(-len(real_scores))
+    fake = (fake_scores > -1.0).to(fake_scores.dtype).div_(len(fake_scores))
+    return real, fake
+
+
 def generator_loss(fake_scores: Tensor) -> Tensor:
     """Loss I as the generator and the prior see it: h = -D(x~) of equation 6."""
     return -fake_scores.mean()
@@ -37,6 +44,13 @@ def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """
     scaled = (z - mean).square() * torch.exp(-log_variance)
     return 0.5 * (LOG_TWO_PI + log_variance + scaled).sum(1).mean()
+
+
+def latent_gradient(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `latent_loss` by the encoder's mean and log-variance."""
+    error = mean - z
+    mean_gradient = (error * torch.exp(-log_variance)).div_(len(z))
+    return mean_gradient, (error * mean_gradient).mul_(-0.5).add_(0.5 / len(z))
 
 
 def cluster_loss(log_responsibilities: Tensor, y: Tensor) -> Tensor:

@@ -87,6 +87,7 @@ _VECTORS_NARROW = replace(
     batch_size=64,
     learning_rate=5e-4,
     input_noise=0.5,
+    consistency_weight=3.0,
     learning_rate_decay=0.3,
 )
 _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)

@@ -81,7 +81,9 @@ def test_engines_agree_step_by_step(case, guided, monkeypatch):
             torch.testing.assert_close(found[name], expected[name], rtol=1e-7, atol=1e-9)
         state = fast.model.state_dict()
         for name, value in plain.model.state_dict().items():
-            torch.testing.assert_close(state[name], value, rtol=1e-7, atol=1e-9, msg=name)
+            # Batch-norm leaves a generator's biases no gradient but rounding, which Adam blows up.
+            rounding = 1e-6 if "generator" in name and name.endswith("bias") else 1e-9
+            torch.testing.assert_close(state[name], value, rtol=1e-7, atol=rounding, msg=name)
         assert torch.equal(plain.random.get_state(), fast.random.get_state())
 
 
@@ -110,3 +112,35 @@ def test_released_parameters_are_their_own():
     assert len(storages) == len(list(fast.model.parameters()))
     twin = copy.deepcopy(fast.model)
     assert torch.equal(twin.prior.means, fast.model.prior.means)
+
+
+@pytest.mark.parametrize("shape", [VECTOR, IMAGE])
+def test_lower_precision_is_of_products_alone(shape):
+    """bfloat16 moves the same parameters about as far; they, and all losses, stay in float32."""
+    model = MPCCModel(NetworkSettings(**BASE), shape, 3, 0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    moved = {}
+    for precision in ("float32", "bfloat16"):
+        twin = copy.deepcopy(model).train()
+        recipe = Recipe(max_iter=3, batch_size=12, ema_start=0, precision=precision)
+        fast = FastAlgorithm1(twin, recipe, torch.Generator().manual_seed(1))
+        losses = fast.iteration(lambda: (torch.ones(12, *shape),))
+        assert all(value.dtype is torch.float32 for value in losses.values())
+        assert all(p.dtype is torch.float32 for p in twin.parameters())
+        steps = [(p - before[name]).flatten() for name, p in twin.named_parameters()]
+        moved[precision] = torch.cat(steps).detach()
+    cosine = torch.cosine_similarity(moved["float32"], moved["bfloat16"], dim=0)
+    assert 0.8 < cosine < 1.0
+
+
+def test_choice_of_precision(monkeypatch):
+    like = torch.zeros(1)
+    assert engine.product_dtype("float32", like) is None
+    assert engine.product_dtype("bfloat16", like) is torch.bfloat16
+    assert engine.product_dtype("bfloat16", like.double()) is None
+    for able, expected in ((True, torch.bfloat16), (False, None)):
+        capabilities = {"avx512_bf16": able, "avx2": True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c, raising=False)
+        assert engine.product_dtype("auto", like) is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert engine.product_dtype("auto", like) is None

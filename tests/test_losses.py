@@ -124,3 +124,21 @@ def test_cluster_entropy(seed):
     q = softmax(np.random.default_rng(seed).normal(scale=3, size=(4, 7, 3)), axis=-1)
     entropy = losses.cluster_entropy(torch.as_tensor(q).log())
     np.testing.assert_allclose(entropy, stats.entropy(q.mean(axis=1), axis=1))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS)
+def test_written_out_gradients_are_autograds(seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        values = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+        return values.requires_grad_()
+
+    for loss, gradient, fixed, variables in (
+        (losses.discriminator_loss, losses.discriminator_gradient, (), (normal(9), normal(9))),
+        (losses.latent_loss, losses.latent_gradient, (normal(8, 3),), (normal(8, 3), normal(8, 3))),
+    ):
+        expected = torch.autograd.grad(loss(*fixed, *variables), variables)
+        with torch.no_grad():
+            torch.testing.assert_close(gradient(*fixed, *variables), expected)

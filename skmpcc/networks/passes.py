@@ -381,8 +381,8 @@ class AutogradDiscriminator(_AutogradPass):
         self._backward(*self._ends(scores, features))
 
     def backward_to_input(self, scores: Tensor, features: Tensor | None) -> Tensor:
-        outputs, gradients = self._ends(scores, features)
-        return torch.autograd.grad(outputs, self.x, gradients)[0]
+        torch.autograd.backward(*self._ends(scores, features), inputs=[self.x])
+        return self.x.grad
 
 
 class AutogradEncoder(_AutogradPass):
@@ -403,8 +403,13 @@ class AutogradGenerator(_AutogradPass):
 
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor, n_chunks: int) -> Tensor:
-        with frozen_norms(self.module), chunked(self.module, n_chunks):
-            return self._run(self.module, z, y).to(z.dtype)
+        with frozen_norms(self.module):
+            if z.device.type == "cpu":
+                # several batches' activations would not fit into a processor's cache
+                parts = zip(z.chunk(n_chunks), y.chunk(n_chunks), strict=True)
+                return torch.cat([self._run(self.module, *part).to(z.dtype) for part in parts])
+            with chunked(self.module, n_chunks):
+                return self._run(self.module, z, y).to(z.dtype)
 
     @torch.enable_grad()
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
