@@ -3,11 +3,13 @@
 import copy
 import math
 import warnings
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, softmax
 from sklearn.base import (
@@ -29,11 +31,10 @@ from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat, Layout, as_array
 from skmpcc.model import MPCCModel, NetworkSettings
 from skmpcc.monitoring import FitMonitor
-from skmpcc.neighbors import NeighborGraph
 from skmpcc.networks.layers import CONDITIONINGS
 from skmpcc.presets import OVERRIDABLE, PRESETS, Preset, choose
-from skmpcc.starts import kmeans_labels, neighbor_labels
-from skmpcc.training import finish, interval_of, train
+from skmpcc.runs import Run, finished
+from skmpcc.training import DivergedError, finish, interval_of
 
 _COUNT = [Interval(Integral, 1, None, closed="left"), None]
 _COUNT_OR_ZERO = [Interval(Integral, 0, None, closed="left"), None]
@@ -143,6 +144,13 @@ class MPCCClusterer(
     standing_passes : int, default=None
         Batches from which the generator's batch-norm statistics are collected after training; 0
         keeps the training's moving averages.
+    n_init : int, default=1
+        Initializations; the one of the highest `score` on the training data is kept. Not with
+        `warm_start`, once fitted.
+    n_jobs : int, default=None
+        Processes that run them side by side, with the cores' threads divided among them. None is 1
+        unless in a `joblib.parallel_backend` context. Side by side, callbacks hear of whole
+        initializations only.
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, else the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
@@ -244,6 +252,8 @@ class MPCCClusterer(
         "ema_start": _COUNT_OR_ZERO,
         "precision": [StrOptions({"auto", "bfloat16", "float32"}), None],
         "standing_passes": _COUNT_OR_ZERO,
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -287,6 +297,8 @@ class MPCCClusterer(
         ema_start: int | None = None,
         precision: str | None = None,
         standing_passes: int | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -326,6 +338,8 @@ class MPCCClusterer(
         self.ema_start = ema_start
         self.precision = precision
         self.standing_passes = standing_passes
+        self.n_init = n_init
+        self.n_jobs = n_jobs
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -368,15 +382,17 @@ class MPCCClusterer(
                 "a sample."
             )
         device = resolve_device(self.device)
-        random = _random_state(self.random_state)
-        model_seed, training_seed, standing_seed, start_seed = random.randint(_MAX_SEED, size=4).tolist()
-        preset, data_format, model = self._starting_point(X, model_seed)
-        model.to(device)
-        data = data_format.encode_all(X).to(device)
+        # As in GaussianMixture, a fit that goes on has nothing to choose among.
+        n_init = 1 if self._goes_on() else self.n_init
+        seeds = _random_state(self.random_state).randint(_MAX_SEED, size=(n_init, 4)).tolist()
+        preset, data_format, model = self._starting_point(X, seeds[0][0])
+        data = data_format.encode_all(X)
         recipe = preset.part(Recipe).adapted_to(data)
 
-        def fitted_attributes(model: MPCCModel, history: dict[str, NDArray]) -> dict[str, Any]:
-            finish(model, recipe, _generator(standing_seed, device))
+        def fitted_attributes(
+            model: MPCCModel, history: dict[str, NDArray], seed: int
+        ) -> dict[str, Any]:
+            finish(model, recipe, _generator(seed, device))
             return {
                 **_attributes_of(FittedModel(model, data_format), X),
                 **{name: vars(shadow)[name] for name in _FROM_VALIDATION if name in vars(shadow)},
@@ -385,26 +401,32 @@ class MPCCClusterer(
                 "n_iter_": int(history["iteration"][-1]),
             }
 
-        # Callbacks see copies: standing statistics and renumbering are not for a running training.
-        monitor = FitMonitor(
-            self,
-            X,
-            y,
-            recipe.max_iter,
-            interval_of(recipe.max_iter),
-            lambda history: fitted_attributes(copy.deepcopy(model).to(device), history),
-        )
-        labels, neighbors = self._start(recipe, data, _generator(start_seed, device))
-        history = train(
-            model,
-            recipe,
-            data,
-            _generator(training_seed, device),
-            monitor,
-            initial_labels=labels,
-            neighbors=neighbors,
-        )
-        fitted = fitted_attributes(model, history)
+        monitor = FitMonitor(self, X, y, recipe.max_iter, interval_of(recipe.max_iter), n_init)
+        guided = not self._goes_on()
+        best: dict[str, Any] | None = None
+        best_score, failure = -math.inf, None
+        for index, run in enumerate(self._runs(model, recipe, data, seeds, device, guided)):
+            standing_seed = seeds[index][2]
+            # Callbacks see copies: standing statistics and renumbering are not for a running training.
+            watch = monitor.initialization(
+                index,
+                lambda history, run=run, seed=standing_seed: fitted_attributes(
+                    copy.deepcopy(run.model).to(device), history, seed
+                ),
+            )
+            try:
+                history = run.finish(watch)
+            except DivergedError as error:
+                failure = error
+                continue
+            fitted = fitted_attributes(run.model.to(device), history, standing_seed)
+            watch.end(history)
+            score = 0.0 if n_init == 1 else _score_of(fitted["_fitted"], X)
+            if best is None or score > best_score:
+                best, best_score = fitted, score
+        if best is None:
+            raise failure
+        fitted = best
         for name in _FROM_VALIDATION:
             vars(self).pop(name, None)
         vars(self).update(fitted)
@@ -419,19 +441,33 @@ class MPCCClusterer(
         monitor.end()
         return self
 
-    def _start(
-        self, recipe: Recipe, data: torch.Tensor, random: torch.Generator
-    ) -> tuple[torch.Tensor | None, NeighborGraph | None]:
-        """Clusters to guide the first iterations by, and the neighbours; what the recipe asks for."""
-        guided = recipe.init_params != "random" and recipe.init_iter > 0 and not self._goes_on()
-        graph = labels = None
-        if recipe.consistency_weight or (guided and recipe.init_params == "neighbors"):
-            graph = NeighborGraph.of(data, recipe.n_neighbors, self.n_clusters, random)
-        if guided and recipe.init_params == "kmeans":
-            labels = kmeans_labels(data, self.n_clusters, random.initial_seed()).to(random.device)
-        elif guided:
-            labels = neighbor_labels(data, graph, self.n_clusters, random)
-        return labels, graph
+    def _runs(
+        self,
+        model: MPCCModel,
+        recipe: Recipe,
+        data: torch.Tensor,
+        seeds: list[list[int]],
+        device: torch.device,
+        guided: bool,
+    ) -> Iterator["Run"]:
+        """The initializations, one after the other or by joblib; the first has `model`."""
+        runs = (
+            Run(
+                model if index == 0 else model.like(seed=model_seed),
+                recipe,
+                data,
+                device,
+                training_seed,
+                start_seed,
+                guided,
+            )
+            for index, (model_seed, training_seed, _, start_seed) in enumerate(seeds)
+        )
+        if len(seeds) == 1 or effective_n_jobs(self.n_jobs) == 1:
+            return runs
+        # Processes of their own, that share the cores: joblib divides the threads among them.
+        parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
+        return parallel(delayed(finished)(run) for run in runs)
 
     def _starting_point(self, X: NDArray, seed: int) -> tuple[Preset, InputFormat, MPCCModel]:
         """Settings, data format and the model to train: a new one, or with warm_start the last."""
@@ -726,6 +762,11 @@ def _attributes_of(fitted: FittedModel, X: NDArray) -> dict[str, Any]:
         "weights_": prior.weights.cpu().numpy().copy(),
         "cluster_centers_": fitted.decode(means, np.arange(n_clusters)),
     }
+
+
+def _score_of(fitted: FittedModel, X: NDArray) -> float:
+    """`MPCCClusterer.score` before there is an estimator."""
+    return float(logsumexp(fitted.joint_log_density(fitted.codes(X)), axis=1).mean())
 
 
 def _generator(seed: int, device: torch.device) -> torch.Generator:

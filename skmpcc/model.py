@@ -126,6 +126,10 @@ class MPCCModel(nn.Module):
         self.averaged_generator = AveragedModel(self.generator, multi_avg_fn=average)
         self.averaged_encoder = AveragedModel(self.encoder, multi_avg_fn=average)
 
+    def like(self, seed: int) -> "MPCCModel":
+        """A new model of the same shape, with initial parameters of another seed."""
+        return type(self)(self.settings, self.sample_shape, self.n_clusters, seed)
+
     def _encoder_trunk(self, trunk: nn.Module) -> nn.Module:
         """The discriminator's own trunk, or with sharing="none" (NS in the paper) a twin of it."""
         return copy.deepcopy(trunk) if self.settings.sharing == "none" else trunk

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
-from sklearn.callback import CallbackSupportMixin
+from sklearn.callback import CallbackContext, CallbackSupportMixin
 
 History = dict[str, NDArray]
+Attributes = Callable[[History], dict[str, Any]]
 
 
 class FitMonitor:
@@ -20,9 +21,10 @@ class FitMonitor:
     X, y
         What `fit` got.
     max_iter, interval : int
-        Iterations, and iterations between two calls.
-    attributes : callable
-        From the history so far, the attributes that the estimator would have if it stopped now.
+        Iterations, and iterations between two entries of the history.
+    n_init : int
+        Initializations. One has its iterations right below the fit in the tree of tasks, several
+        have a task each between.
     """
 
     def __init__(
@@ -32,48 +34,80 @@ class FitMonitor:
         y: Any,
         max_iter: int,
         interval: int,
-        attributes: Callable[[History], dict[str, Any]],
+        n_init: int = 1,
     ) -> None:
         self.estimator = estimator
         self.data = {"X": X, "y": y}
         self.max_iter = max_iter
+        self.n_init = n_init
+        self.n_intervals = math.ceil(max_iter / interval)
+        n_tasks = self.n_intervals if n_init == 1 else n_init
+        self.fit_task = estimator._init_callback_context(max_subtasks=n_tasks)
+        self._begin(self.fit_task)
+
+    def initialization(self, index: int, attributes: Attributes) -> "InitializationMonitor":
+        """What to call with the history as the index-th initialization runs.
+
+        `attributes` makes, from the history so far, those that the estimator would have if it
+        stopped now.
+        """
+        return InitializationMonitor(self, index, attributes)
+
+    def end(self) -> None:
+        """The estimator is fitted."""
+        self._end(self.fit_task, {})
+
+    def _begin(self, task: CallbackContext) -> None:
+        task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def _end(self, task: CallbackContext, attributes: Any) -> bool:
+        return task.call_on_fit_task_end(
+            estimator=self.estimator, **self.data, reconstruction_attributes=attributes
+        )
+
+
+class InitializationMonitor:
+    """See `FitMonitor.initialization`."""
+
+    def __init__(self, fit: FitMonitor, index: int, attributes: Attributes) -> None:
+        self.fit = fit
+        self.index = index
         self.attributes = attributes
         self.started = time.perf_counter()
-        n_intervals = math.ceil(max_iter / interval)
-        self.context = estimator._init_callback_context(max_subtasks=n_intervals)
-        self.context.call_on_fit_task_begin(estimator=estimator, **self.data)
-        self._begin()
-        if estimator.verbose:
-            print("Initialization 0")
+        if fit.n_init == 1:
+            self.task = fit.fit_task
+        else:
+            self.task = fit.fit_task.subcontext(task_name="initialization", max_subtasks=fit.n_intervals)
+            fit._begin(self.task)
+        self.iterations: CallbackContext | None = None
+        if fit.estimator.verbose:
+            print(f"Initialization {index}")
 
-    def _begin(self) -> None:
-        self.task = self.context.subcontext(task_name="iterations")
-        self.task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+    def begin(self) -> "InitializationMonitor":
+        """Iterations follow; without, only the initialization as a whole is reported."""
+        self.iterations = self.task.subcontext(task_name="iterations")
+        self.fit._begin(self.iterations)
+        return self
 
     def __call__(self, history: History) -> bool:
         """Whether a callback asks for an end."""
         self._print({name: values[-1] for name, values in history.items()})
-        stop = self.task.call_on_fit_task_end(
-            estimator=self.estimator,
-            **self.data,
-            reconstruction_attributes=lambda: self.attributes(history),
-        )
-        if not stop and history["iteration"][-1] < self.max_iter:
-            self._begin()
+        stop = self.fit._end(self.iterations, lambda: self.attributes(history))
+        if not stop and history["iteration"][-1] < self.fit.max_iter:
+            self.begin()
         return stop
 
-    def end(self) -> None:
-        """The estimator is fitted."""
-        self.context.call_on_fit_task_end(
-            estimator=self.estimator, **self.data, reconstruction_attributes={}
-        )
-        if self.estimator.verbose:
-            print(f"Initialization 0 ended after {time.perf_counter() - self.started:.2f}s")
+    def end(self, history: History) -> None:
+        """The initialization is over."""
+        if self.fit.n_init > 1:
+            self.fit._end(self.task, lambda: self.attributes(history))
+        if self.fit.estimator.verbose:
+            print(f"Initialization {self.index} ended after {time.perf_counter() - self.started:.2f}s")
 
     def _print(self, entry: dict[str, float]) -> None:
-        if self.estimator.verbose == 1:
+        if self.fit.estimator.verbose == 1:
             print(f"  Iteration {entry['iteration']:.0f}")
-        elif self.estimator.verbose > 1:
+        elif self.fit.estimator.verbose > 1:
             lapse = time.perf_counter() - self.started
             values = "\t ".join(f"{k} {v:.5f}" for k, v in entry.items() if k != "iteration")
             print(f"  Iteration {entry['iteration']:.0f}\t time lapse {lapse:.5f}s\t {values}")

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import pickle
 import warnings
 
@@ -21,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_accuracy
+from skmpcc.training import DivergedError
 
 QUICK = {
     "init_params": "kmeans",
@@ -353,7 +355,7 @@ def test_data_frames_and_set_output(blobs):
     ],
 )
 def test_bad_input_is_named_before_any_training(X, parameters, message, monkeypatch):
-    monkeypatch.setattr("skmpcc.clusterer.train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("skmpcc.runs.train", lambda *_: pytest.fail("trained"))
     clusterer = MPCCClusterer(**{"n_clusters": 2} | parameters)
     before = dict(vars(clusterer))
     with pytest.raises((ValueError, TypeError), match=message):
@@ -676,3 +678,79 @@ def test_no_warning_by_itself(blobs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         MPCCClusterer(2, random_state=0, **QUICK).fit(blobs[0]).predict(blobs[0])
+
+
+# ---- several initializations
+
+
+def test_best_of_several_initializations_is_the_one_of_the_highest_score(blobs):
+    X = blobs[0]
+    parameters = BRIEF | {"max_iter": 20}
+    best = MPCCClusterer(3, n_init=4, random_state=0, **parameters).fit(X)
+    first = MPCCClusterer(3, random_state=0, **parameters).fit(X)
+    again = MPCCClusterer(3, n_init=4, random_state=0, **parameters).fit(X)
+    np.testing.assert_array_equal(best.means_, again.means_)
+    assert best.score(X) >= first.score(X)
+    single = []
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=(4, 4))
+
+    class Given(np.random.RandomState):
+        def randint(self, *args, **kwargs):
+            return self.drawn
+
+    for row in seeds:
+        state = Given(0)
+        state.drawn = row[None]
+        single.append(MPCCClusterer(3, random_state=state, **parameters).fit(X).score(X))
+    assert len(set(single)) == 4
+    np.testing.assert_allclose(best.score(X), max(single))
+
+
+def test_initializations_side_by_side_are_the_same(blobs):
+    X = blobs[0]
+    one = MPCCClusterer(3, n_init=3, random_state=0, **BRIEF).fit(X)
+    two = MPCCClusterer(3, n_init=3, n_jobs=2, random_state=0, **BRIEF).fit(X)
+    # processes with another number of threads round differently
+    np.testing.assert_allclose(one.means_, two.means_, atol=1e-4)
+    np.testing.assert_array_equal(two.labels_, two.predict(X))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_diverging_initialization_leaves_the_others(blobs, monkeypatch, n_jobs):
+    from skmpcc import clusterer as module
+
+    X = blobs[0]
+    runs = module.MPCCClusterer._runs
+
+    def with_a_bad_one(*args):
+        for index, run in enumerate(runs(*args)):
+            if index != 1:
+                error = DivergedError("The training diverged")
+                run = dataclasses.replace(run, outcome=error)
+            yield run
+
+    monkeypatch.setattr(module.MPCCClusterer, "_runs", with_a_bad_one)
+    fitted = MPCCClusterer(3, n_init=3, n_jobs=n_jobs, random_state=0, **BRIEF).fit(X)
+    assert fitted.labels_.shape == (len(X),)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        MPCCClusterer(3, n_init=1, random_state=0, **BRIEF).fit(X)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_callbacks_hear_of_every_initialization(blobs, n_jobs, capsys):
+    X, y = blobs
+    scoring = ScoringMonitor(scoring="adjusted_rand_score")
+    clusterer = MPCCClusterer(3, n_init=2, n_jobs=n_jobs, random_state=0, verbose=1, **BRIEF)
+    clusterer.set_callbacks(scoring).fit(X, y)
+    out = capsys.readouterr().out
+    assert "Initialization 0 ended" in out
+    assert "Initialization 1 ended" in out
+    assert len(clusterer.history_["iteration"]) == 3
+
+
+def test_a_fit_that_goes_on_has_one_initialization(blobs):
+    X = blobs[0]
+    warm = MPCCClusterer(3, n_init=3, random_state=0, warm_start=True, **BRIEF).fit(X)
+    means = warm.means_
+    warm.set_params(learning_rate=1e-9, prior_learning_rate=1e-9).fit(X)
+    np.testing.assert_allclose(np.sort(warm.means_, 0), np.sort(means, 0), atol=1e-5)

@@ -1,0 +1,75 @@
+"""One initialization of a fit: a start and the training from it, here or in another process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skmpcc.algorithm import Recipe
+from skmpcc.model import MPCCModel
+from skmpcc.monitoring import InitializationMonitor
+from skmpcc.neighbors import NeighborGraph
+from skmpcc.starts import kmeans_labels, neighbor_labels
+from skmpcc.training import DivergedError, train
+
+History = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an initialization needs; models and data travel to other processes by way of the CPU."""
+
+    model: MPCCModel
+    recipe: Recipe
+    data: Tensor
+    device: torch.device
+    training_seed: int
+    start_seed: int
+    guided: bool
+    outcome: History | DivergedError | None = None
+
+    def finish(self, monitor: InitializationMonitor) -> History:
+        """Train the model, unless another process has; raises DivergedError."""
+        if self.outcome is None:
+            return self._train(monitor.begin())
+        if isinstance(self.outcome, DivergedError):
+            raise self.outcome
+        return self.outcome
+
+    def _train(self, on_interval: Callable[[History], bool]) -> History:
+        model, data = self.model.to(self.device), self.data.to(self.device)
+        labels, neighbors = self._start(data)
+        return train(
+            model,
+            self.recipe,
+            data,
+            torch.Generator(self.device).manual_seed(self.training_seed),
+            on_interval,
+            initial_labels=labels,
+            neighbors=neighbors,
+        )
+
+    def _start(self, data: Tensor) -> tuple[Tensor | None, NeighborGraph | None]:
+        """Clusters to guide the first iterations by, and the neighbours; what the recipe asks for."""
+        recipe, n_clusters = self.recipe, self.model.n_clusters
+        random = torch.Generator(self.device).manual_seed(self.start_seed)
+        guided = self.guided and recipe.init_params != "random" and recipe.init_iter > 0
+        graph = labels = None
+        if recipe.consistency_weight or (guided and recipe.init_params == "neighbors"):
+            graph = NeighborGraph.of(data, recipe.n_neighbors, n_clusters, random)
+        if guided and recipe.init_params == "kmeans":
+            labels = kmeans_labels(data, n_clusters, self.start_seed).to(random.device)
+        elif guided:
+            labels = neighbor_labels(data, graph, n_clusters, random)
+        return labels, graph
+
+
+def finished(run: Run) -> Run:
+    """The same after its training, without the data; for another process to run."""
+    try:
+        outcome = run._train(lambda history: False)
+    except DivergedError as error:
+        outcome = error
+    return replace(run, outcome=outcome, data=torch.empty(0), model=run.model.cpu())
