@@ -103,7 +103,7 @@ def _classifier_labels(
     classifiers = _Classifiers(n_restarts, math.prod(data.shape[1:]), n_clusters, random)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
     # A batch has to show several of every cluster.
-    batch_size = min(len(graph.rows), max(BATCH_SIZE, 8 * n_clusters))
+    batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
     for iteration in range(MAX_ITER):
         left = 1.0 - iteration / MAX_ITER
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / 0.3)
