@@ -186,9 +186,10 @@ class MPCCClusterer(
         Name of the preset that was used.
     history_ : dict of ndarray
         "iteration"; the losses "discriminator" and "generator" (Loss I), "latent" and "cluster" (Loss
-        II), "prior_entropy" (Loss III), each of the last step of its phase; "mean_std" and
-        "mean_norm", the averages of the components' standard deviations and of the norms of their
-        means. An entry every hundredth of `max_iter`, rounded up to whole iterations.
+        II), "prior_entropy" (Loss III) and, if weighted, "consistency", each of the last step of
+        its phase; "mean_std" and "mean_norm", the averages of the components' standard deviations
+        and of the norms of their means. An entry every hundredth of `max_iter`, rounded up to
+        whole iterations.
 
     See Also
     --------
