@@ -69,10 +69,11 @@ def neighbor_labels(
     labels : Tensor of int64 of shape (n_samples,)
     """
     found = _classifier_labels(data, graph, n_clusters, random)
-    best = max(found, key=lambda labels: sum(neighbor_information(labels, graph)))
     kmeans = kmeans_labels(data, n_clusters, random.initial_seed() % _MAX_SEED).to(random.device)
     # By agreement alone: mutual information rather halves a large cluster than keeps two small apart.
-    return max((best, kmeans), key=lambda labels: neighbor_information(labels, graph).agreement)
+    return max(
+        (found, kmeans), key=lambda labels: neighbor_information(labels[graph.rows], graph).agreement
+    )
 
 
 class NeighborInformation(NamedTuple):
@@ -83,8 +84,8 @@ class NeighborInformation(NamedTuple):
 
 
 def neighbor_information(labels: Tensor, graph: NeighborGraph) -> NeighborInformation:
-    """H(k), and -H(k' | k), over all pairs of neighbours."""
-    own = labels[graph.rows].cpu().numpy()
+    """H(k), and -H(k' | k), over all pairs of neighbours; `labels` are of the graph's rows."""
+    own = labels.cpu().numpy()
     pairs = contingency_matrix(np.repeat(own, graph.nearest.shape[1]), own[graph.nearest.cpu()].ravel())
     clusters = entropy(pairs.sum(axis=1))
     return NeighborInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
@@ -93,7 +94,7 @@ def neighbor_information(labels: Tensor, graph: NeighborGraph) -> NeighborInform
 def _classifier_labels(
     data: Tensor, graph: NeighborGraph, n_clusters: int, random: torch.Generator
 ) -> Tensor:
-    """What each classifier finds, shape (n_restarts, n_samples)."""
+    """What the best of the classifiers finds, shape (n_samples,)."""
 
     def points(rows: Tensor) -> Tensor:
         return data[rows.to(data.device)].flatten(1).to(random.device)
@@ -116,10 +117,17 @@ def _classifier_labels(
         optimizer.zero_grad()
     with torch.no_grad():
         classifiers.keep_moments(points(graph.rows[:CHUNK]))
+        rows = [classifiers.log_memberships(points(i)).argmax(2) for i in graph.rows.split(CHUNK)]
+        classifiers.keep_only(_most_informative(torch.cat(rows, dim=1), graph))
         everything = torch.arange(len(data), device=random.device)
         return torch.cat(
-            [classifiers.log_memberships(points(i)).argmax(2) for i in everything.split(CHUNK)], dim=1
+            [classifiers.log_memberships(points(i))[0].argmax(1) for i in everything.split(CHUNK)]
         )
+
+
+def _most_informative(candidates: Tensor, graph: NeighborGraph) -> int:
+    """The row of candidate labels with the most mutual information between neighbours."""
+    return max(range(len(candidates)), key=lambda row: sum(neighbor_information(candidates[row], graph)))
 
 
 class _Classifiers:
@@ -149,6 +157,13 @@ class _Classifiers:
     def keep_moments(self, x: Tensor) -> None:
         """Normalise by the activations' moments on `x` from now on, no longer by each batch's."""
         self.moments = self._forward(x)[1]
+
+    def keep_only(self, index: int) -> None:
+        """Forget all classifiers but one."""
+        one = slice(index, index + 1)
+        self.weights = [weight[one] for weight in self.weights]
+        self.biases = [bias[one] for bias in self.biases]
+        self.moments = [tuple(moment[one] for moment in pair) for pair in self.moments]
 
     def _forward(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
         h, seen = x.expand(len(self.weights[0]), *x.shape), []

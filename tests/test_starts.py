@@ -122,15 +122,25 @@ def test_information_is_that_of_neighbors_labels():
     np.testing.assert_allclose(found.agreement, expected)
 
 
-def test_best_classifier_is_the_one_whose_neighbors_agree(monkeypatch):
+def test_best_classifier_is_the_one_whose_neighbors_agree():
     data, y = stripes()
     graph = NeighborGraph.of(data, 10, 2, generator())
     truth = torch.as_tensor(y)
     worse = truth.clone()
     worse[::7] = 1 - worse[::7]
     one = torch.zeros_like(truth)
-    monkeypatch.setattr(starts, "_classifier_labels", lambda *args: torch.stack([worse, truth, one]))
-    assert torch.equal(neighbor_labels(data, graph, 2, generator()), truth)
+    assert starts._most_informative(torch.stack([worse, one, truth, worse]), graph) == 2
+
+
+def test_one_classifier_kept_is_the_one_it_was():
+    data = normal(40, 3)
+    classifiers = starts._Classifiers(4, 3, 2, generator())
+    classifiers.keep_moments(data)
+    expected = classifiers.log_memberships(data)[2]
+    classifiers.keep_only(2)
+    found = classifiers.log_memberships(data)
+    assert found.shape == (1, 40, 2)
+    torch.testing.assert_close(found[0], expected)
 
 
 def test_kmeans_is_taken_where_neighbors_agree_on_its_clusters(monkeypatch):
@@ -140,7 +150,7 @@ def test_kmeans_is_taken_where_neighbors_agree_on_its_clusters(monkeypatch):
     graph = NeighborGraph.of(data, 10, 3, generator())
     halves = torch.where(truth > 0, 2, (data[:, 0] > 0).long())
     assert sum(neighbor_information(halves, graph)) > sum(neighbor_information(truth, graph))
-    monkeypatch.setattr(starts, "_classifier_labels", lambda *args: halves[None])
+    monkeypatch.setattr(starts, "_classifier_labels", lambda *args: halves)
     assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) == 1.0
 
 
