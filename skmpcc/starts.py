@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.stats import entropy
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
@@ -21,7 +22,9 @@ from skmpcc.neighbors import NeighborGraph
 MANY_SAMPLES = 10_000
 CHUNK = 8192
 
-# Of the classifiers below.
+# Of the classifiers below. Data of more than MAX_INPUTS values are reduced to N_INPUTS.
+MAX_INPUTS = 256
+N_INPUTS = 64
 MAX_RESTARTS = 32
 WIDTH = 64
 MAX_ITER = 800
@@ -95,13 +98,14 @@ def _classifier_labels(
     data: Tensor, graph: NeighborGraph, n_clusters: int, random: torch.Generator
 ) -> Tensor:
     """What the best of the classifiers finds, shape (n_samples,)."""
+    data = _inputs(data, graph, random.initial_seed() % _MAX_SEED)
 
     def points(rows: Tensor) -> Tensor:
-        return data[rows.to(data.device)].flatten(1).to(random.device)
+        return data[rows.to(data.device)].to(random.device)
 
     # The more clusters, the more ways for two kinds to fall into one.
     n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters)
-    classifiers = _Classifiers(n_restarts, math.prod(data.shape[1:]), n_clusters, random)
+    classifiers = _Classifiers(n_restarts, data.shape[1], n_clusters, random)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
     # A batch has to show several of every cluster.
     batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
@@ -123,6 +127,17 @@ def _classifier_labels(
         return torch.cat(
             [classifiers.log_memberships(points(i))[0].argmax(1) for i in everything.split(CHUNK)]
         )
+
+
+def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
+    """What the classifiers read: rows of values, their principal components where there are many."""
+    if math.prod(data.shape[1:]) <= MAX_INPUTS:
+        return data.flatten(1)
+    pca = PCA(N_INPUTS, svd_solver="randomized", random_state=seed)
+    some = data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
+    pca.set_params(n_components=min(N_INPUTS, len(some))).fit(some)
+    parts = [pca.transform(part.flatten(1).cpu().numpy()) for part in data.split(CHUNK)]
+    return torch.as_tensor(np.concatenate(parts), dtype=data.dtype)
 
 
 def _most_informative(candidates: Tensor, graph: NeighborGraph) -> int:

@@ -4,6 +4,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
 from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
 from skmpcc import neighbors as neighbors_module
@@ -160,3 +161,17 @@ def test_kmeans_of_mini_batches(monkeypatch):
     X, y = make_blobs(200, 4, centers=3, random_state=0)
     labels = kmeans_labels(torch.as_tensor(X, dtype=torch.float32), 3, 0)
     assert adjusted_rand_score(y, labels) > 0.95
+
+
+def test_classifiers_read_principal_components_of_wide_data(monkeypatch):
+    monkeypatch.setattr(starts, "MAX_INPUTS", 8)
+    monkeypatch.setattr(starts, "N_INPUTS", 2)
+    X, y = make_blobs(150, 12, centers=3, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32).view(150, 1, 3, 4)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    reduced = starts._inputs(data, graph, 0)
+    assert reduced.shape == (150, 2)
+    expected = PCA(2).fit_transform(X)
+    np.testing.assert_allclose(reduced.abs(), np.abs(expected), atol=1e-2)
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
+    assert starts._inputs(data[:, :, :2], graph, 0).shape == (150, 8)
