@@ -6,6 +6,7 @@ updated since; the generator's not again in passes for the others, in which it s
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.optim import Adam, Optimizer
 
 from skmpcc import losses
 from skmpcc.model import MPCCModel
-from skmpcc.networks.layers import frozen_norms
+from skmpcc.networks.layers import ClassProjection, frozen_norms
 
 BETAS = (0.0, 0.999)
 
@@ -98,14 +99,12 @@ class Algorithm1:
         # authors' code.
         self.encoder_optimizer = self._adam(parameters["encoder"], rate)
         self.prior_optimizer = self._adam(parameters["prior"], recipe.prior_learning_rate)
-        self.projection: nn.Parameter | None = None
+        self.projection: ClassProjection | None = None
         if guided:
             n_hidden = model.discriminator.score.in_features
-            initial = torch.randn(
-                (model.n_clusters, n_hidden), generator=generator, device=generator.device
-            )
-            self.projection = nn.Parameter(initial)
-            self.discriminator_optimizer.add_param_group({"params": [self.projection]})
+            dtype = model.prior.means.dtype
+            self.projection = ClassProjection(model.n_clusters, n_hidden, generator, dtype)
+            self.discriminator_optimizer.add_param_group({"params": [self.projection.embedding]})
         # Line 17 of Algorithm 1 moves the prior at eta; the authors' code at eta_p, by the
         # prior's one optimizer.
         self.generator_prior_optimizer = (
@@ -114,7 +113,7 @@ class Algorithm1:
             else self._adam(parameters["prior"], rate)
         )
         self._base_rates = {
-            id(group): (group, group["lr"])
+            id(group): (group, float(group["lr"]))
             for optimizer in self.optimizers
             for group in optimizer.param_groups
         }
@@ -196,16 +195,11 @@ class Algorithm1:
     def _is_guided(self, y: Tensor | None) -> bool:
         return y is not None and self.projection is not None and self.n_iter < self.recipe.init_iter
 
-    def _projected(self, h: Tensor, y: Tensor) -> Tensor:
-        """Embed(y) . h, with an embedding of spectral norm 1."""
-        embedding = self.projection / torch.linalg.matrix_norm(self.projection, ord=2)
-        return (embedding[y] * h).sum(1)
-
     def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
         """D(x), while guided D(x, y)."""
         h = self.model.discriminator.features(self._noisy(x))
         scores = self.model.discriminator.score(h).squeeze(1)
-        return scores + self._projected(h, y) if self._is_guided(y) else scores
+        return scores + self.projection(h, y) if self._is_guided(y) else scores
 
     def discriminator_step(self, real: Tensor, y_real: Tensor | None = None) -> Tensor:
         """Lines 8 to 12: Loss I, ascended by the discriminator."""
@@ -272,7 +266,10 @@ class Algorithm1:
         if decay:
             factor = min(1.0, (self.recipe.max_iter - self.n_iter) / decay)
             for group, rate in self._base_rates.values():
-                group["lr"] = rate * factor
+                self._set_rate(group, rate * factor)
+
+    def _set_rate(self, group: dict[str, Any], rate: float) -> None:
+        group["lr"] = rate
 
 
 def _descend(loss: Tensor, *optimizers: Optimizer) -> None:

@@ -137,10 +137,10 @@ class MPCCClusterer(
         Of the moving averages of generator and encoder that are used after training.
     ema_start : int, default=None
         Iteration at which the averages begin.
-    precision : {"auto", "bfloat16", "float32"}, default=None
+    precision : {"auto", "bfloat16", "tf32", "float32"}, default=None
         Of the products in the hidden layers during training. "auto": bfloat16 on a CPU or GPU that
-        multiplies in it by itself, else float32. Parameters, updates and the fitted model are not
-        concerned.
+        multiplies in it by itself, else float32. "tf32": CUDA's TF32, on a CPU float32. Parameters,
+        updates and the fitted model are not concerned.
     standing_passes : int, default=None
         Batches from which the generator's batch-norm statistics are collected after training; 0
         keeps the training's moving averages.
@@ -251,7 +251,7 @@ class MPCCClusterer(
         "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "ema_start": _COUNT_OR_ZERO,
-        "precision": [StrOptions({"auto", "bfloat16", "float32"}), None],
+        "precision": [StrOptions({"auto", "bfloat16", "tf32", "float32"}), None],
         "standing_passes": _COUNT_OR_ZERO,
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],

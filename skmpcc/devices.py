@@ -1,5 +1,8 @@
 """The estimator's `device` parameter as a torch device."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -37,3 +40,22 @@ def inference_device(device: str | torch.device) -> torch.device:
         return resolve_device(device)
     except ValueError:
         return torch.device("cpu")
+
+
+@contextmanager
+def product_precision(device: torch.device, *, tf32: bool) -> Iterator[None]:
+    """Within, products and convolutions of float32 on CUDA are in TF32 or in full precision.
+
+    And by deterministic algorithms where cuDNN has them. The process's own settings come back after.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = tf32
+    try:
+        with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=tf32):
+            yield
+    finally:
+        matmul.allow_tf32 = before

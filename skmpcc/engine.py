@@ -38,7 +38,7 @@ def product_dtype(precision: str, like: Tensor) -> torch.dtype | None:
     "auto" is bfloat16 where the device multiplies in it by itself, which is several times faster.
     Parameters, their gradients and updates, norms, losses and the last layers stay as they are.
     """
-    if precision == "float32" or like.dtype != torch.float32:
+    if precision in ("float32", "tf32") or like.dtype != torch.float32:
         return None
     if precision == "bfloat16" or _multiplies_bfloat16(like.device):
         return torch.bfloat16
@@ -70,6 +70,7 @@ class FastAlgorithm1(Algorithm1):
         self._flat = _Flat(model)
         super().__init__(model, recipe, generator, guided=guided)
         flat = self._flat
+        self._has_averages = False
         shared = (flat.trunk,) if model.settings.sharing == "joint" else ()
         is_vector = isinstance(model.generator, VectorGenerator)
         of_d = DenseDiscriminator if is_vector else AutogradDiscriminator
@@ -99,12 +100,32 @@ class FastAlgorithm1(Algorithm1):
         if not self.model.training:
             self.model.train()
         self._schedule()
+        out = self._updates(draw_real, draw_neighbors)
+        self.n_iter += 1
+        return out
+
+    @property
+    def _averaging(self) -> str:
+        """What this iteration does to the averages."""
+        if self.n_iter + 1 < self.recipe.ema_start:
+            return "none"
+        # read once: on CUDA it waits for the device
+        if not self._has_averages:
+            self._has_averages = self.model.has_averages
+        return "move" if self._has_averages else "copy"
+
+    def _updates(
+        self,
+        draw_real: Callable[[], tuple[Tensor, ...]],
+        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None,
+    ) -> dict[str, Tensor]:
+        """All that an iteration does on the device."""
         out = {"discriminator": self._discriminator_steps(draw_real)}
         out["generator"] = self.generator_step()
         out |= self._encoder_steps(draw_neighbors)
-        self.n_iter += 1
-        if self.n_iter >= self.recipe.ema_start:
-            self._flat.update_averages(1.0 - self.model.settings.ema_decay)
+        if self._averaging != "none":
+            weight = 1.0 - self.model.settings.ema_decay if self._averaging == "move" else 1.0
+            self._flat.update_averages(weight)
         return out
 
     def _draw_steps(
@@ -143,7 +164,11 @@ class FastAlgorithm1(Algorithm1):
             if len(real) > 1 and self._is_guided(real[1]):
                 y = torch.cat([real[1], y])
                 scores, *gradients = self._guided(
-                    lambda s: losses.discriminator_loss(*s.split(n)), scores, h, y, self.projection
+                    lambda s: losses.discriminator_loss(*s.split(n)),
+                    scores,
+                    h,
+                    y,
+                    self.projection.embedding,
                 )
             else:
                 gradients = [torch.cat(losses.discriminator_gradient(*scores.split(n))), None]
@@ -213,7 +238,7 @@ class FastAlgorithm1(Algorithm1):
         """D(x, y), and a loss's gradients by D(x) and by the features, and those of `updated`."""
         scores.requires_grad_()
         h = h.detach().requires_grad_()
-        total = scores + self._projected(h, y)
+        total = scores + self.projection(h, y)
         loss_of(total).backward(inputs=[scores, h, *updated])
         return total.detach(), scores.grad, h.grad
 
@@ -231,7 +256,7 @@ class FastAlgorithm1(Algorithm1):
             optimizer.update()
         # The one parameter outside the flat tensors, whose gradients are written over.
         if self.projection is not None:
-            self.projection.grad = None
+            self.projection.embedding.grad = None
 
 
 class _Flat:
@@ -272,9 +297,7 @@ class _Flat:
 
     @torch.no_grad()
     def update_averages(self, weight: float) -> None:
-        """`MPCCModel.update_averages`: the first copies, the others move by `weight`."""
-        if not self.model.has_averages:
-            weight = 1.0
+        """`MPCCModel.update_averages`: a move by `weight` towards the networks."""
         self.averaged_generator.values.lerp_(self.generator.values, weight)
         start = 0
         for part in self.in_encoder:

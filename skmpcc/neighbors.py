@@ -44,6 +44,10 @@ class NeighborGraph:
         nearest = NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors(return_distance=False)
         return cls(rows, torch.as_tensor(nearest, device=random.device))
 
+    def to(self, device: torch.device) -> "NeighborGraph":
+        """The same on another device."""
+        return NeighborGraph(self.rows.to(device), self.nearest.to(device))
+
     def draw(self, n: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Places in the data of `n` samples and of one neighbour of each."""
         m, k = self.nearest.shape

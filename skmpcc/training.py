@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.algorithm import Algorithm1, Recipe
+from skmpcc.capture import CapturedAlgorithm1
+from skmpcc.devices import product_precision
 from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel
 from skmpcc.neighbors import NeighborGraph
 
 N_INTERVALS = 100
+_BATCHES = 0x5EED
 
 
 class DivergedError(FloatingPointError):
@@ -47,7 +50,7 @@ def train(
     *,
     initial_labels: Tensor | None = None,
     neighbors: NeighborGraph | None = None,
-    engine: type[Algorithm1] = FastAlgorithm1,
+    engine: type[Algorithm1] | None = None,
 ) -> dict[str, NDArray]:
     """Run Algorithm 1 on `data` for `recipe.max_iter` iterations.
 
@@ -60,15 +63,15 @@ def train(
     data : Tensor of shape (n_samples, ...)
         As the networks see it, on any device.
     random : torch.Generator
-        On the model's device.
+        On the model's device. Batches are drawn from another, on the data's device.
     on_interval : callable
         Called with the history so far at each of its entries; a true answer ends the training.
     initial_labels : Tensor of shape (n_samples,), optional
         Clusters that guide the first `recipe.init_iter` iterations.
     neighbors : NeighborGraph, optional
-        Of the data, on the model's device: what consistency is asked of.
-    engine : type, default=FastAlgorithm1
-        `Algorithm1` is the plain loop.
+        Of the data: what consistency is asked of.
+    engine : type, optional
+        By default the fastest for the device; `Algorithm1` is the plain loop.
 
     Returns
     -------
@@ -81,42 +84,68 @@ def train(
     DivergedError
     """
     model.float()
+    if engine is None:
+        engine = CapturedAlgorithm1 if model.device.type == "cuda" else FastAlgorithm1
     algorithm = engine(model, recipe, random, guided=initial_labels is not None)
-    batches = random_batches(len(data), recipe.batch_size, random)
-    sources = (data,) if initial_labels is None else (data, initial_labels)
+    draw_real, draw_neighbors = _sources(
+        model.device, recipe.batch_size, data, initial_labels, neighbors, random.initial_seed()
+    )
+    interval = interval_of(recipe.max_iter)
+    history: dict[str, list[float]] = defaultdict(list)
+    model.restart_averages()
+    try:
+        with product_precision(model.device, tf32=recipe.precision != "float32"):
+            for iteration in range(1, recipe.max_iter + 1):
+                latest = algorithm.iteration(draw_real, draw_neighbors)
+                if iteration % interval and iteration != recipe.max_iter:
+                    continue
+                entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
+                entry["mean_std"] = float(model.prior.stds.detach().mean())
+                entry["mean_norm"] = float(model.prior.means.detach().norm(dim=1).mean())
+                _check_finite(model, entry)
+                for name, value in entry.items():
+                    history[name].append(value)
+                if on_interval(_as_arrays(history)):
+                    break
+    finally:
+        algorithm.release()
+    return _as_arrays(history)
+
+
+def _sources(
+    device: torch.device,
+    batch_size: int,
+    data: Tensor,
+    labels: Tensor | None,
+    neighbors: NeighborGraph | None,
+    seed: int,
+) -> tuple[Callable[[], tuple[Tensor, ...]], Callable[[], tuple[Tensor, Tensor]] | None]:
+    """What `Algorithm1.iteration` draws batches by, on `device`; indices are drawn where the data are."""
+    # Another stream than the training's, which begins with the same seed.
+    random = torch.Generator(data.device).manual_seed(seed ^ _BATCHES)
+    batches = random_batches(len(data), batch_size, random)
 
     def at(source: Tensor, index: Tensor) -> Tensor:
-        return source[index.to(source.device)].to(model.device)
+        rows = source[index]
+        if rows.device == device:
+            return rows
+        return rows.pin_memory().to(device, non_blocking=True)
+
+    sources = [data] if labels is None else [data, labels.to(data.device)]
 
     def draw_real() -> tuple[Tensor, ...]:
         index = next(batches)
         return tuple(at(source, index) for source in sources)
 
+    if neighbors is None:
+        return draw_real, None
+    neighbors = neighbors.to(data.device)
+
     def draw_neighbors() -> tuple[Tensor, Tensor]:
-        first, second = neighbors.draw(recipe.batch_size, random)
+        first, second = neighbors.draw(batch_size, random)
         return at(data, first), at(data, second)
 
-    interval = interval_of(recipe.max_iter)
-    history: dict[str, list[float]] = defaultdict(list)
-    model.restart_averages()
-    try:
-        for iteration in range(1, recipe.max_iter + 1):
-            latest = algorithm.iteration(draw_real, draw_neighbors if neighbors else None)
-            if iteration % interval and iteration != recipe.max_iter:
-                continue
-            entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
-            entry["mean_std"] = float(model.prior.stds.detach().mean())
-            entry["mean_norm"] = float(model.prior.means.detach().norm(dim=1).mean())
-            _check_finite(model, entry)
-            for name, value in entry.items():
-                history[name].append(value)
-            if on_interval(_as_arrays(history)):
-                break
-    except torch.linalg.LinAlgError as error:  # of a norm of what is not finite
-        raise _diverged(iteration) from error
-    finally:
-        algorithm.release()
-    return _as_arrays(history)
+    return draw_real, draw_neighbors
 
 
 def _as_arrays(history: dict[str, list[float]]) -> dict[str, NDArray]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import ParametrizationList
 
@@ -35,6 +36,50 @@ def conv(n_in: int, n_out: int, kernel_size: int, *, spectral: bool = True) -> n
 def embedding(n_clusters: int, n_out: int) -> nn.Module:
     """A row per cluster. Not spectrally normalised: its rows are looked up, not multiplied."""
     return _initialised(nn.Embedding(n_clusters, n_out), spectral=False)
+
+
+class ClassProjection(nn.Module):
+    """Embed(y) . h, which a projection discriminator adds to its score; the embedding's norm is 1.
+
+    By one power iteration in each forward pass, as torch's parametrization does it, which would draw
+    its first vectors from the global random stream.
+
+    Parameters
+    ----------
+    n_clusters, n_features : int
+    random : torch.Generator
+        Of the initial values, on the device and with the type of the module.
+    dtype : torch.dtype
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(
+        self, n_clusters: int, n_features: int, random: torch.Generator, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=random, device=random.device, dtype=dtype)
+
+        self.embedding = nn.Parameter(normal(n_clusters, n_features))
+        self.register_buffer("left", functional.normalize(normal(n_clusters), dim=0))
+        self.register_buffer("right", functional.normalize(normal(n_features), dim=0))
+        for _ in range(15):
+            self._estimate()
+
+    @torch.no_grad()
+    def _estimate(self) -> None:
+        self.left.copy_(functional.normalize(self.embedding @ self.right, dim=0))
+        self.right.copy_(functional.normalize(self.embedding.T @ self.left, dim=0))
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        self._estimate()
+        # autograd keeps both for the backward pass, the next estimate is in place
+        left, right = self.left.clone(), self.right.clone()
+        norm = torch.dot(left, self.embedding @ right)
+        return ((h @ self.embedding.T) / norm).gather(1, y.unsqueeze(1)).squeeze(1)
 
 
 class _Chunked:
