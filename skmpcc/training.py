@@ -120,7 +120,7 @@ def _sources(
     neighbors: NeighborGraph | None,
     seed: int,
 ) -> tuple[Callable[[], tuple[Tensor, ...]], Callable[[], tuple[Tensor, Tensor]] | None]:
-    """What `Algorithm1.iteration` draws batches by, on `device`; indices are drawn where the data are."""
+    """What `Algorithm1.iteration` draws batches by, for `device`; indices are drawn beside the data."""
     # Another stream than the training's, which begins with the same seed.
     random = torch.Generator(data.device).manual_seed(seed ^ _BATCHES)
     batches = random_batches(len(data), batch_size, random)
