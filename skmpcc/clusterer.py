@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp, softmax
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -532,11 +531,6 @@ class MPCCClusterer(
         check_is_fitted(self)
         return self._fitted.on(inference_device(self.device))
 
-    def _joint(self, X: ArrayLike) -> NDArray[np.float64]:
-        """log p(y) p(z | y) at the encoder's means, shape (n_samples, n_clusters)."""
-        fitted = self._ready()
-        return fitted.joint_log_density(fitted.codes(self._check_X(X)))
-
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """The most probable cluster of each sample: argmax_k q(y = k | z) at the encoder's mean z.
 
@@ -549,7 +543,7 @@ class MPCCClusterer(
         -------
         labels : ndarray of shape (n_samples,)
         """
-        return self._joint(X).argmax(axis=1)
+        return self._ready().labels(self._check_X(X))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Memberships q(y | z) at the encoder's mean z (equation 9 of the paper).
@@ -564,7 +558,7 @@ class MPCCClusterer(
         memberships : ndarray of shape (n_samples, n_clusters)
             Rows sum to one.
         """
-        return softmax(self._joint(X), axis=1)
+        return self._ready().memberships(self._check_X(X))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Log-density of each sample's code under the mixture prior, log p(z).
@@ -579,7 +573,7 @@ class MPCCClusterer(
         log_density : ndarray of shape (n_samples,)
             In nats, in the latent space: not comparable between different `latent_dim`.
         """
-        return logsumexp(self._joint(X), axis=1)
+        return self._ready().log_density(self._check_X(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean of `score_samples`.
@@ -609,8 +603,7 @@ class MPCCClusterer(
         codes : ndarray of shape (n_samples, latent_dim)
             float32 if the fit saw float16 or float32, float64 otherwise.
         """
-        fitted = self._ready()
-        return fitted.codes(self._check_X(X)).astype(fitted.format.dtype)
+        return self._ready().codes(self._check_X(X))
 
     def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
         """Decode latent codes: G(z, y).
@@ -639,7 +632,7 @@ class MPCCClusterer(
                 "dimensions."
             )
         if labels is None:
-            labels = fitted.joint_log_density(Z).argmax(axis=1)
+            labels = fitted.labels_of_codes(Z)
         else:
             if np.ndim(labels) == 0:
                 labels = np.full(len(Z), labels)
@@ -665,9 +658,7 @@ class MPCCClusterer(
         X : ndarray of shape (n_samples, ...)
             In the shape and units of the fitted data.
         """
-        fitted = self._ready()
-        codes = fitted.codes(self._check_X(X))
-        return fitted.decode(codes, fitted.joint_log_density(codes).argmax(axis=1))
+        return self._ready().reconstructed(self._check_X(X))
 
     def sample(
         self, n_samples: int = 1, cluster: int | None = None
@@ -722,10 +713,7 @@ class MPCCClusterer(
         fitted = self._ready()
         X = self._check_X(X)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        means, stds = (np.repeat(moments, n_samples, axis=0) for moments in fitted.posterior(X))
-        codes = means + stds * _random_state(self.random_state).standard_normal(means.shape)
-        decoded = fitted.decode(codes, fitted.joint_log_density(codes).argmax(axis=1))
-        return decoded.reshape(len(X), n_samples, *decoded.shape[1:])
+        return fitted.drawn(X, n_samples, _random_state(self.random_state))
 
     @property
     def _n_features_out(self) -> int:
@@ -747,7 +735,7 @@ _FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
 def _attributes_of(fitted: FittedModel, X: NDArray) -> dict[str, Any]:
     """Labels and the mixture; components without a sample are first renumbered to be the last."""
     n_clusters = fitted.model.n_clusters
-    labels = fitted.joint_log_density(fitted.codes(X)).argmax(axis=1)
+    labels = fitted.labels(X)
     empty = np.bincount(labels, minlength=n_clusters) == 0
     if empty.any():
         order = np.argsort(empty, kind="stable")
@@ -767,7 +755,7 @@ def _attributes_of(fitted: FittedModel, X: NDArray) -> dict[str, Any]:
 
 def _score_of(fitted: FittedModel, X: NDArray) -> float:
     """`MPCCClusterer.score` before there is an estimator."""
-    return float(logsumexp(fitted.joint_log_density(fitted.codes(X)), axis=1).mean())
+    return float(fitted.log_density(X).mean())
 
 
 def _generator(seed: int, device: torch.device) -> torch.Generator:
