@@ -41,6 +41,7 @@ class Recipe:
     learning_rate_decay: float = 0.0
     ema_start: int = 1000
     precision: str = "float32"
+    compile: bool = False
     standing_passes: int = 16
 
     def adapted_to(self, data: Tensor) -> "Recipe":
@@ -133,6 +134,34 @@ class Algorithm1:
 
     def release(self) -> None:
         """Leave the model as any other; nothing to do here."""
+
+    def state(self) -> dict[str, Any]:
+        """All that a training goes on from, as tensors and numbers; for an object built alike."""
+        return {
+            "n_iter": self.n_iter,
+            "model": self.model.state_dict(),
+            "projection": self.projection.state_dict() if self.projection else None,
+            "moments": [[optimizer.state.get(p, {}) for p in ps] for optimizer, ps in self._moved()],
+            "random": self.random.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.n_iter = state["n_iter"]
+        self.model.load_state_dict(state["model"])
+        if self.projection is not None:
+            self.projection.load_state_dict(state["projection"])
+        for (optimizer, parameters), moments in zip(self._moved(), state["moments"], strict=True):
+            for p, values in zip(parameters, moments, strict=True):
+                # Adam's count of steps may live elsewhere than its moments.
+                optimizer.state[p] = {
+                    name: value if name == "step" else value.to(p.device)
+                    for name, value in values.items()
+                }
+        self.random.set_state(state["random"].cpu())
+
+    def _moved(self) -> list[tuple[Optimizer, list[nn.Parameter]]]:
+        return [(o, [p for group in o.param_groups for p in group["params"]]) for o in self.optimizers]
 
     @property
     def optimizers(self) -> list[Optimizer]:

@@ -42,6 +42,31 @@ def inference_device(device: str | torch.device) -> torch.device:
         return torch.device("cpu")
 
 
+def resident(data: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The data on the device, if they take no more than half of what is free there."""
+    if device.type == "cuda" and data.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        return data
+    return data.to(device)
+
+
+def require_compiler(device: torch.device) -> None:
+    """Compile something small, to know before any training whether torch.compile works.
+
+    Raises
+    ------
+    RuntimeError
+        It does not, for want of a compiler, say.
+    """
+    try:
+        torch.compile(torch.sin)(torch.zeros(2, device=device))
+    except Exception as error:  # torch has many kinds, and none in common
+        needed = "Triton" if device.type == "cuda" else "a C++ compiler (g++ or clang, or set CXX)"
+        raise RuntimeError(
+            f"compile=True asks for torch.compile, which does not work here. It needs {needed}; "
+            f"without, use compile=False. The reason: {error}"
+        ) from error
+
+
 @contextmanager
 def product_precision(device: torch.device, *, tf32: bool) -> Iterator[None]:
     """Within, products and convolutions of float32 on CUDA are in TF32 or in full precision.

@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -72,15 +73,21 @@ class FastAlgorithm1(Algorithm1):
         flat = self._flat
         self._has_averages = False
         shared = (flat.trunk,) if model.settings.sharing == "joint" else ()
-        is_vector = isinstance(model.generator, VectorGenerator)
-        of_d = DenseDiscriminator if is_vector else AutogradDiscriminator
-        of_e = DenseEncoder if is_vector else AutogradEncoder
-        embeds = model.settings.conditioning == "embedding"
-        of_g = DenseGenerator if is_vector and embeds else AutogradGenerator
         dtype = product_dtype(recipe.precision, model.prior.means)
-        self._discriminator = of_d(model.discriminator, flat.trunk, flat.discriminator, dtype=dtype)
-        self._encoder = of_e(model.encoder, *shared, flat.encoder, dtype=dtype)
-        self._generator = of_g(model.generator, flat.generator, dtype=dtype)
+        # A compiler has to see the modules' own forward passes.
+        by_autograd = {"dtype": dtype, "compiled": recipe.compile}
+        is_dense = isinstance(model.generator, VectorGenerator) and not recipe.compile
+        of_d = partial(DenseDiscriminator, dtype=dtype)
+        of_e = partial(DenseEncoder, dtype=dtype)
+        of_g = partial(DenseGenerator, dtype=dtype)
+        if not is_dense:
+            of_d = partial(AutogradDiscriminator, **by_autograd)
+            of_e = partial(AutogradEncoder, **by_autograd)
+        if not is_dense or model.settings.conditioning != "embedding":
+            of_g = partial(AutogradGenerator, **by_autograd)
+        self._discriminator = of_d(model.discriminator, flat.trunk, flat.discriminator)
+        self._encoder = of_e(model.encoder, *shared, flat.encoder)
+        self._generator = of_g(model.generator, flat.generator)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         return self._flat.optimized()

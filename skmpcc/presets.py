@@ -34,6 +34,8 @@ _MNIST = Preset(
     conditioning="embedding",
     width=4 * 12,
     latent_dim=24,
+    # of no effect on accuracy: docs/performance.md
+    precision="auto",
     max_iter=125_000,
 )
 _OMNIGLOT = replace(_MNIST, name="omniglot", width=4 * 16)
@@ -52,6 +54,7 @@ _CIFAR10 = Preset(
     width=4 * 96,
     latent_dim=128,
     prior_learning_rate=6e-4,
+    precision="tf32",
     max_iter=75_000,
 )
 _CIFAR20 = replace(_CIFAR10, name="cifar20")
@@ -114,6 +117,7 @@ _COLOUR = replace(
     conditioning="split",
     width=128,
     latent_dim=64,
+    precision="tf32",
     learning_rate=5e-4,
     prior_learning_rate=4e-3,
     ema_decay=0.999,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.algorithm import Recipe
+from skmpcc.devices import resident
 from skmpcc.model import MPCCModel
 from skmpcc.monitoring import InitializationMonitor
 from skmpcc.neighbors import NeighborGraph
@@ -39,7 +40,7 @@ class Run:
         return self.outcome
 
     def _train(self, on_interval: Callable[[History], bool]) -> History:
-        model, data = self.model.to(self.device), self.data.to(self.device)
+        model, data = self.model.to(self.device), resident(self.data, self.device)
         labels, neighbors = self._start(data)
         return train(
             model,

@@ -26,6 +26,9 @@ CHUNK = 8192
 MAX_INPUTS = 256
 N_INPUTS = 64
 MAX_RESTARTS = 32
+# Memberships that all restarts hold at once, which is what many clusters cost.
+MAX_MEMBERSHIPS = 2_560_000
+MAX_CLUSTERS = 256
 WIDTH = 64
 MAX_ITER = 800
 BATCH_SIZE = 128
@@ -40,7 +43,7 @@ def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> Tensor:
     """KMeans labels of the data as the networks see it; of mini-batches where there is much of it."""
     X = data.flatten(1).cpu().numpy()
     if len(X) <= MANY_SAMPLES:
-        kmeans = KMeans(n_clusters, n_init=10, random_state=seed)
+        kmeans = KMeans(n_clusters, n_init=10 if n_clusters <= MAX_CLUSTERS else 1, random_state=seed)
     else:
         kmeans = MiniBatchKMeans(n_clusters, n_init=3, random_state=seed)
     with warnings.catch_warnings():
@@ -56,7 +59,8 @@ def neighbor_labels(
 
     Small classifiers q(y | x), from several starts, are trained on `losses.neighbor_loss` of samples
     and their neighbours; the best is the one whose clusters have the most mutual information with
-    their neighbours' clusters. Where neighbours agree better on KMeans's clusters, these are taken.
+    their neighbours' clusters. Where neighbours agree better on KMeans's clusters, these are taken; so
+    they are for more than MAX_CLUSTERS, of which the graph shows too few samples each.
 
     Parameters
     ----------
@@ -71,8 +75,10 @@ def neighbor_labels(
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
-    found = _classifier_labels(data, graph, n_clusters, random)
     kmeans = kmeans_labels(data, n_clusters, random.initial_seed() % _MAX_SEED).to(random.device)
+    if n_clusters > MAX_CLUSTERS:
+        return kmeans
+    found = _classifier_labels(data, graph, n_clusters, random)
     # By agreement alone: mutual information rather halves a large cluster than keeps two small apart.
     return max(
         (found, kmeans), key=lambda labels: neighbor_information(labels[graph.rows], graph).agreement
@@ -103,12 +109,13 @@ def _classifier_labels(
     def points(rows: Tensor) -> Tensor:
         return data[rows.to(data.device)].to(random.device)
 
-    # The more clusters, the more ways for two kinds to fall into one.
-    n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters)
-    classifiers = _Classifiers(n_restarts, data.shape[1], n_clusters, random)
-    optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
     # A batch has to show several of every cluster.
     batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
+    # The more clusters, the more ways for two kinds to fall into one.
+    affordable = max(1, MAX_MEMBERSHIPS // (2 * batch_size * n_clusters))
+    n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
+    classifiers = _Classifiers(n_restarts, data.shape[1], n_clusters, random)
+    optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
     for iteration in range(MAX_ITER):
         left = 1.0 - iteration / MAX_ITER
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / 0.3)

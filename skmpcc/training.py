@@ -1,8 +1,11 @@
 """The training loop: batches, history, interruption, and the state that it leaves."""
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +21,38 @@ from skmpcc.neighbors import NeighborGraph
 
 N_INTERVALS = 100
 _BATCHES = 0x5EED
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that a training is kept in, and goes on from where it exists.
+
+    Of the batches only the order is not kept: a training that goes on begins a new epoch.
+
+    Attributes
+    ----------
+    path : Path
+    seconds : float
+        At least these between two writings, which come at entries of the history, and at the end.
+    """
+
+    path: Path
+    seconds: float = 60.0
+
+    def load(self, algorithm: Algorithm1) -> dict[str, list[float]]:
+        """Restore the algorithm, if there is something to; the history so far."""
+        if not self.path.exists():
+            return {}
+        saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        algorithm.restore(saved["algorithm"])
+        return saved["history"]
+
+    def save(self, algorithm: Algorithm1, history: dict[str, list[float]]) -> None:
+        """Write anew; an interruption meanwhile leaves the last one."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".part")
+        torch.save({"algorithm": algorithm.state(), "history": dict(history)}, unfinished)
+        unfinished.replace(self.path)
 
 
 class DivergedError(FloatingPointError):
@@ -51,6 +86,7 @@ def train(
     initial_labels: Tensor | None = None,
     neighbors: NeighborGraph | None = None,
     engine: type[Algorithm1] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, NDArray]:
     """Run Algorithm 1 on `data` for `recipe.max_iter` iterations.
 
@@ -72,6 +108,7 @@ def train(
         Of the data: what consistency is asked of.
     engine : type, optional
         By default the fastest for the device; `Algorithm1` is the plain loop.
+    checkpoint : Checkpoint, optional
 
     Returns
     -------
@@ -87,15 +124,19 @@ def train(
     if engine is None:
         engine = CapturedAlgorithm1 if model.device.type == "cuda" else FastAlgorithm1
     algorithm = engine(model, recipe, random, guided=initial_labels is not None)
-    draw_real, draw_neighbors = _sources(
-        model.device, recipe.batch_size, data, initial_labels, neighbors, random.initial_seed()
-    )
     interval = interval_of(recipe.max_iter)
     history: dict[str, list[float]] = defaultdict(list)
     model.restart_averages()
+    if checkpoint is not None:
+        history.update(checkpoint.load(algorithm))
+        saved = time.monotonic()
+    seed = random.initial_seed() + algorithm.n_iter
+    draw_real, draw_neighbors = sources(
+        model.device, recipe.batch_size, data, initial_labels, neighbors, seed
+    )
     try:
         with product_precision(model.device, tf32=recipe.precision != "float32"):
-            for iteration in range(1, recipe.max_iter + 1):
+            for iteration in range(algorithm.n_iter + 1, recipe.max_iter + 1):
                 latest = algorithm.iteration(draw_real, draw_neighbors)
                 if iteration % interval and iteration != recipe.max_iter:
                     continue
@@ -105,14 +146,18 @@ def train(
                 _check_finite(model, entry)
                 for name, value in entry.items():
                     history[name].append(value)
-                if on_interval(_as_arrays(history)):
+                stop = on_interval(_as_arrays(history)) or iteration == recipe.max_iter
+                if checkpoint is not None and (stop or time.monotonic() - saved > checkpoint.seconds):
+                    checkpoint.save(algorithm, history)
+                    saved = time.monotonic()
+                if stop:
                     break
     finally:
         algorithm.release()
     return _as_arrays(history)
 
 
-def _sources(
+def sources(
     device: torch.device,
     batch_size: int,
     data: Tensor,

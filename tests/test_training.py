@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from skmpcc.algorithm import Recipe
+from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel, NetworkSettings
 from skmpcc.networks.layers import batch_norms
-from skmpcc.training import DivergedError, finish, interval_of, random_batches, train
+from skmpcc.training import Checkpoint, DivergedError, finish, interval_of, random_batches, train
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, ema_decay=0.5)
 
@@ -109,3 +110,60 @@ def test_precision_of_a_finished_model():
     # and training may go on
     train(images, Recipe(max_iter=1, batch_size=8), torch.randn(9, 1, 8, 8), torch.Generator())
     assert {p.dtype for p in images.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 8, 8)], ids=["vectors", "images"])
+def test_a_checkpoint_holds_all_of_the_training(shape, tmp_path):
+    """An engine restored from it goes on as the first would have."""
+    recipe = Recipe(max_iter=8, batch_size=8, ema_start=0, init_iter=8, learning_rate_decay=1.0)
+    checkpoint = Checkpoint(tmp_path / "below" / "fit.pt")
+    batches = torch.randn(8, 4, 8, *shape)
+    labels = torch.arange(8) % 3
+
+    def build(seed):
+        random = torch.Generator().manual_seed(seed)
+        return FastAlgorithm1(MPCCModel(SETTINGS, shape, 3, seed), recipe, random, guided=True)
+
+    def go(algorithm, n):
+        for _ in range(n):
+            parts = iter(batches[algorithm.n_iter])
+            algorithm.iteration(lambda parts=parts: (next(parts), labels))
+
+    first, other = build(0), build(1)
+    go(first, 4)
+    checkpoint.save(first, {"iteration": [4]})
+    go(first, 4)
+    assert checkpoint.load(other) == {"iteration": [4]}
+    go(other, 4)
+    assert other.n_iter == 8
+    expected = first.model.state_dict()
+    for name, value in other.model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert torch.equal(first.random.get_state(), other.random.get_state())
+
+
+def test_two_runs_may_share_a_training(tmp_path):
+    recipe = Recipe(max_iter=20, batch_size=8, ema_start=0)
+    checkpoint = Checkpoint(tmp_path / "fit.pt")
+    seen = []
+
+    def until(last):
+        def on_interval(history):
+            seen.append(history["iteration"][-1])
+            return seen[-1] == last
+
+        return on_interval
+
+    data = torch.randn(40, 6)
+    for last in (12, None):
+        model = MPCCModel(SETTINGS, (6,), 3, 0)
+        random = torch.Generator().manual_seed(1)
+        history = train(model, recipe, data, random, until(last), checkpoint=checkpoint)
+    assert seen == list(range(1, 21))
+    assert list(history["iteration"]) == seen
+    assert model.has_averages
+    # all done: nothing more to train
+    before = model.prior.means.detach().clone()
+    again = MPCCModel(SETTINGS, (6,), 3, 5)
+    train(again, recipe, data, random, checkpoint=checkpoint)
+    assert torch.equal(again.prior.means, before)

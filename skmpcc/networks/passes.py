@@ -6,7 +6,9 @@ bookkeeping, which costs as much as the products at such sizes; other networks g
 Both kinds change the very parameters and buffers of the modules that they are made from.
 """
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -242,10 +244,10 @@ class _DenseConditionalNorm:
         self.out = torch.addcmul(torch.index_select(self.bias, 0, y), self.normed, self.scale)
         return functional.leaky_relu_(self.out, SLOPE)
 
-    def backward(self, gradient: Tensor, one_hot: Tensor) -> Tensor:
+    def backward(self, gradient: Tensor, classes: Tensor) -> Tensor:
         gradient = torch.ops.aten.leaky_relu_backward(gradient, self.out, SLOPE, True)
-        torch.mm(one_hot, gradient, out=self.bias_gradient)
-        torch.mm(one_hot, gradient * self.normed, out=self.gain_gradient)
+        _sum_by_class(gradient, classes, self.bias_gradient)
+        _sum_by_class(gradient * self.normed, classes, self.gain_gradient)
         return torch.ops.aten.native_batch_norm_backward(
             gradient.mul_(self.scale),
             self.x,
@@ -259,20 +261,17 @@ class _DenseConditionalNorm:
             [True, False, False],
         )[0]
 
-    def apply(self, x: Tensor, cell: Tensor, n_chunks: int) -> Tensor:
-        """The same for several batches at once; `cell` counts classes through all of them.
-
-        The norm and its gain are one factor for each batch and class.
-        """
-        x = x.view(n_chunks, -1, x.shape[1])
-        mean = x.mean(1)
-        centred = x - mean.unsqueeze(1)
+    def apply(self, x: Tensor, y: Tensor, n_chunks: int) -> Tensor:
+        """The same for several batches at once."""
+        chunks = x.view(n_chunks, -1, x.shape[1])
+        mean = chunks.mean(1)
+        centred = chunks - mean.unsqueeze(1)
         variance = centred.square().mean(1)
-        self._follow(mean, variance, x.shape[1])
-        slopes = (1.0 + self.gain) * torch.rsqrt(variance + self.norm.eps).unsqueeze(1)
-        slopes = torch.index_select(slopes.flatten(0, 1), 0, cell)
-        offsets = torch.index_select(self.bias.repeat(n_chunks, 1), 0, cell)
-        return functional.leaky_relu_(torch.addcmul(offsets, centred.flatten(0, 1), slopes), SLOPE)
+        self._follow(mean, variance, chunks.shape[1])
+        inverse_std = torch.rsqrt(variance + self.norm.eps).unsqueeze(1)
+        slopes = torch.index_select(1.0 + self.gain, 0, y).view_as(chunks).mul_(inverse_std)
+        offsets = torch.index_select(self.bias, 0, y).view_as(chunks)
+        return functional.leaky_relu_(torch.addcmul(offsets, centred, slopes), SLOPE).view_as(x)
 
     def _follow(self, means: Tensor, variances: Tensor, n: int) -> None:
         """The running statistics, as if the batches came one after the other."""
@@ -288,6 +287,14 @@ class _DenseConditionalNorm:
         norm.num_batches_tracked.add_(n_chunks)
 
 
+def _sum_by_class(rows: Tensor, classes: Tensor, out: Tensor) -> None:
+    """Sums of rows for each class; `classes` are labels, or a matrix (K, n) of ones and zeros."""
+    if classes.ndim == 2:
+        torch.mm(classes, rows, out=out)
+    else:
+        out.copy_(torch.ops.aten.embedding_dense_backward(rows, classes, len(out), -1, False))
+
+
 class DenseGenerator:
     """`GeneratorPass` of a `VectorGenerator` whose norms have embeddings of y."""
 
@@ -298,7 +305,7 @@ class DenseGenerator:
         self.layers = [_Dense(layer, group, dtype=dtype) for layer in module.layers]
         self.norms = [_DenseConditionalNorm(norm, group) for norm in module.norms]
         self.output = _Dense(module.output, group)
-        self.classes = torch.arange(self.n_clusters, device=module.layers[0].bias.device)
+        self.all_classes = torch.arange(self.n_clusters, device=module.layers[0].bias.device)
 
     def _normalise(self, *, estimate: bool) -> None:
         for layer in (*self.layers, self.output):
@@ -307,17 +314,17 @@ class DenseGenerator:
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor, n_chunks: int) -> Tensor:
         self._normalise(estimate=False)
-        chunks = torch.arange(0, n_chunks * self.n_clusters, self.n_clusters, device=y.device)
-        cell = (y.view(n_chunks, -1) + chunks.unsqueeze(1)).flatten()
         h = z
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            h = norm.apply(layer.forward(h).to(z.dtype), cell, n_chunks)
+            h = norm.apply(layer.forward(h).to(z.dtype), y, n_chunks)
         return self.output.forward(h)
 
     @torch.no_grad()
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         self._normalise(estimate=True)
-        self.one_hot = (self.classes[:, None] == y).to(z.dtype)
+        # Few classes' sums are a small product.
+        few = self.n_clusters <= len(y)
+        self.classes = (self.all_classes[:, None] == y).to(z.dtype) if few else y
         h = z
         for layer, norm in zip(self.layers, self.norms, strict=True):
             h = norm.forward(layer.forward(h).to(z.dtype), y)
@@ -328,7 +335,7 @@ class DenseGenerator:
         self.output.backward(x)
         h = self.output.to_input(x)
         for layer, norm in zip(reversed(self.layers), reversed(self.norms), strict=True):
-            h = norm.backward(h.to(x.dtype), self.one_hot).to(layer.dtype)
+            h = norm.backward(h.to(x.dtype), self.classes).to(layer.dtype)
             layer.backward(h)
             h = layer.to_input(h)
         return h.to(x.dtype)
@@ -337,21 +344,77 @@ class DenseGenerator:
 # ---- Through autograd, for all others
 
 
+class _Compiled(nn.Module):
+    """A module's forward pass by torch.compile, of weights that are normalised outside.
+
+    Compiled as a whole, spectral norms get their gradient at another estimate (PyTorch 2.13).
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        # By names, so that the module's own parameters are not registered here, too.
+        self.__dict__["of"] = module
+        self.twin = copy.deepcopy(module).train()
+        self.normed = [n for n, m in module.named_modules() if parametrize.is_parametrized(m, "weight")]
+        for name in self.normed:
+            _strip(self.twin.get_submodule(name))
+        self.function = torch.compile(partial(torch.func.functional_call, self.twin))
+
+    def forward(self, *inputs: Tensor) -> Any:
+        module = self.of
+        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        tensors = {name: value for name, value in tensors.items() if ".parametrizations." not in name}
+        tensors |= {f"{name}.weight": module.get_submodule(name).weight for name in self.normed}
+        return self.function(tensors, inputs)
+
+
+def _strip(layer: nn.Module) -> None:
+    """Make a parametrized layer's copy an ordinary one.
+
+    Not by `parametrize.remove_parametrizations`, which would change the class that both have.
+    """
+    original = layer.parametrizations.weight.original
+    del layer.parametrizations
+    layer.__class__ = type(layer).__bases__[0]
+    layer.register_parameter("weight", original)
+
+
+class _Features(nn.Module):
+    """The features of a discriminator as a forward pass."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.discriminator.features(x)
+
+
 class _AutogradPass:
     """With a `dtype`, products and convolutions are taken in that (torch.autocast)."""
 
     def __init__(
-        self, module: nn.Module, *groups: FlatParameters, dtype: torch.dtype | None = None
+        self,
+        module: nn.Module,
+        *groups: FlatParameters,
+        dtype: torch.dtype | None = None,
+        compiled: bool = False,
     ) -> None:
         self.module = module
         self.groups = groups
         self.dtype = dtype
+        function = self._function(module)
+        self.function = _Compiled(function) if compiled else function
 
-    def _run(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
+    def _function(self, module: nn.Module) -> nn.Module:
+        """What is most of a forward pass."""
+        return module
+
+    def _run(self, *inputs: Tensor) -> Any:
         if self.dtype is None:
-            return function(*inputs)
+            return self.function(*inputs)
         with torch.autocast(inputs[0].device.type, self.dtype, cache_enabled=False):
-            return function(*inputs)
+            return self.function(*inputs)
 
     def _backward(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor], *inputs: Tensor) -> None:
         for group in self.groups:
@@ -363,10 +426,13 @@ class _AutogradPass:
 class AutogradDiscriminator(_AutogradPass):
     """`DiscriminatorPass` of any discriminator."""
 
+    def _function(self, module: nn.Module) -> nn.Module:
+        return _Features(module)
+
     @torch.enable_grad()
     def forward(self, x: Tensor, *, to_input: bool = False) -> tuple[Tensor, Tensor]:
         self.x = x.detach().requires_grad_(to_input)
-        self.features = self._run(self.module.features, self.x).to(x.dtype)
+        self.features = self._run(self.x).to(x.dtype)
         self.scores = self.module.score(self.features).squeeze(1)
         return self.scores.detach(), self.features.detach()
 
@@ -390,7 +456,7 @@ class AutogradEncoder(_AutogradPass):
 
     @torch.enable_grad()
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        self.outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
+        self.outputs = [moments.to(x.dtype) for moments in self._run(x)]
         mean, log_variance = self.outputs
         return mean.detach(), log_variance.detach()
 
@@ -407,14 +473,14 @@ class AutogradGenerator(_AutogradPass):
             if z.device.type == "cpu":
                 # several batches' activations would not fit into a processor's cache
                 parts = zip(z.chunk(n_chunks), y.chunk(n_chunks), strict=True)
-                return torch.cat([self._run(self.module, *part).to(z.dtype) for part in parts])
-            with chunked(self.module, n_chunks):
-                return self._run(self.module, z, y).to(z.dtype)
+                return torch.cat([self._run(*part).to(z.dtype) for part in parts])
+            with chunked(self.function, n_chunks):
+                return self._run(z, y).to(z.dtype)
 
     @torch.enable_grad()
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         self.z = z.detach().requires_grad_()
-        self.x = self._run(self.module, self.z, y).to(z.dtype)
+        self.x = self._run(self.z, y).to(z.dtype)
         return self.x.detach()
 
     def backward(self, x: Tensor) -> Tensor:
