@@ -42,6 +42,17 @@ def inference_device(device: str | torch.device) -> torch.device:
         return torch.device("cpu")
 
 
+@contextmanager
+def at_most_threads(n: int) -> Iterator[None]:
+    """Within, torch's operations on a CPU use no more than `n` threads, and no more than before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(n, before)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def resident(data: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The data on the device, if they take no more than half of what is free there."""
     if device.type == "cuda" and data.nbytes > torch.cuda.mem_get_info(device)[0] // 2:

@@ -139,6 +139,12 @@ class MPCCModel(nn.Module):
         """d_x: channels x height x width, or the number of features."""
         return math.prod(self.sample_shape)
 
+    def hidden_flops(self, n: int) -> int:
+        """Floating-point operations of the largest hidden layer for `n` samples."""
+        is_image = len(self.sample_shape) == 3
+        places = math.prod(self.sample_shape[1:]) * 9 if is_image else 1
+        return 2 * n * places * self.settings.width**2
+
     @property
     def device(self) -> torch.device:
         return self.prior.means.device

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from skmpcc.algorithm import Algorithm1, Recipe
 from skmpcc.capture import CapturedAlgorithm1
-from skmpcc.devices import product_precision
+from skmpcc.devices import at_most_threads, product_precision
 from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel
 from skmpcc.neighbors import NeighborGraph
 
 N_INTERVALS = 100
 _BATCHES = 0x5EED
+# Work of one operation that is worth a thread: docs/performance.md.
+FLOPS_PER_THREAD = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,11 @@ def train(
     draw_real, draw_neighbors = sources(
         model.device, recipe.batch_size, data, initial_labels, neighbors, seed
     )
+    # Real and fake samples are in one batch.
+    n_threads = model.hidden_flops(2 * recipe.batch_size) // FLOPS_PER_THREAD
+    tf32 = recipe.precision != "float32"
     try:
-        with product_precision(model.device, tf32=recipe.precision != "float32"):
+        with at_most_threads(n_threads), product_precision(model.device, tf32=tf32):
             for iteration in range(algorithm.n_iter + 1, recipe.max_iter + 1):
                 latest = algorithm.iteration(draw_real, draw_neighbors)
                 if iteration % interval and iteration != recipe.max_iter:

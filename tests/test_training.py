@@ -167,3 +167,24 @@ def test_two_runs_may_share_a_training(tmp_path):
     again = MPCCModel(SETTINGS, (6,), 3, 5)
     train(again, recipe, data, random, checkpoint=checkpoint)
     assert torch.equal(again.prior.means, before)
+
+
+@pytest.mark.parametrize(("width", "n_threads"), [(64, 1), (256, 2)])
+def test_small_networks_are_trained_on_fewer_threads(width, n_threads):
+    """2 x 256 samples x 256 x 256 operations are worth two threads and more, 64 x 64 not."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = []
+    try:
+        settings = NetworkSettings(latent_dim=4, conditioning="embedding", width=width)
+        train(
+            MPCCModel(settings, (6,), 3, 0),
+            Recipe(max_iter=2, batch_size=128),
+            torch.randn(256, 6),
+            torch.Generator().manual_seed(0),
+            lambda history: seen.append(torch.get_num_threads()),
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [n_threads] * 2
