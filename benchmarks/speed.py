@@ -2,6 +2,7 @@
 
 python benchmarks/speed.py                                # every case on every device present
 python benchmarks/speed.py --cases vectors mnist --threads 2 --output results/speed.json
+python benchmarks/speed.py --growth                       # by the number of samples and of clusters
 
 An iteration of either engine is timed in turns after a warm-up, and medians are reported. Operations are
 counted (products and convolutions, forwards and backwards) and set against the rate at which the same
@@ -25,11 +26,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skmpcc import MPCCClusterer
 from skmpcc.algorithm import Algorithm1, Recipe
+from skmpcc.capture import WARM_UP, CapturedAlgorithm1
 from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel, NetworkSettings
+from skmpcc.neighbors import NeighborGraph
 from skmpcc.presets import PRESETS
+from skmpcc.training import sources
 
-ENGINES = {"plain": Algorithm1, "fast": FastAlgorithm1}
 SQUARE = 1024
 
 
@@ -81,11 +84,38 @@ def iteration(engine: type[Algorithm1], case: Case, device: torch.device) -> Cal
     algorithm = engine(model, preset.part(Recipe), random)
     data = torch.rand((case.n_samples, *case.shape), generator=random, device=device) * 2 - 1
 
+    draws = torch.Generator(device=device).manual_seed(1)
+
     def batch() -> torch.Tensor:
         n = algorithm.recipe.batch_size
-        return data[torch.randint(len(data), (n,), generator=random, device=device)]
+        return data[torch.randint(len(data), (n,), generator=draws, device=device)]
 
     return lambda: algorithm.iteration(lambda: (batch(),), lambda: (batch(), batch()))
+
+
+def growth(device: torch.device, budget: float) -> dict[str, dict[int, float]]:
+    """Median milliseconds of the fast engine by n_samples and by n_clusters, `vectors` preset."""
+    preset = PRESETS["vectors"]
+    engine = CapturedAlgorithm1 if device.type == "cuda" else FastAlgorithm1
+
+    def milliseconds(n_samples: int, n_clusters: int) -> float:
+        random = torch.Generator(device=device).manual_seed(0)
+        settings = preset.part(NetworkSettings)
+        model = MPCCModel(settings, (64,), n_clusters, 0).to(device)
+        algorithm = engine(model, preset.part(Recipe), random)
+        data = torch.randn((n_samples, 64), generator=random, device=device)
+        nearest = torch.randint(n_samples, (n_samples, 15), generator=random, device=device)
+        graph = NeighborGraph(torch.arange(n_samples, device=device), nearest)
+        draws = sources(device, algorithm.recipe.batch_size, data, None, graph, 0)
+        times: list[float] = []
+        while len(times) < 10 or sum(times) < budget:
+            times.append(seconds(lambda: algorithm.iteration(*draws), device))
+        return 1e3 * statistics.median(times[5:])
+
+    return {
+        "n_samples": {n: milliseconds(n, 10) for n in (1_000, 10_000, 100_000, 1_000_000)},
+        "n_clusters": {k: milliseconds(10_000, k) for k in (10, 100, 1_000)},
+    }
 
 
 def flops(step: Callable[[], Any]) -> int:
@@ -95,18 +125,24 @@ def flops(step: Callable[[], Any]) -> int:
 
 
 def time_engines(case: Case, device: torch.device, budget: float) -> dict[str, float]:
-    """Median milliseconds of both engines, in turns, for about `budget` seconds."""
-    steps = {name: iteration(engine, case, device) for name, engine in ENGINES.items()}
+    """Median milliseconds of both engines, in turns, for about `budget` seconds.
+
+    On CUDA the fast one is that of captured graphs; its operations are counted without.
+    """
+    fastest = CapturedAlgorithm1 if device.type == "cuda" else FastAlgorithm1
+    engines = {"plain": Algorithm1, "fast": fastest}
+    steps = {name: iteration(engine, case, device) for name, engine in engines.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
-        seconds(step, device)
+        for _ in range(WARM_UP + 1 if device.type == "cuda" else 1):
+            seconds(step, device)
     slow = sum(seconds(step, device) for step in steps.values())
     for _ in range(max(2, min(200, int(budget / slow)))):
         for name, step in steps.items():
             times[name].append(seconds(step, device))
     row = {f"{name} ms": 1e3 * statistics.median(values) for name, values in times.items()}
     row["ratio"] = row["plain ms"] / row["fast ms"]
-    row["GFLOP"] = flops(steps["fast"]) / 1e9
+    row["GFLOP"] = flops(iteration(FastAlgorithm1, case, device)) / 1e9
     row["GFLOP/s"] = row["GFLOP"] / row["fast ms"] * 1e3
     return row
 
@@ -150,6 +186,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=20.0, help="seconds for timing each case")
     parser.add_argument("--samples", type=int, default=5000, help="to predict")
     parser.add_argument("--no-inference", action="store_true")
+    parser.add_argument("--growth", action="store_true", help="this table alone")
     parser.add_argument("--output", type=Path, help="a JSON file")
     options = parser.parse_args()
     if options.threads:
@@ -163,16 +200,20 @@ def main() -> None:
         rate = product_rate(device)
         report["devices"][name] = {"product GFLOP/s": rate / 1e9}
         print(f"\n{name}: {rate / 1e9:.0f} GFLOP/s in matrix products")
-        for key in options.cases:
+        if options.growth:
+            table = report["devices"][name]["growth"] = growth(device, options.budget / 7)
+            for key, column in table.items():
+                print(f"{key}: " + ", ".join(f"{k}: {ms:.3g} ms" for k, ms in column.items()))
+        for key in [] if options.growth else options.cases:
             row = time_engines(CASES[key], device, options.budget)
             row["share"] = row["GFLOP/s"] * 1e9 / rate
             if not options.no_inference:
                 row |= time_inference(CASES[key], device, options.samples)
             report["devices"][name][key] = row
             print(f"{key}: " + ", ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
-            if options.output:
-                options.output.parent.mkdir(parents=True, exist_ok=True)
-                options.output.write_text(json.dumps(report, indent=1))
+        if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            options.output.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
