@@ -153,9 +153,10 @@ class Algorithm1:
             self.projection.load_state_dict(state["projection"])
         for (optimizer, parameters), moments in zip(self._moved(), state["moments"], strict=True):
             for p, values in zip(parameters, moments, strict=True):
-                # Adam's count of steps may live elsewhere than its moments.
+                # Adam's count of steps lies beside its moments only if the step is fused.
+                count_on = p.device if optimizer.defaults["fused"] else torch.device("cpu")
                 optimizer.state[p] = {
-                    name: value if name == "step" else value.to(p.device)
+                    name: value.to(count_on if name == "step" else p.device)
                     for name, value in values.items()
                 }
         self.random.set_state(state["random"].cpu())
