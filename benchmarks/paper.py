@@ -76,7 +76,7 @@ def main() -> None:
     started = time.monotonic()
     seen: list[tuple[float, float]] = []
 
-    def on_interval(history: dict[str, np.ndarray]) -> bool:
+    def on_interval(history: dict[str, np.ndarray], done: bool) -> bool:
         lapse = time.monotonic() - started
         seen.append((history["iteration"][-1], lapse))
         latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
@@ -85,12 +85,14 @@ def main() -> None:
 
     checkpoint = Checkpoint(options.checkpoint)
     random = torch.Generator(device).manual_seed(options.seed)
-    history = train(model, recipe, resident(data, device), random, on_interval, checkpoint=checkpoint)
-    done = int(history["iteration"][-1])
+    outcome = train(model, recipe, resident(data, device), random, on_interval, checkpoint=checkpoint)
+    done = int(outcome.history["iteration"][-1])
     if len(seen) > 1:
         (first, began), (last, ended) = seen[0], seen[-1]
         print(f"{1e3 * (ended - began) / (last - first):.2f} ms an iteration")
-    if done < recipe.max_iter:
+    if outcome.failure:
+        print(f"ended early: {outcome.failure}")
+    elif done < recipe.max_iter:
         print(f"{done} of {recipe.max_iter} iterations; the same command goes on from here")
         return
     finish(model, recipe, torch.Generator(device).manual_seed(options.seed))

@@ -33,6 +33,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_scores
+from skmpcc.neighbors import NeighborGraph
+from skmpcc.starts import neighbor_information
 
 Data = tuple[NDArray, NDArray]
 
@@ -122,7 +124,20 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
     rebuilt = clusterer.reconstruct(X).reshape(flat.shape)
     # `sample` is fixed by an integer random_state
     new, drawn = clusterer.sample(2000)
+    seen = clusterer._fitted.format.encode_all(X)
+    graph = NeighborGraph.of(seen, 15, len(clusterer.means_), torch.Generator().manual_seed(0))
+    found = neighbor_information(torch.as_tensor(clusterer.labels_)[graph.rows], graph)
+    codes = NeighborGraph.of(
+        torch.as_tensor(clusterer.transform(X)),
+        15,
+        len(clusterer.means_),
+        torch.Generator().manual_seed(0),
+    )
+    of_codes = neighbor_information(torch.as_tensor(clusterer.labels_)[codes.rows], codes)
     return {
+        "neighbors": sum(found),
+        "neighbors' agreement": found.agreement,
+        "neighbors of codes": sum(of_codes),
         "score": clusterer.score(X),
         "log_density": float(clusterer.score_samples(X).mean()),
         "reconstruction": -float(np.square(rebuilt - flat).sum() / np.square(flat - flat.mean(0)).sum()),

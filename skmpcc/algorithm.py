@@ -4,7 +4,7 @@ Spectral norms are estimated anew, by one power iteration, in every forward pass
 updated since; the generator's not again in passes for the others, in which it stays the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,10 @@ from skmpcc.model import MPCCModel
 from skmpcc.networks.layers import ClassProjection, frozen_norms
 
 BETAS = (0.0, 0.999)
+# Of the prior's learned weights, to the shares in one batch of neighbours.
+WEIGHTS_RATE = 0.01
+# Of the training, when they begin to be.
+WEIGHTS_FROM = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,10 @@ class Recipe:
     consistency_weight: float = 0.0
     learning_rate_decay: float = 0.0
     ema_start: int = 1000
+    weights: str = "uniform"
+    tol: float = 0.0
+    n_iter_no_change: int = 10
+    reseed: bool = False
     precision: str = "float32"
     compile: bool = False
     standing_passes: int = 16
@@ -88,6 +96,7 @@ class Algorithm1:
         self.recipe = recipe
         self.random = generator
         self.n_iter = 0
+        self._shares: Tensor | None = None
         # Loss II's first term over the dimension of x, as section 3.3 balances it with Loss I.
         weight = recipe.latent_weight
         self.latent_weight = 1.0 / model.n_inputs if weight == "dimension" else float(weight)
@@ -145,8 +154,8 @@ class Algorithm1:
             "random": self.random.get_state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+    def restore(self, state: dict[str, Any], *, random: bool = True) -> None:
+        """Go on from what `state` gave; without `random` by other draws."""
         self.n_iter = state["n_iter"]
         self.model.load_state_dict(state["model"])
         if self.projection is not None:
@@ -155,11 +164,20 @@ class Algorithm1:
             for p, values in zip(parameters, moments, strict=True):
                 # Adam's count of steps lies beside its moments only if the step is fused.
                 count_on = p.device if optimizer.defaults["fused"] else torch.device("cpu")
-                optimizer.state[p] = {
-                    name: value.to(count_on if name == "step" else p.device)
-                    for name, value in values.items()
-                }
-        self.random.set_state(state["random"].cpu())
+                kept = optimizer.state[p]
+                for name, value in values.items():
+                    if name in kept:  # a recording holds on to these tensors
+                        kept[name].copy_(value)
+                    else:
+                        kept[name] = value.to(count_on if name == "step" else p.device, copy=True)
+        if random:
+            self.random.set_state(state["random"].cpu())
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply all rates from here on."""
+        for key, (group, rate) in self._base_rates.items():
+            self._base_rates[key] = group, rate * factor
+            self._set_rate(group, rate * factor)
 
     def _moved(self) -> list[tuple[Optimizer, list[nn.Parameter]]]:
         return [(o, [p for group in o.param_groups for p in group["params"]]) for o in self.optimizers]
@@ -177,12 +195,12 @@ class Algorithm1:
     def iteration(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
     ) -> dict[str, Tensor]:
         """Lines 7 to 28 of Algorithm 1; the losses of the last step of each phase.
 
         `draw_real` gives a batch of real samples, in a guided training with their labels;
-        `draw_neighbors` one and a neighbour of each sample in it, for consistency.
+        `draw_neighbors` one and a neighbour of each sample in it, for consistency, likewise.
         """
         # A model in evaluation mode would train on stale spectral norms and batch statistics.
         self.model.train()
@@ -222,8 +240,22 @@ class Algorithm1:
         noise = torch.randn(x.shape, generator=self.random, device=x.device, dtype=x.dtype)
         return torch.add(x, noise, alpha=self.recipe.input_noise)
 
+    @property
+    def guiding(self) -> bool:
+        """Whether the iteration is one of the first, that labels guide."""
+        return self.projection is not None and self.n_iter < self.recipe.init_iter
+
+    @property
+    def following(self) -> bool:
+        """Whether weights are learned by now.
+
+        Not from the beginning: a component that has found few members yet would find fewer.
+        """
+        late = self.n_iter >= WEIGHTS_FROM * self.recipe.max_iter
+        return late and self.recipe.weights == "learned" and not self.guiding
+
     def _is_guided(self, y: Tensor | None) -> bool:
-        return y is not None and self.projection is not None and self.n_iter < self.recipe.init_iter
+        return y is not None and self.guiding
 
     def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
         """D(x), while guided D(x, y)."""
@@ -251,22 +283,44 @@ class Algorithm1:
 
     def encoder_step(
         self,
-        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
         *,
         with_prior: bool,
     ) -> dict[str, Tensor]:
         """Lines 19 to 27: L_q by the encoder; in the first step L_c and Loss III by the prior."""
         y, z = self.draw()
         x = [self._noisy(self._generated(z, y))]
-        if draw_neighbors is not None and self.recipe.consistency_weight:
-            x += draw_neighbors()
+        labels: tuple[Tensor, ...] = ()
+        if self._wants_neighbors(draw_neighbors):
+            first, second, *labels = draw_neighbors()
+            x += [first, second]
         moments = self.model.encoder(torch.cat(x))
-        loss, terms = self._encoder_loss(z, y, *moments, with_prior=with_prior)
+        loss, terms = self._encoder_loss(z, y, *moments, labels, with_prior=with_prior)
         _descend(loss, self.encoder_optimizer, *([self.prior_optimizer] if with_prior else []))
+        self._follow_shares()
         return {name: term.detach() for name, term in terms.items()}
 
+    def _wants_neighbors(self, draw_neighbors: Callable | None) -> bool:
+        recipe = self.recipe
+        return draw_neighbors is not None and bool(
+            recipe.consistency_weight or recipe.weights == "learned"
+        )
+
+    def _follow_shares(self) -> None:
+        """Learned weights follow the memberships of the real samples in the step before."""
+        if self._shares is not None and self.following:
+            self.model.prior.follow(self._shares, WEIGHTS_RATE)
+        self._shares = None
+
     def _encoder_loss(
-        self, z: Tensor, y: Tensor, means: Tensor, log_variances: Tensor, *, with_prior: bool
+        self,
+        z: Tensor,
+        y: Tensor,
+        means: Tensor,
+        log_variances: Tensor,
+        labels: Sequence[Tensor] = (),
+        *,
+        with_prior: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of an encoder step's losses, and each of them.
 
@@ -286,8 +340,11 @@ class Algorithm1:
             loss = loss + terms["cluster"] + recipe.prior_entropy_weight * terms["prior_entropy"]
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
+            self._shares = log_q.detach().exp().mean(0)
             terms["consistency"] = losses.neighbor_loss(*log_q.chunk(2))
             loss = loss + recipe.consistency_weight * terms["consistency"]
+            if labels and self.guiding:
+                loss = loss + losses.cluster_loss(log_q, torch.cat(list(labels)))
         return loss, terms
 
     def _schedule(self) -> None:

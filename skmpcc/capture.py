@@ -59,7 +59,7 @@ class CapturedAlgorithm1(FastAlgorithm1):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._inputs: list[Tensor] | None = None
-        self._phase: tuple[bool, str] | None = None
+        self._phase: tuple[bool, bool, str] | None = None
         self._n_warm = 0
         self._replay: Callable[[], Losses] | None = None
         self._can_record = True
@@ -76,7 +76,7 @@ class CapturedAlgorithm1(FastAlgorithm1):
     def iteration(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
     ) -> Losses:
         if not self.model.training:
             self.model.train()
@@ -94,7 +94,7 @@ class CapturedAlgorithm1(FastAlgorithm1):
                 (lambda: first_and_second) if first_and_second else None,
             )
 
-        phase = (self.projection is not None and self.n_iter < self.recipe.init_iter, self._averaging)
+        phase = (self.guiding, self.following, self._averaging)
         if phase != self._phase:
             self._phase, self._n_warm, self._replay = phase, 0, None
         if self._replay is None and self._can_record and self._n_warm >= WARM_UP:

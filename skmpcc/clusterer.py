@@ -33,7 +33,7 @@ from skmpcc.monitoring import FitMonitor
 from skmpcc.networks.layers import CONDITIONINGS
 from skmpcc.presets import OVERRIDABLE, PRESETS, Preset, choose
 from skmpcc.runs import Run, finished
-from skmpcc.training import DivergedError, finish, interval_of
+from skmpcc.training import DivergedError, Outcome, finish, interval_of
 
 _COUNT = [Interval(Integral, 1, None, closed="left"), None]
 _COUNT_OR_ZERO = [Interval(Integral, 0, None, closed="left"), None]
@@ -87,7 +87,7 @@ class MPCCClusterer(
         Layers that encoder and discriminator share: updated by both, by the discriminator alone (as
         in AIM [2]_), or not shared.
     max_iter : int, default=None
-        Iterations, each of `discriminator_steps` + 1 + `encoder_steps` updates.
+        At most so many iterations, each of `discriminator_steps` + 1 + `encoder_steps` updates.
     batch_size : int, default=None
         At most; data of fewer samples make smaller batches.
     discriminator_steps, encoder_steps : int, default=None
@@ -130,6 +130,19 @@ class MPCCClusterer(
     consistency_weight : float, default=None
         Weight of a loss by which real neighbours are to share their cluster, in the step that
         updates encoder and mixture. 0 in the paper.
+    weights : {"auto", "uniform", "learned"}, default=None
+        The mixture's weights. "uniform": all 1 / n_clusters, as in the paper. "learned": following the
+        clusters' shares of the data, for clusters of unequal sizes. "auto": learned where those of the
+        first clustering (`init_params`) are clearly unequal.
+    tol : float, default=None
+        The fit is over when the memberships have settled: when, by the averaged encoder, less than
+        this share of them moves from one entry of `history_` to the next ("change"), in
+        `n_iter_no_change` entries in a row. 0 goes on to `max_iter`.
+    n_iter_no_change : int, default=None
+        See `tol`.
+    reseed : bool, default=None
+        Whether components that are lost during the training, for want of members or because another
+        one has the same, are moved to samples that the others explain worst.
     learning_rate_decay : float, default=None
         Share of the training, at its end, in which all rates fall linearly to zero.
     ema_decay : float, default=None
@@ -175,7 +188,7 @@ class MPCCClusterer(
     covariances_ : ndarray of shape (n_clusters, latent_dim)
         Diagonals of their covariance matrices.
     weights_ : ndarray of shape (n_clusters,)
-        Of the components, all 1 / n_clusters.
+        Of the components, all 1 / n_clusters unless learned.
     cluster_centers_ : ndarray of shape (n_clusters, ...)
         The decoded means, in the shape and units of the data.
     n_iter_ : int
@@ -190,7 +203,8 @@ class MPCCClusterer(
         "iteration"; the losses "discriminator" and "generator" (Loss I), "latent" and "cluster" (Loss
         II), "prior_entropy" (Loss III) and, if weighted, "consistency", each of the last step of
         its phase; "mean_std" and "mean_norm", the averages of the components' standard deviations
-        and of the norms of their means. An entry every hundredth of `max_iter`, rounded up to
+        and of the norms of their means; "change", the share of memberships that moved since the
+        entry before. An entry every hundredth of `max_iter`, rounded up to
         whole iterations.
 
     See Also
@@ -250,6 +264,10 @@ class MPCCClusterer(
         "init_iter": _COUNT_OR_ZERO,
         "n_neighbors": _COUNT,
         "consistency_weight": _NOT_NEGATIVE,
+        "weights": [StrOptions({"auto", "uniform", "learned"}), None],
+        "tol": _NOT_NEGATIVE,
+        "n_iter_no_change": _COUNT,
+        "reseed": ["boolean", None],
         "learning_rate_decay": [Interval(Real, 0, 1, closed="both"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "ema_start": _COUNT_OR_ZERO,
@@ -296,6 +314,10 @@ class MPCCClusterer(
         init_iter: int | None = None,
         n_neighbors: int | None = None,
         consistency_weight: float | None = None,
+        weights: str | None = None,
+        tol: float | None = None,
+        n_iter_no_change: int | None = None,
+        reseed: bool | None = None,
         learning_rate_decay: float | None = None,
         ema_decay: float | None = None,
         ema_start: int | None = None,
@@ -338,6 +360,10 @@ class MPCCClusterer(
         self.init_iter = init_iter
         self.n_neighbors = n_neighbors
         self.consistency_weight = consistency_weight
+        self.weights = weights
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.reseed = reseed
         self.learning_rate_decay = learning_rate_decay
         self.ema_decay = ema_decay
         self.ema_start = ema_start
@@ -373,7 +399,7 @@ class MPCCClusterer(
         ValueError, TypeError
             The parameters or the data cannot be used; before any training.
         FloatingPointError
-            The training diverged.
+            The training diverged from the beginning.
         RuntimeError
             `compile` is set and torch finds no compiler; before any training.
 
@@ -413,8 +439,8 @@ class MPCCClusterer(
 
         monitor = FitMonitor(self, X, y, recipe.max_iter, interval_of(recipe.max_iter), n_init)
         guided = not self._goes_on()
-        best: dict[str, Any] | None = None
-        best_score, failure = -math.inf, None
+        best: tuple[Outcome, dict[str, Any]] | None = None
+        best_rank, error = (False, -math.inf), None
         for index, run in enumerate(self._runs(model, recipe, data, seeds, device, guided)):
             standing_seed = seeds[index][2]
             # Callbacks see copies: standing statistics and renumbering are not for a running training.
@@ -425,31 +451,49 @@ class MPCCClusterer(
                 ),
             )
             try:
-                history = run.finish(watch)
-            except DivergedError as error:
-                failure = error
+                outcome = run.finish(watch)
+            except DivergedError as diverged:
+                error = diverged
                 continue
-            fitted = fitted_attributes(run.model.to(device), history, standing_seed)
-            watch.end(history)
+            fitted = fitted_attributes(run.model.to(device), outcome.history, standing_seed)
+            watch.end(outcome.history)
             score = 0.0 if n_init == 1 else _score_of(fitted["_fitted"], X)
-            if best is None or score > best_score:
-                best, best_score = fitted, score
+            if best is None or (outcome.failure is None, score) > best_rank:
+                best, best_rank = (outcome, fitted), (outcome.failure is None, score)
         if best is None:
-            raise failure
-        fitted = best
+            raise error
+        outcome, fitted = best
         for name in _FROM_VALIDATION:
             vars(self).pop(name, None)
         vars(self).update(fitted)
-        n_empty = self.n_clusters - len(np.unique(self.labels_))
-        if n_empty:
-            warnings.warn(
-                f"{n_empty} of n_clusters={self.n_clusters} clusters have no sample; they are "
-                "numbered last. Ask for fewer clusters or more iterations.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        self._warn(outcome)
         monitor.end()
         return self
+
+    def _warn(self, outcome: Outcome) -> None:
+        """Say what is not as it should be with the fit."""
+        n_empty = self.n_clusters - len(np.unique(self.labels_))
+        texts = []
+        if outcome.failure is not None:
+            texts.append(
+                f"The training could not go on after iteration {self.n_iter_}: {outcome.failure}, "
+                "also at lower rates. The state before is kept. Lower learning_rate or "
+                "prior_learning_rate."
+            )
+        elif not outcome.settled:
+            texts.append(
+                f"Memberships had not settled after max_iter={self.n_iter_} iterations: in the last "
+                f"entry of history_ a share of {outcome.history['change'][-1]:.2g} moved. Raise "
+                "max_iter or tol."
+            )
+        if n_empty:
+            texts.append(
+                f"{n_empty} of n_clusters={self.n_clusters} clusters have no sample; they are "
+                "numbered last. Ask for fewer clusters or more iterations."
+            )
+        for text in texts:
+            # to the caller of `fit`, past scikit-learn's wrapper
+            warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
     def _runs(
         self,

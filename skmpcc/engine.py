@@ -9,7 +9,7 @@
   average's too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -102,7 +102,7 @@ class FastAlgorithm1(Algorithm1):
     def iteration(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None = None,
+        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
     ) -> dict[str, Tensor]:
         if not self.model.training:
             self.model.train()
@@ -124,7 +124,7 @@ class FastAlgorithm1(Algorithm1):
     def _updates(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None,
+        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None,
     ) -> dict[str, Tensor]:
         """All that an iteration does on the device."""
         out = {"discriminator": self._discriminator_steps(draw_real)}
@@ -201,7 +201,7 @@ class FastAlgorithm1(Algorithm1):
         return losses.generator_loss(scores)
 
     def _encoder_steps(
-        self, draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None
+        self, draw_neighbors: Callable[[], tuple[Tensor, ...]] | None
     ) -> dict[str, Tensor]:
         n_steps, n = self.recipe.encoder_steps, self.recipe.batch_size
         out = self._first_encoder_step(draw_neighbors)
@@ -218,20 +218,23 @@ class FastAlgorithm1(Algorithm1):
         return out
 
     def _first_encoder_step(
-        self, draw_neighbors: Callable[[], tuple[Tensor, Tensor]] | None
+        self, draw_neighbors: Callable[[], tuple[Tensor, ...]] | None
     ) -> dict[str, Tensor]:
         y, noise = self._draw_noise()
         z = self.model.prior.place(y, noise)
         x = self._generator.generate(z.detach(), y, 1)
         x = self._with(x, self._input_noise(x.shape))
-        if draw_neighbors is not None and self.recipe.consistency_weight:
-            x = torch.cat([x, *draw_neighbors()])
+        labels: Sequence[Tensor] = ()
+        if self._wants_neighbors(draw_neighbors):
+            first, second, *labels = draw_neighbors()
+            x = torch.cat([x, first, second])
         means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
-        loss, terms = self._encoder_loss(z, y, means, log_variances, with_prior=True)
+        loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=True)
         self._flat.prior.attach_gradients()
         loss.backward(inputs=[means, log_variances, *self._flat.prior.parameters])
         self._encoder.backward(means.grad, log_variances.grad)
         self._step(self.encoder_optimizer, self.prior_optimizer)
+        self._follow_shares()
         return {name: term.detach() for name, term in terms.items()}
 
     def _guided(

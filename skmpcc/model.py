@@ -196,6 +196,16 @@ class MPCCModel(nn.Module):
                     module.weight.copy_(module.weight[order])
 
     @torch.no_grad()
+    def move_cluster(self, cluster: int, mean: Tensor, like: int) -> None:
+        """Give a component another mean, and all else that another one has."""
+        self.prior.means[cluster] = mean
+        self.prior.log_variances[cluster] = self.prior.log_variances[like]
+        for generator in (self.generator, self.averaged_generator):
+            for module in generator.modules():
+                if isinstance(module, nn.Embedding):
+                    module.weight[cluster] = module.weight[like]
+
+    @torch.no_grad()
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x) by the averaged encoder."""
         module = self.averaged_encoder.module

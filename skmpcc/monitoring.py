@@ -89,11 +89,11 @@ class InitializationMonitor:
         self.fit._begin(self.iterations)
         return self
 
-    def __call__(self, history: History) -> bool:
+    def __call__(self, history: History, done: bool) -> bool:
         """Whether a callback asks for an end."""
         self._print({name: values[-1] for name, values in history.items()})
         stop = self.fit._end(self.iterations, lambda: self.attributes(history))
-        if not stop and history["iteration"][-1] < self.fit.max_iter:
+        if not stop and not done:
             self.begin()
         return stop
 

@@ -80,6 +80,8 @@ _VECTORS = Preset(
     init_params="neighbors",
     init_iter=250,
     consistency_weight=1.0,
+    weights="auto",
+    reseed=True,
 )
 _VECTORS_NARROW = replace(
     _VECTORS,
@@ -108,6 +110,8 @@ _GREY = replace(
     init_params="neighbors",
     init_iter=250,
     consistency_weight=1.0,
+    weights="auto",
+    reseed=True,
 )
 _GREY_SMALL = replace(_GREY, name="grey_small")
 _GREY_MANY = replace(_GREY, name="grey_many", width=64)

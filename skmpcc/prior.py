@@ -1,4 +1,7 @@
-"""The mixture prior p(z) = sum_y p(y) p(z | y) of MPCC, with learnable means and variances."""
+"""The mixture prior p(z) = sum_y p(y) p(z | y) of MPCC, with learnable means and variances.
+
+The weights p(y) can follow the data, the paper's future work.
+"""
 
 import math
 
@@ -9,7 +12,7 @@ LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 class GaussianMixturePrior(nn.Module):
-    """Diagonal Gaussian mixture with learnable means and variances and fixed weights.
+    """Diagonal Gaussian mixture with learnable means and variances, and weights fixed unless followed.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ class GaussianMixturePrior(nn.Module):
         self.log_variances = nn.Parameter(
             torch.full((n_clusters, latent_dim), float(initial_log_variance))
         )
-        # phi = 1 / K is not learned (section 3.3 of the paper).
+        # phi = 1 / K is not learned in the paper (section 3.3); here by `follow`.
         self.register_buffer("weights", torch.full((n_clusters,), 1.0 / n_clusters))
         self.reset_means()
 
@@ -65,6 +68,17 @@ class GaussianMixturePrior(nn.Module):
     def variances(self) -> Tensor:
         """sigma squared, shape (K, J)."""
         return self.stds.square()
+
+    @torch.no_grad()
+    def follow(self, shares: Tensor, rate: float) -> None:
+        """Move the weights towards the clusters' shares of real data: phi of expectation maximisation.
+
+        No loss could: all samples that the losses see are drawn by the weights themselves. None falls
+        below a tenth of 1 / K, so that a component is never lost for good.
+        """
+        self.weights.lerp_(shares.to(self.weights.dtype), rate)
+        self.weights.clamp_min_(0.1 / len(self.weights))
+        self.weights.div_(self.weights.sum())
 
     def draw_labels(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """y ~ p(y), shape (n,), by the inverse of the cumulated weights."""

@@ -12,8 +12,8 @@ from skmpcc.devices import resident
 from skmpcc.model import MPCCModel
 from skmpcc.monitoring import InitializationMonitor
 from skmpcc.neighbors import NeighborGraph
-from skmpcc.starts import kmeans_labels, neighbor_labels
-from skmpcc.training import DivergedError, train
+from skmpcc.starts import are_unequal, kmeans_labels, neighbor_labels
+from skmpcc.training import DivergedError, Outcome, train
 
 History = dict[str, NDArray]
 
@@ -29,9 +29,9 @@ class Run:
     training_seed: int
     start_seed: int
     guided: bool
-    outcome: History | DivergedError | None = None
+    outcome: Outcome | DivergedError | None = None
 
-    def finish(self, monitor: InitializationMonitor) -> History:
+    def finish(self, monitor: InitializationMonitor) -> Outcome:
         """Train the model, unless another process has; raises DivergedError."""
         if self.outcome is None:
             return self._train(monitor.begin())
@@ -39,12 +39,19 @@ class Run:
             raise self.outcome
         return self.outcome
 
-    def _train(self, on_interval: Callable[[History], bool]) -> History:
+    def _train(self, on_interval: Callable[[History, bool], bool]) -> Outcome:
         model, data = self.model.to(self.device), resident(self.data, self.device)
         labels, neighbors = self._start(data)
+        recipe = self.recipe
+        if recipe.weights == "auto":
+            unequal = labels is not None and are_unequal(labels, model.n_clusters)
+            recipe = replace(recipe, weights="learned" if unequal else "uniform")
+        if recipe.weights == "learned" and labels is not None:
+            shares = torch.bincount(labels, minlength=model.n_clusters) / len(labels)
+            model.prior.follow(shares, 1.0)
         return train(
             model,
-            self.recipe,
+            recipe,
             data,
             torch.Generator(self.device).manual_seed(self.training_seed),
             on_interval,
@@ -58,7 +65,11 @@ class Run:
         random = torch.Generator(self.device).manual_seed(self.start_seed)
         guided = self.guided and recipe.init_params != "random" and recipe.init_iter > 0
         graph = labels = None
-        if recipe.consistency_weight or (guided and recipe.init_params == "neighbors"):
+        if (
+            recipe.consistency_weight
+            or recipe.weights != "uniform"
+            or (guided and recipe.init_params == "neighbors")
+        ):
             graph = NeighborGraph.of(data, recipe.n_neighbors, n_clusters, random)
         if guided and recipe.init_params == "kmeans":
             labels = kmeans_labels(data, n_clusters, self.start_seed).to(random.device)
@@ -70,7 +81,7 @@ class Run:
 def finished(run: Run) -> Run:
     """The same after its training, without the data; for another process to run."""
     try:
-        outcome = run._train(lambda history: False)
+        outcome = run._train(lambda history, done: False)
     except DivergedError as error:
         outcome = error
     return replace(run, outcome=outcome, data=torch.empty(0), model=run.model.cpu())

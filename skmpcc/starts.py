@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from scipy.stats import entropy
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.cluster import contingency_matrix
@@ -20,6 +21,9 @@ from skmpcc.losses import cluster_entropy, neighbor_loss
 from skmpcc.neighbors import NeighborGraph
 
 MANY_SAMPLES = 10_000
+# Share of disagreeing neighbours, relative to the classifiers', at which other clusters are better.
+MARGIN = 0.9
+UNEQUAL = 0.9
 CHUNK = 8192
 
 # Of the classifiers below. Data of more than MAX_INPUTS values are reduced to N_INPUTS.
@@ -59,8 +63,9 @@ def neighbor_labels(
 
     Small classifiers q(y | x), from several starts, are trained on `losses.neighbor_loss` of samples
     and their neighbours; the best is the one whose clusters have the most mutual information with
-    their neighbours' clusters. Where neighbours agree better on KMeans's clusters, these are taken; so
-    they are for more than MAX_CLUSTERS, of which the graph shows too few samples each.
+    their neighbours' clusters. Where neighbours agree clearly better on KMeans's clusters or, of up to
+    MANY_SAMPLES, on those of spectral clustering, these are taken. So are KMeans's for more than
+    MAX_CLUSTERS, of which the graph shows too few samples each.
 
     Parameters
     ----------
@@ -75,14 +80,44 @@ def neighbor_labels(
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
-    kmeans = kmeans_labels(data, n_clusters, random.initial_seed() % _MAX_SEED).to(random.device)
+    seed = random.initial_seed() % _MAX_SEED
+    others = [kmeans_labels(data, n_clusters, seed).to(random.device)]
     if n_clusters > MAX_CLUSTERS:
-        return kmeans
+        return others[0]
+    if 4 * n_clusters <= len(data) == len(graph.rows) <= MANY_SAMPLES:
+        others.append(spectral_labels(graph, n_clusters, seed))
     found = _classifier_labels(data, graph, n_clusters, random)
+
     # By agreement alone: mutual information rather halves a large cluster than keeps two small apart.
-    return max(
-        (found, kmeans), key=lambda labels: neighbor_information(labels[graph.rows], graph).agreement
+    def disagreement(labels: Tensor) -> float:
+        return -neighbor_information(labels[graph.rows], graph).agreement
+
+    other = min(others, key=disagreement)
+    return other if disagreement(other) <= MARGIN * disagreement(found) else found
+
+
+def are_unequal(labels: Tensor, n_clusters: int) -> bool:
+    """Whether clusters differ clearly in size: exp(H) equal ones would be as diverse.
+
+    For two clusters 0.9 of them are sizes of about 3 to 1.
+    """
+    shares = torch.bincount(labels, minlength=n_clusters).cpu().numpy() / len(labels)
+    return bool(np.exp(entropy(shares)) < UNEQUAL * n_clusters)
+
+
+def spectral_labels(graph: NeighborGraph, n_clusters: int, seed: int) -> Tensor:
+    """Labels of the graph's rows by spectral clustering of the graph, neighbours on either side."""
+    m, k = graph.nearest.shape
+    ends = np.arange(0, m * k + 1, k)
+    edges = csr_matrix((np.ones(m * k), graph.nearest.cpu().numpy().ravel(), ends), shape=(m, m))
+    spectral = SpectralClustering(
+        n_clusters, affinity="precomputed", assign_labels="cluster_qr", random_state=seed
     )
+    with warnings.catch_warnings():
+        # clusters that no edge connects are what is looked for
+        warnings.filterwarnings("ignore", message="Graph is not fully connected")
+        labels = spectral.fit_predict(0.5 * (edges + edges.T))
+    return torch.as_tensor(labels, dtype=torch.int64, device=graph.rows.device)
 
 
 class NeighborInformation(NamedTuple):

@@ -1,5 +1,6 @@
 """The training loop: batches, history, interruption, and the state that it leaves."""
 
+import copy
 import math
 import time
 from collections import defaultdict
@@ -18,9 +19,11 @@ from skmpcc.devices import at_most_threads, product_precision
 from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel
 from skmpcc.neighbors import NeighborGraph
+from skmpcc.watch import Watch
 
 N_INTERVALS = 100
 _BATCHES = 0x5EED
+MAX_ROLLBACKS = 3
 # Work of one operation that is worth a thread: docs/performance.md.
 FLOPS_PER_THREAD = 8_000_000
 
@@ -57,6 +60,26 @@ class Checkpoint:
         unfinished.replace(self.path)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a training went.
+
+    Attributes
+    ----------
+    history : dict of ndarray
+        "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
+        prior, "change" of the memberships, every `interval_of(max_iter)` iterations.
+    settled : bool
+        Whether the memberships settled, where the recipe has a `tol` for them.
+    failure : str, optional
+        What ended the training early, of which the last healthy state is left.
+    """
+
+    history: dict[str, NDArray]
+    settled: bool
+    failure: str | None = None
+
+
 class DivergedError(FloatingPointError):
     """The losses or the parameters are no longer finite."""
 
@@ -83,14 +106,17 @@ def train(
     recipe: Recipe,
     data: Tensor,
     random: torch.Generator,
-    on_interval: Callable[[dict[str, NDArray]], bool] = lambda history: False,
+    on_interval: Callable[[dict[str, NDArray], bool], bool] = lambda history, done: False,
     *,
     initial_labels: Tensor | None = None,
     neighbors: NeighborGraph | None = None,
     engine: type[Algorithm1] | None = None,
     checkpoint: Checkpoint | None = None,
-) -> dict[str, NDArray]:
-    """Run Algorithm 1 on `data` for `recipe.max_iter` iterations.
+) -> Outcome:
+    """Run Algorithm 1 on `data` for at most `recipe.max_iter` iterations.
+
+    It ends before when the memberships have settled. A state that can't go on is rolled back to the
+    last look's and all rates are halved, up to MAX_ROLLBACKS times (`Watch`).
 
     Parameters
     ----------
@@ -103,7 +129,8 @@ def train(
     random : torch.Generator
         On the model's device. Batches are drawn from another, on the data's device.
     on_interval : callable
-        Called with the history so far at each of its entries; a true answer ends the training.
+        Called with the history so far at each of its entries, and with whether it is the last; a true
+        answer ends the training.
     initial_labels : Tensor of shape (n_samples,), optional
         Clusters that guide the first `recipe.init_iter` iterations.
     neighbors : NeighborGraph, optional
@@ -114,13 +141,12 @@ def train(
 
     Returns
     -------
-    history : dict of ndarray
-        "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
-        prior, every `interval_of(max_iter)` iterations.
+    outcome : Outcome
 
     Raises
     ------
     DivergedError
+        Before there was anything to roll back to.
     """
     model.float()
     if engine is None:
@@ -136,30 +162,54 @@ def train(
     draw_real, draw_neighbors = sources(
         model.device, recipe.batch_size, data, initial_labels, neighbors, seed
     )
+    watch = Watch(algorithm, data, torch.Generator(data.device).manual_seed(seed))
     # Real and fake samples are in one batch.
     n_threads = model.hidden_flops(2 * recipe.batch_size) // FLOPS_PER_THREAD
     tf32 = recipe.precision != "float32"
+    healthy, n_rollbacks, failure, settled = copy.deepcopy(algorithm.state()), 0, None, False
     try:
         with at_most_threads(n_threads), product_precision(model.device, tf32=tf32):
-            for iteration in range(algorithm.n_iter + 1, recipe.max_iter + 1):
+            while algorithm.n_iter < recipe.max_iter and not settled:
                 latest = algorithm.iteration(draw_real, draw_neighbors)
+                iteration = algorithm.n_iter
                 if iteration % interval and iteration != recipe.max_iter:
                     continue
                 entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
                 entry["mean_std"] = float(model.prior.stds.detach().mean())
                 entry["mean_norm"] = float(model.prior.means.detach().norm(dim=1).mean())
-                _check_finite(model, entry)
+                trouble = watch.trouble(entry)
+                if trouble is not None:
+                    n_rollbacks += 1
+                    if n_rollbacks > MAX_ROLLBACKS:
+                        failure = trouble
+                        break
+                    algorithm.restore(healthy, random=False)
+                    algorithm.slow_down(0.5)
+                    continue
+                entry["change"] = watch.change()
+                settled = watch.settled(entry["change"])
+                if recipe.reseed and watch.mend():
+                    settled = False
                 for name, value in entry.items():
                     history[name].append(value)
-                stop = on_interval(_as_arrays(history)) or iteration == recipe.max_iter
-                if checkpoint is not None and (stop or time.monotonic() - saved > checkpoint.seconds):
+                healthy = copy.deepcopy(algorithm.state())
+                done = settled or iteration == recipe.max_iter
+                done = on_interval(_as_arrays(history), done) or done
+                if checkpoint is not None and (done or time.monotonic() - saved > checkpoint.seconds):
                     checkpoint.save(algorithm, history)
                     saved = time.monotonic()
-                if stop:
+                if done:
                     break
+        if failure is not None:
+            if not history:
+                raise DivergedError(
+                    f"The training diverged before iteration {interval}: {failure}. Lower "
+                    "learning_rate or prior_learning_rate."
+                )
+            algorithm.restore(healthy)
     finally:
         algorithm.release()
-    return _as_arrays(history)
+    return Outcome(_as_arrays(history), settled or not recipe.tol, failure)
 
 
 def sources(
@@ -169,7 +219,7 @@ def sources(
     labels: Tensor | None,
     neighbors: NeighborGraph | None,
     seed: int,
-) -> tuple[Callable[[], tuple[Tensor, ...]], Callable[[], tuple[Tensor, Tensor]] | None]:
+) -> tuple[Callable[[], tuple[Tensor, ...]], Callable[[], tuple[Tensor, ...]] | None]:
     """What `Algorithm1.iteration` draws batches by, for `device`; indices are drawn beside the data."""
     # Another stream than the training's, which begins with the same seed.
     random = torch.Generator(data.device).manual_seed(seed ^ _BATCHES)
@@ -191,9 +241,9 @@ def sources(
         return draw_real, None
     neighbors = neighbors.to(data.device)
 
-    def draw_neighbors() -> tuple[Tensor, Tensor]:
-        first, second = neighbors.draw(batch_size, random)
-        return at(data, first), at(data, second)
+    def draw_neighbors() -> tuple[Tensor, ...]:
+        pair = neighbors.draw(batch_size, random)
+        return tuple(at(source, index) for source in sources for index in pair)
 
     return draw_real, draw_neighbors
 
@@ -216,18 +266,3 @@ def finish(model: MPCCModel, recipe: Recipe, random: torch.Generator) -> None:
         model.double()
     else:
         model.prior.double()
-
-
-def _check_finite(model: MPCCModel, entry: dict[str, float]) -> None:
-    finite = all(math.isfinite(value) for value in entry.values())
-    # One look at all parameters: a NaN or an infinity survives the sum of norms.
-    norms = torch._foreach_norm(list(model.parameters()))
-    if not (finite and math.isfinite(float(torch.stack(norms).sum().detach()))):
-        raise _diverged(entry["iteration"])
-
-
-def _diverged(iteration: float) -> DivergedError:
-    return DivergedError(
-        f"The training diverged before iteration {iteration:.0f}: losses or parameters are not finite. "
-        "Lower learning_rate or prior_learning_rate."
-    )

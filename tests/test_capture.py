@@ -102,7 +102,11 @@ def source(seed, algorithm, guided):
         x = batch()
         return (x, torch.randint(3, (len(x),), generator=random).to(x.device)) if guided else (x,)
 
-    return draw_real, lambda: (batch(), batch())
+    def draw_neighbors():
+        xs, ys = zip(*(draw_real() if guided else (batch(), None) for _ in range(2)), strict=True)
+        return (*xs, *ys) if guided else xs
+
+    return draw_real, draw_neighbors
 
 
 RECIPES = {

@@ -64,7 +64,11 @@ def source(algorithm, guided):
         y = torch.randint(3, (len(x),), generator=algorithm.random)
         return (x, y) if guided else (x,)
 
-    return draw_real, lambda: (batch(), batch())
+    def draw_neighbors():
+        xs, ys = zip(*(draw_real() if guided else (batch(), None) for _ in range(2)), strict=True)
+        return (*xs, *ys) if guided else xs
+
+    return draw_real, draw_neighbors
 
 
 @pytest.mark.parametrize("guided", [False, True], ids=["free", "guided"])

@@ -13,11 +13,11 @@ from skmpcc.training import Checkpoint, DivergedError, finish, interval_of, rand
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, ema_decay=0.5)
 
 
-def run(recipe, seed=0, on_interval=lambda history: False, data=None):
+def run(recipe, seed=0, on_interval=lambda history, done: False, data=None):
     model = MPCCModel(SETTINGS, (6,), 3, seed)
     data = torch.randn(40, 6, generator=torch.Generator().manual_seed(1)) if data is None else data
-    history = train(model, recipe, data, torch.Generator().manual_seed(seed), on_interval)
-    return model, history
+    outcome = train(model, recipe, data, torch.Generator().manual_seed(seed), on_interval)
+    return model, outcome.history
 
 
 def test_every_epoch_sees_every_sample_once():
@@ -48,7 +48,8 @@ def test_history():
 
 def test_training_can_be_stopped():
     _, history = run(
-        Recipe(max_iter=20, batch_size=8), on_interval=lambda history: history["iteration"][-1] == 5
+        Recipe(max_iter=20, batch_size=8),
+        on_interval=lambda history, done: history["iteration"][-1] == 5,
     )
     assert history["iteration"][-1] == 5
 
@@ -148,7 +149,7 @@ def test_two_runs_may_share_a_training(tmp_path):
     seen = []
 
     def until(last):
-        def on_interval(history):
+        def on_interval(history, done):
             seen.append(history["iteration"][-1])
             return seen[-1] == last
 
@@ -158,7 +159,7 @@ def test_two_runs_may_share_a_training(tmp_path):
     for last in (12, None):
         model = MPCCModel(SETTINGS, (6,), 3, 0)
         random = torch.Generator().manual_seed(1)
-        history = train(model, recipe, data, random, until(last), checkpoint=checkpoint)
+        history = train(model, recipe, data, random, until(last), checkpoint=checkpoint).history
     assert seen == list(range(1, 21))
     assert list(history["iteration"]) == seen
     assert model.has_averages
@@ -182,7 +183,7 @@ def test_small_networks_are_trained_on_fewer_threads(width, n_threads):
             Recipe(max_iter=2, batch_size=128),
             torch.randn(256, 6),
             torch.Generator().manual_seed(0),
-            lambda history: seen.append(torch.get_num_threads()),
+            lambda history, done: seen.append(torch.get_num_threads()),
         )
         assert torch.get_num_threads() == 2
     finally:
