@@ -252,7 +252,7 @@ class Algorithm1:
         Not from the beginning: a component that has found few members yet would find fewer.
         """
         late = self.n_iter >= WEIGHTS_FROM * self.recipe.max_iter
-        return late and self.recipe.weights == "learned" and not self.guiding
+        return late and self.recipe.weights == "learned"
 
     def _is_guided(self, y: Tensor | None) -> bool:
         return y is not None and self.guiding

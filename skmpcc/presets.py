@@ -78,10 +78,12 @@ _VECTORS = Preset(
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
     init_params="neighbors",
-    init_iter=250,
+    init_iter=1000,
     consistency_weight=1.0,
     weights="auto",
+    tol=0.005,
     reseed=True,
+    learning_rate_decay=0.3,
 )
 _VECTORS_NARROW = replace(
     _VECTORS,
@@ -92,8 +94,6 @@ _VECTORS_NARROW = replace(
     batch_size=64,
     learning_rate=5e-4,
     input_noise=0.5,
-    consistency_weight=3.0,
-    learning_rate_decay=0.3,
 )
 _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)
 _VECTORS_MANY = replace(_VECTORS, name="vectors_many", latent_dim=48)
@@ -108,10 +108,12 @@ _GREY = replace(
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
     init_params="neighbors",
-    init_iter=250,
+    init_iter=1000,
     consistency_weight=1.0,
     weights="auto",
+    tol=0.005,
     reseed=True,
+    learning_rate_decay=0.3,
 )
 _GREY_SMALL = replace(_GREY, name="grey_small")
 _GREY_MANY = replace(_GREY, name="grey_many", width=64)
@@ -126,7 +128,7 @@ _COLOUR = replace(
     prior_learning_rate=4e-3,
     ema_decay=0.999,
     max_iter=4000,
-    init_iter=1000,
+    init_iter=4000,
 )
 _COLOUR_SMALL = replace(_COLOUR, name="colour_small", width=64)
 _COLOUR_MANY = replace(_COLOUR, name="colour_many", width=192, latent_dim=128)

@@ -70,7 +70,7 @@ class Outcome:
         "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
         prior, "change" of the memberships, every `interval_of(max_iter)` iterations.
     settled : bool
-        Whether the memberships settled, where the recipe has a `tol` for them.
+        Whether the memberships settled, at the latest by the last look; true where `tol` is 0.
     failure : str, optional
         What ended the training early, of which the last healthy state is left.
     """
@@ -209,7 +209,8 @@ def train(
             algorithm.restore(healthy)
     finally:
         algorithm.release()
-    return Outcome(_as_arrays(history), settled or not recipe.tol, failure)
+    settled = settled or history["change"][-1] < recipe.tol or not recipe.tol
+    return Outcome(_as_arrays(history), settled, failure)
 
 
 def sources(

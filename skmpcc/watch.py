@@ -23,7 +23,7 @@ NEVER = 10**9
 # Of the training: before, components that seem lost often come back by themselves; after, those that
 # are moved would not find their place.
 FIRST_MOVE, LAST_MOVE = 0.5, 0.75
-# Of the training, and iterations, before which a generator may still make always the same.
+# Of the training, and iterations, in which networks are not what they will be.
 EARLY, MIN_ITER = 0.2, 200
 # A generator whose samples vary less than this, relative to the data, makes always the same.
 CONSTANT = 1e-3
@@ -71,8 +71,8 @@ class Watch:
         return float((memberships - before).abs().sum(1).mean()) / 2
 
     def settled(self, change: float) -> bool:
-        """Whether the last `n_iter_no_change` looks, after the guide, all saw less than `tol`."""
-        still = change < self.recipe.tol and not self.algorithm.guiding
+        """Whether the last `n_iter_no_change` looks, after the first, all saw less than `tol`."""
+        still = change < self.recipe.tol and not self._early
         self._n_settled = self._n_settled + 1 if still else 0
         return self._n_settled >= self.recipe.n_iter_no_change
 
@@ -89,14 +89,17 @@ class Watch:
             self._n_won = 0
             return "the discriminator tells all generated samples from real ones"
         # which every generator does at first
-        n_iter = self.algorithm.n_iter
-        early = self.algorithm.guiding or n_iter < max(MIN_ITER, EARLY * self.recipe.max_iter)
-        constant = not early and self._generated_std() < CONSTANT * self.data_std
+        constant = not self._early and self._generated_std() < CONSTANT * self.data_std
         self._n_constant = self._n_constant + 1 if constant else 0
         if self._n_constant >= PATIENCE:
             self._n_constant = 0
             return "the generator makes always the same sample"
         return None
+
+    @property
+    def _early(self) -> bool:
+        n_iter, max_iter = self.algorithm.n_iter, self.recipe.max_iter
+        return n_iter < min(max(MIN_ITER, EARLY * max_iter), 0.5 * max_iter)
 
     def _generated_std(self) -> float:
         if not self.model.has_averages:
@@ -113,7 +116,7 @@ class Watch:
     def mend(self) -> int:
         """Move components that are lost to data that the others explain worst; how many."""
         done = self.algorithm.n_iter / self.recipe.max_iter
-        in_time = FIRST_MOVE <= done <= LAST_MOVE and not self.algorithm.guiding
+        in_time = FIRST_MOVE <= done <= LAST_MOVE
         if self._before is None or not in_time or self.model.n_clusters == 1:
             return 0
         lost = self._lost(self._before)
