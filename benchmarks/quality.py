@@ -33,8 +33,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_scores
-from skmpcc.neighbors import NeighborGraph
-from skmpcc.starts import neighbor_information
+from skmpcc.neighbors import NeighborGraph, neighbor_information
 
 Data = tuple[NDArray, NDArray]
 
@@ -138,7 +137,6 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
         "neighbors": sum(found),
         "neighbors' agreement": found.agreement,
         "neighbors of codes": sum(of_codes),
-        "score": clusterer.score(X),
         "log_density": float(clusterer.score_samples(X).mean()),
         "reconstruction": -float(np.square(rebuilt - flat).sum() / np.square(flat - flat.mean(0)).sum()),
         "certainty": -float(entropy(proba, axis=1).mean()),

@@ -1,8 +1,12 @@
-"""Nearest neighbours of the data, of which consistency and one of the starts are made."""
+"""Nearest neighbours of the data, of which consistency, one of the starts and the score are made."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.stats import entropy
+from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
@@ -54,3 +58,18 @@ class NeighborGraph:
         first = torch.randint(m, (n,), generator=random, device=random.device)
         which = torch.randint(k, (n,), generator=random, device=random.device)
         return self.rows[first], self.rows[self.nearest[first, which]]
+
+
+class NeighborInformation(NamedTuple):
+    """The two parts of the mutual information of neighbours' clusters, in nats."""
+
+    entropy: float
+    agreement: float
+
+
+def neighbor_information(labels: Tensor, graph: NeighborGraph) -> NeighborInformation:
+    """H(k), and -H(k' | k), over all pairs of neighbours; `labels` are of the graph's rows."""
+    own = labels.cpu().numpy()
+    pairs = contingency_matrix(np.repeat(own, graph.nearest.shape[1]), own[graph.nearest.cpu()].ravel())
+    clusters = entropy(pairs.sum(axis=1))
+    return NeighborInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))

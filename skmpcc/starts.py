@@ -3,7 +3,6 @@
 import math
 import warnings
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +11,12 @@ from scipy.stats import entropy
 from sklearn.cluster import KMeans, MiniBatchKMeans, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.losses import cluster_entropy, neighbor_loss
-from skmpcc.neighbors import NeighborGraph
+from skmpcc.neighbors import NeighborGraph, neighbor_information
 
 MANY_SAMPLES = 10_000
 # Share of disagreeing neighbours, relative to the classifiers', at which other clusters are better.
@@ -118,21 +116,6 @@ def spectral_labels(graph: NeighborGraph, n_clusters: int, seed: int) -> Tensor:
         warnings.filterwarnings("ignore", message="Graph is not fully connected")
         labels = spectral.fit_predict(0.5 * (edges + edges.T))
     return torch.as_tensor(labels, dtype=torch.int64, device=graph.rows.device)
-
-
-class NeighborInformation(NamedTuple):
-    """The two parts of the mutual information of neighbours' clusters, in nats."""
-
-    entropy: float
-    agreement: float
-
-
-def neighbor_information(labels: Tensor, graph: NeighborGraph) -> NeighborInformation:
-    """H(k), and -H(k' | k), over all pairs of neighbours; `labels` are of the graph's rows."""
-    own = labels.cpu().numpy()
-    pairs = contingency_matrix(np.repeat(own, graph.nearest.shape[1]), own[graph.nearest.cpu()].ravel())
-    clusters = entropy(pairs.sum(axis=1))
-    return NeighborInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
 
 
 def _classifier_labels(

@@ -16,7 +16,9 @@ from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics.cluster import contingency_matrix
 from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -32,8 +34,9 @@ QUICK = {
     "learning_rate": 2e-3,
     "prior_learning_rate": 3e-2,
     "ema_decay": 0.9,
+    "tol": 0.0,
 }
-BRIEF = {"max_iter": 3, "width": 8, "latent_dim": 4, "init_params": "random"}
+BRIEF = {"max_iter": 3, "width": 8, "latent_dim": 4, "init_params": "random", "tol": 0.0}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -107,8 +110,20 @@ def test_memberships_follow_from_the_mixture(blobs, fitted):
     memberships = np.exp(density - log_density[:, None])
     np.testing.assert_allclose(fitted.predict_proba(X), memberships, atol=1e-9)
     np.testing.assert_allclose(fitted.score_samples(X), log_density, rtol=1e-8)
-    np.testing.assert_allclose(fitted.score(X), log_density.mean(), rtol=1e-8)
     np.testing.assert_array_equal(fitted.predict(X), memberships.argmax(1))
+
+
+def test_score_is_the_mutual_information_of_neighbours_clusters(blobs, fitted):
+    X = blobs[0]
+    nearest = NearestNeighbors(n_neighbors=15).fit(X).kneighbors(return_distance=False)
+    own, other = np.repeat(fitted.labels_, 15), fitted.labels_[nearest].ravel()
+    shares = np.bincount(fitted.labels_) / len(X)
+    pairs = contingency_matrix(own, other) / len(own)
+    conditional = stats.entropy(pairs, axis=None) - stats.entropy(shares)
+    # both of its features have about the same range, so that scaling keeps the neighbours
+    np.testing.assert_allclose(fitted.score(X), stats.entropy(shares) - conditional, atol=0.02)
+    with pytest.raises(ValueError, match="1 sample"):
+        fitted.score(X[:1])
 
 
 def test_decoding(blobs, fitted):

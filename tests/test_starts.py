@@ -3,14 +3,14 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_circles
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
 from skmpcc import neighbors as neighbors_module
 from skmpcc import starts
-from skmpcc.neighbors import NeighborGraph
-from skmpcc.starts import kmeans_labels, neighbor_information, neighbor_labels
+from skmpcc.neighbors import NeighborGraph, neighbor_information
+from skmpcc.starts import are_unequal, kmeans_labels, neighbor_labels, spectral_labels
 
 
 def generator(seed=0):
@@ -175,3 +175,40 @@ def test_classifiers_read_principal_components_of_wide_data(monkeypatch):
     np.testing.assert_allclose(reduced.abs(), np.abs(expected), atol=1e-2)
     assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
     assert starts._inputs(data[:, :, :2], graph, 0).shape == (150, 8)
+
+
+def test_spectral_clusters_are_taken_where_neighbors_agree_on_them_alone(monkeypatch):
+    X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    assert adjusted_rand_score(y, spectral_labels(graph, 2, 0)) == 1.0
+    assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.1
+    monkeypatch.setattr(starts, "_classifier_labels", lambda *args: kmeans_labels(data, 2, 0))
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 2, generator())) == 1.0
+
+
+def test_classifiers_are_kept_where_others_agree_hardly_better(monkeypatch):
+    X, _ = make_blobs(300, centers=3, cluster_std=3.0, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    kept = kmeans_labels(data, 3, 1)
+    kept[:3] = (kept[:3] + 1) % 3  # a little worse than KMeans's
+    monkeypatch.setattr(starts, "_classifier_labels", lambda *args: kept)
+    monkeypatch.setattr(starts, "MARGIN", 0.5)
+    assert torch.equal(neighbor_labels(data, graph, 3, generator()), kept)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [([50, 50], False), ([60, 40], False), ([90, 10], True), ([100, 0], True)]
+)
+def test_unequal_clusters(sizes, expected):
+    labels = torch.repeat_interleave(torch.arange(2), torch.tensor(sizes))
+    assert are_unequal(labels, 2) is expected
+
+
+def test_many_clusters_start_by_kmeans(monkeypatch):
+    monkeypatch.setattr(starts, "MAX_CLUSTERS", 2)
+    monkeypatch.setattr(starts, "_classifier_labels", None)
+    data = normal(150, 2)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    assert torch.equal(neighbor_labels(data, graph, 3, generator(7)), kmeans_labels(data, 3, 7))
