@@ -26,6 +26,7 @@ CASES = {
     "two trunks": (VECTOR, {"sharing": "none"}, {}),
     "threshold": (VECTOR, {"std_floor": "threshold"}, {}),
     "noise": (VECTOR, {}, {"input_noise": 0.3}),
+    "learned weights": (VECTOR, {}, {"weights": "learned"}),
     "paper's gradients": (
         VECTOR,
         {},

@@ -150,3 +150,16 @@ def test_memory_of_memberships_has_no_n_k_j_tensor():
     with Recorder(), torch.no_grad():
         prior.log_responsibilities(z)
     assert largest == 1000 * 1000
+
+
+def test_weights_follow_shares_and_keep_a_tenth():
+    prior = GaussianMixturePrior(4, 2)
+    shares = torch.tensor([0.5, 0.3, 0.2, 0.0])
+    prior.follow(shares, 0.5)
+    torch.testing.assert_close(prior.weights, 0.5 * shares + 0.125)
+    for _ in range(50):
+        prior.follow(shares, 0.5)
+    expected = torch.tensor([0.5, 0.3, 0.2, 0.025])
+    torch.testing.assert_close(prior.weights, expected / expected.sum(), rtol=1e-2, atol=1e-2)
+    assert prior.weights[3] > 0.02
+    assert prior.weights.sum() == pytest.approx(1.0)
