@@ -35,10 +35,12 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def inference_device(device: str | torch.device) -> torch.device:
-    """As `resolve_device`, but the CPU where the device that fitted is not there."""
+    """As `resolve_device`, but the CPU where the CUDA device that fitted is not there."""
     try:
         return resolve_device(device)
     except ValueError:
+        if str(device).split(":")[0] != "cuda":
+            raise
         return torch.device("cpu")
 
 

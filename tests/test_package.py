@@ -3,6 +3,7 @@ import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import skmpcc
 from skmpcc import MPCCClusterer
-from skmpcc.devices import inference_device, resolve_device
+from skmpcc.devices import inference_device, resident, resolve_device
 from skmpcc.presets import OVERRIDABLE, PRESETS, choose
 from skmpcc.prior import GaussianMixturePrior
 
@@ -159,6 +160,18 @@ def test_devices():
         with pytest.raises(ValueError, match="device="):
             resolve_device(bad)
     assert inference_device("cuda:99") == torch.device("cpu")
+    with pytest.raises(ValueError, match="cudda"):
+        inference_device("cudda")
+
+
+def test_data_larger_than_half_of_a_gpu_stay_on_the_host(monkeypatch):
+    moved = []
+    data = SimpleNamespace(nbytes=100, to=lambda device: moved.append(device) or "there")
+    gpu = torch.device("cuda")
+    for free, expected in ((200, "there"), (199, data)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 1000))
+        assert resident(data, gpu) == expected
+    assert moved == [gpu]
 
 
 def test_readme_names_every_preset():
