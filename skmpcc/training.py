@@ -70,7 +70,8 @@ class Outcome:
         "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
         prior, "change" of the memberships, every `interval_of(max_iter)` iterations.
     settled : bool
-        Whether the memberships settled, at the latest by the last look; true where `tol` is 0.
+        Whether the memberships settled, at the latest by the last look. Also true where `tol` is 0, or
+        `on_interval` ended the training.
     failure : str, optional
         What ended the training early, of which the last healthy state is left.
     """
@@ -171,12 +172,9 @@ def train(
         with at_most_threads(n_threads), product_precision(model.device, tf32=tf32):
             while algorithm.n_iter < recipe.max_iter and not settled:
                 latest = algorithm.iteration(draw_real, draw_neighbors)
-                iteration = algorithm.n_iter
-                if iteration % interval and iteration != recipe.max_iter:
+                if algorithm.n_iter % interval and algorithm.n_iter != recipe.max_iter:
                     continue
-                entry = {"iteration": iteration} | {name: float(v) for name, v in latest.items()}
-                entry["mean_std"] = float(model.prior.stds.detach().mean())
-                entry["mean_norm"] = float(model.prior.means.detach().norm(dim=1).mean())
+                entry = _entry(algorithm, latest)
                 trouble = watch.trouble(entry)
                 if trouble is not None:
                     n_rollbacks += 1
@@ -193,8 +191,9 @@ def train(
                 for name, value in entry.items():
                     history[name].append(value)
                 healthy = copy.deepcopy(algorithm.state())
-                done = settled or iteration == recipe.max_iter
-                done = on_interval(_as_arrays(history), done) or done
+                done = settled or algorithm.n_iter == recipe.max_iter
+                if on_interval(_as_arrays(history), done):
+                    done = settled = True
                 if checkpoint is not None and (done or time.monotonic() - saved > checkpoint.seconds):
                     checkpoint.save(algorithm, history)
                     saved = time.monotonic()
@@ -247,6 +246,17 @@ def sources(
         return tuple(at(source, index) for source in sources for index in pair)
 
     return draw_real, draw_neighbors
+
+
+def _entry(algorithm: Algorithm1, losses: dict[str, Tensor]) -> dict[str, float]:
+    """One of the history."""
+    prior = algorithm.model.prior
+    return {
+        "iteration": algorithm.n_iter,
+        **{name: float(value) for name, value in losses.items()},
+        "mean_std": float(prior.stds.detach().mean()),
+        "mean_norm": float(prior.means.detach().norm(dim=1).mean()),
+    }
 
 
 def _as_arrays(history: dict[str, list[float]]) -> dict[str, NDArray]:
