@@ -41,6 +41,7 @@ class Recipe:
     init_params: str = "random"
     init_iter: int = 500
     n_neighbors: int = 15
+    consistency: str = "neighbors"
     consistency_weight: float = 0.0
     learning_rate_decay: float = 0.0
     ema_start: int = 1000
@@ -195,12 +196,12 @@ class Algorithm1:
     def iteration(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
+        draw_pairs: Callable[[], tuple[Tensor, ...]] | None = None,
     ) -> dict[str, Tensor]:
         """Lines 7 to 28 of Algorithm 1; the losses of the last step of each phase.
 
         `draw_real` gives a batch of real samples, in a guided training with their labels;
-        `draw_neighbors` one and a neighbour of each sample in it, for consistency, likewise.
+        `draw_pairs` one and a neighbour of each sample in it, for consistency, likewise.
         """
         # A model in evaluation mode would train on stale spectral norms and batch statistics.
         self.model.train()
@@ -210,7 +211,7 @@ class Algorithm1:
             out["discriminator"] = self.discriminator_step(*draw_real())
         out["generator"] = self.generator_step()
         for step in range(self.recipe.encoder_steps):
-            out |= self.encoder_step(draw_neighbors if step == 0 else None, with_prior=step == 0)
+            out |= self.encoder_step(draw_pairs if step == 0 else None, with_prior=step == 0)
         self.n_iter += 1
         if self.n_iter >= self.recipe.ema_start:
             self.model.update_averages()
@@ -283,7 +284,7 @@ class Algorithm1:
 
     def encoder_step(
         self,
-        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
+        draw_pairs: Callable[[], tuple[Tensor, ...]] | None = None,
         *,
         with_prior: bool,
     ) -> dict[str, Tensor]:
@@ -291,8 +292,8 @@ class Algorithm1:
         y, z = self.draw()
         x = [self._noisy(self._generated(z, y))]
         labels: tuple[Tensor, ...] = ()
-        if self._wants_neighbors(draw_neighbors):
-            first, second, *labels = draw_neighbors()
+        if self._wants_pairs(draw_pairs):
+            first, second, *labels = draw_pairs()
             x += [first, second]
         moments = self.model.encoder(torch.cat(x))
         loss, terms = self._encoder_loss(z, y, *moments, labels, with_prior=with_prior)
@@ -300,11 +301,9 @@ class Algorithm1:
         self._follow_shares()
         return {name: term.detach() for name, term in terms.items()}
 
-    def _wants_neighbors(self, draw_neighbors: Callable | None) -> bool:
+    def _wants_pairs(self, draw_pairs: Callable | None) -> bool:
         recipe = self.recipe
-        return draw_neighbors is not None and bool(
-            recipe.consistency_weight or recipe.weights == "learned"
-        )
+        return draw_pairs is not None and bool(recipe.consistency_weight or recipe.weights == "learned")
 
     def _follow_shares(self) -> None:
         """Learned weights follow the memberships of the real samples in the step before."""
@@ -327,8 +326,8 @@ class Algorithm1:
         In the paper the prior's gradient is that of L_c + lambda_p L_p. In the authors' code z is not
         detached in L_q, which then pulls the prior as well: `prior_latent_gradient`.
 
-        Consistency is not of the paper: real neighbours, whose means follow those of the fakes if
-        there are any, are to share their component, by encoder and prior.
+        Consistency is not of the paper: pairs of real samples, neighbours or views, whose means follow
+        those of the fakes if there are any, are to share their component, by encoder and prior.
         """
         n, prior, recipe = len(z), self.model.prior, self.recipe
         code = z if with_prior and recipe.prior_latent_gradient else z.detach()

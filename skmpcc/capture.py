@@ -76,13 +76,13 @@ class CapturedAlgorithm1(FastAlgorithm1):
     def iteration(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
+        draw_pairs: Callable[[], tuple[Tensor, ...]] | None = None,
     ) -> Losses:
         if not self.model.training:
             self.model.train()
         self._schedule()
         reals = [draw_real() for _ in range(self.recipe.discriminator_steps)]
-        pair = draw_neighbors() if draw_neighbors else ()
+        pair = draw_pairs() if draw_pairs else ()
         self._place([x for real in reals for x in real] + list(pair))
         n_parts, n_reals = len(reals[0]), len(reals) * len(reals[0])
 

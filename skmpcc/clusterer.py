@@ -30,17 +30,16 @@ from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat, Layout, as_array
 from skmpcc.model import MPCCModel, NetworkSettings
 from skmpcc.monitoring import FitMonitor
-from skmpcc.neighbors import NeighborGraph, neighbor_information
 from skmpcc.networks.layers import CONDITIONINGS
 from skmpcc.presets import OVERRIDABLE, PRESETS, Preset, choose
 from skmpcc.runs import Run, finished
+from skmpcc.scoring import Scorer
 from skmpcc.training import DivergedError, Outcome, finish, interval_of
 
 _COUNT = [Interval(Integral, 1, None, closed="left"), None]
 _COUNT_OR_ZERO = [Interval(Integral, 0, None, closed="left"), None]
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
-_SCORE_NEIGHBORS = 15
 _MAX_SEED = np.iinfo(np.int32).max
 
 
@@ -262,9 +261,10 @@ class MPCCClusterer(
         "std_floor": [StrOptions({"additive", "threshold"}), None],
         "initial_log_variance": [Interval(Real, None, None, closed="neither"), None],
         "input_noise": _NOT_NEGATIVE,
-        "init_params": [StrOptions({"neighbors", "kmeans", "random"}), None],
+        "init_params": [StrOptions({"neighbors", "views", "kmeans", "random"}), None],
         "init_iter": _COUNT_OR_ZERO,
         "n_neighbors": _COUNT,
+        "consistency": [StrOptions({"neighbors", "views"}), None],
         "consistency_weight": _NOT_NEGATIVE,
         "weights": [StrOptions({"auto", "uniform", "learned"}), None],
         "tol": _NOT_NEGATIVE,
@@ -315,6 +315,7 @@ class MPCCClusterer(
         init_params: str | None = None,
         init_iter: int | None = None,
         n_neighbors: int | None = None,
+        consistency: str | None = None,
         consistency_weight: float | None = None,
         weights: str | None = None,
         tol: float | None = None,
@@ -361,6 +362,7 @@ class MPCCClusterer(
         self.init_params = init_params
         self.init_iter = init_iter
         self.n_neighbors = n_neighbors
+        self.consistency = consistency
         self.consistency_weight = consistency_weight
         self.weights = weights
         self.tol = tol
@@ -441,7 +443,7 @@ class MPCCClusterer(
 
         monitor = FitMonitor(self, X, y, recipe.max_iter, interval_of(recipe.max_iter), n_init)
         guided = not self._goes_on()
-        graph = _score_graph(data, self.n_clusters) if n_init > 1 else None
+        scorer = Scorer(X, data_format, self.n_clusters) if n_init > 1 else None
         best: tuple[Outcome, dict[str, Any]] | None = None
         best_rank, error = (False, -math.inf), None
         for index, run in enumerate(self._runs(model, recipe, data, seeds, device, guided)):
@@ -460,7 +462,7 @@ class MPCCClusterer(
                 continue
             fitted = fitted_attributes(run.model.to(device), outcome.history, standing_seed)
             watch.end(outcome.history)
-            score = 0.0 if graph is None else _score_of(fitted["labels_"], graph)
+            score = 0.0 if scorer is None else scorer(fitted["_fitted"], fitted["labels_"])
             if best is None or (outcome.failure is None, score) > best_rank:
                 best, best_rank = (outcome, fitted), (outcome.failure is None, score)
         if best is None:
@@ -543,6 +545,8 @@ class MPCCClusterer(
                 stacklevel=3,
             )
         preset = preset.overridden(**{name: getattr(self, name) for name in OVERRIDABLE})
+        if layout.image is None:
+            preset = self._without_views(preset)
         settings = preset.part(NetworkSettings)
         if not self._goes_on():
             data_format = InputFormat.from_data(X, layout)
@@ -557,6 +561,17 @@ class MPCCClusterer(
                 f"or the parameters: {wanted} instead of {found}."
             )
         return preset, last.format, copy.deepcopy(last.model)
+
+    def _without_views(self, preset: Preset) -> Preset:
+        """The preset for vectors, of which there are no views; an error if these were asked for."""
+        names = [name for name in ("init_params", "consistency") if getattr(preset, name) == "views"]
+        for name in names:
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name}='views' needs images, but X is used as a table. Set image_shape if its "
+                    "rows are images."
+                )
+        return preset.overridden(**dict.fromkeys(names, "neighbors"))
 
     def _goes_on(self) -> bool:
         return self.warm_start and hasattr(self, "_fitted")
@@ -633,24 +648,27 @@ class MPCCClusterer(
         return self._ready().log_density(self._check_X(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
-        """How well nearest neighbours agree on their cluster: the mutual information of theirs.
+        """How much a sample's cluster tells of its neighbours', or an image's of its deformed views'.
 
-        By it runs are told apart without labels: by `n_init`, and by a grid search over parameters
-        (docs/quality.md). It cannot choose `n_clusters`, with which it tends to grow.
+        The mutual information of the clusters of pairs: of a row and each of its nearest neighbours; of
+        an image and the same a little moved, turned, scaled and slanted. By it runs are told apart
+        without labels: by `n_init`, and by a grid search over parameters (docs/quality.md). It cannot
+        choose `n_clusters`, with which it tends to grow.
 
         Parameters
         ----------
         X : array-like
-            Samples of the shape that `fit` saw, two at least. Each is looked at beside its 15 nearest
-            among them, or fewer for small clusters, by Euclidean distance of the scaled data; of more
-            than 20,000, as many drawn at random.
+            Samples of the shape that `fit` saw, two at least; of more than 20,000, as many drawn at
+            random are looked at. Neighbours are the 15 nearest among them, or fewer for small
+            clusters, by Euclidean distance of the scaled data.
         y : Ignored
 
         Returns
         -------
         score : float
-            In nats: the entropy of the clusters' sizes, at most log(n_clusters), less the
-            uncertainty of a neighbour's cluster when one's own is known.
+            In nats: the entropy of the clusters' sizes, at most log(n_clusters), less the uncertainty
+            of the other's cluster when one's own is known. Not comparable between models of images
+            and of rows.
 
         Raises
         ------
@@ -660,9 +678,8 @@ class MPCCClusterer(
         fitted = self._ready()
         X = self._check_X(X)
         if len(X) < 2:
-            raise ValueError("score compares neighbours, but X has 1 sample; at least 2 are needed.")
-        graph = _score_graph(fitted.format.encode_all(X), fitted.model.n_clusters)
-        return _score_of(fitted.labels(X), graph)
+            raise ValueError("score compares samples, but X has 1 sample; at least 2 are needed.")
+        return Scorer(X, fitted.format, fitted.model.n_clusters)(fitted, fitted.labels(X))
 
     def transform(self, X: ArrayLike) -> NDArray:
         """The latent codes of X: the means of q(z | x).
@@ -825,16 +842,6 @@ def _attributes_of(fitted: FittedModel, X: NDArray) -> dict[str, Any]:
         "weights_": prior.weights.cpu().numpy().copy(),
         "cluster_centers_": fitted.decode(means, np.arange(n_clusters)),
     }
-
-
-def _score_graph(data: torch.Tensor, n_clusters: int) -> NeighborGraph:
-    """The neighbours that `MPCCClusterer.score` looks at: the same for the same data."""
-    return NeighborGraph.of(data, _SCORE_NEIGHBORS, n_clusters, _generator(0, torch.device("cpu")))
-
-
-def _score_of(labels: NDArray, graph: NeighborGraph) -> float:
-    """`MPCCClusterer.score` of labels of all samples."""
-    return sum(neighbor_information(torch.as_tensor(labels)[graph.rows], graph))
 
 
 def _generator(seed: int, device: torch.device) -> torch.Generator:

@@ -102,12 +102,12 @@ class FastAlgorithm1(Algorithm1):
     def iteration(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None = None,
+        draw_pairs: Callable[[], tuple[Tensor, ...]] | None = None,
     ) -> dict[str, Tensor]:
         if not self.model.training:
             self.model.train()
         self._schedule()
-        out = self._updates(draw_real, draw_neighbors)
+        out = self._updates(draw_real, draw_pairs)
         self.n_iter += 1
         return out
 
@@ -124,12 +124,12 @@ class FastAlgorithm1(Algorithm1):
     def _updates(
         self,
         draw_real: Callable[[], tuple[Tensor, ...]],
-        draw_neighbors: Callable[[], tuple[Tensor, ...]] | None,
+        draw_pairs: Callable[[], tuple[Tensor, ...]] | None,
     ) -> dict[str, Tensor]:
         """All that an iteration does on the device."""
         out = {"discriminator": self._discriminator_steps(draw_real)}
         out["generator"] = self.generator_step()
-        out |= self._encoder_steps(draw_neighbors)
+        out |= self._encoder_steps(draw_pairs)
         if self._averaging != "none":
             weight = 1.0 - self.model.settings.ema_decay if self._averaging == "move" else 1.0
             self._flat.update_averages(weight)
@@ -200,11 +200,9 @@ class FastAlgorithm1(Algorithm1):
         self._step(self.generator_optimizer, self.generator_prior_optimizer)
         return losses.generator_loss(scores)
 
-    def _encoder_steps(
-        self, draw_neighbors: Callable[[], tuple[Tensor, ...]] | None
-    ) -> dict[str, Tensor]:
+    def _encoder_steps(self, draw_pairs: Callable[[], tuple[Tensor, ...]] | None) -> dict[str, Tensor]:
         n_steps, n = self.recipe.encoder_steps, self.recipe.batch_size
-        out = self._first_encoder_step(draw_neighbors)
+        out = self._first_encoder_step(draw_pairs)
         noises: list[Tensor | None] = []
         shape = (n, *self.model.sample_shape)
         if n_steps > 1:
@@ -218,15 +216,15 @@ class FastAlgorithm1(Algorithm1):
         return out
 
     def _first_encoder_step(
-        self, draw_neighbors: Callable[[], tuple[Tensor, ...]] | None
+        self, draw_pairs: Callable[[], tuple[Tensor, ...]] | None
     ) -> dict[str, Tensor]:
         y, noise = self._draw_noise()
         z = self.model.prior.place(y, noise)
         x = self._generator.generate(z.detach(), y, 1)
         x = self._with(x, self._input_noise(x.shape))
         labels: Sequence[Tensor] = ()
-        if self._wants_neighbors(draw_neighbors):
-            first, second, *labels = draw_neighbors()
+        if self._wants_pairs(draw_pairs):
+            first, second, *labels = draw_pairs()
             x = torch.cat([x, first, second])
         means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=True)

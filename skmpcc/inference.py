@@ -61,15 +61,19 @@ class FittedModel:
 
     @torch.no_grad()
     def _each(
-        self, X: NDArray, function: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+        self,
+        X: NDArray,
+        function: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+        view: Callable[[Tensor], Tensor] = lambda x: x,
     ) -> Iterator[tuple[slice, list[NDArray]]]:
         """What `function` makes of the mean and log-variance of q(z | x), batch by batch.
 
-        In double precision. A batch is prepared while the one before is computed.
+        In double precision, of the batches as `view` shows them. A batch is prepared while the one
+        before is computed.
         """
         waiting = None
         for rows in self._rows(len(X)):
-            x = self.format.encode(X[rows], self.dtype)
+            x = view(self.format.encode(X[rows], self.dtype))
             moments = self.model.encode(self._there(_padded(x)))
             results = rows, function(*(moment[: len(x)].double() for moment in moments))
             if waiting is not None:
@@ -78,9 +82,15 @@ class FittedModel:
         if waiting is not None:
             yield _fetched(*waiting)
 
-    def _gathered(self, X: NDArray, out: NDArray, function: Callable[[Tensor], Tensor]) -> NDArray:
+    def _gathered(
+        self,
+        X: NDArray,
+        out: NDArray,
+        function: Callable[[Tensor], Tensor],
+        view: Callable[[Tensor], Tensor] = lambda x: x,
+    ) -> NDArray:
         """`function` of all codes, in `out`."""
-        for rows, (values,) in self._each(X, lambda mean, _: (function(mean),)):
+        for rows, (values,) in self._each(X, lambda mean, _: (function(mean),), view):
             out[rows] = values
         return out
 
@@ -89,11 +99,11 @@ class FittedModel:
         shape = (len(X), self.model.settings.latent_dim)
         return self._gathered(X, np.empty(shape, self.format.dtype), lambda z: z)
 
-    def labels(self, X: NDArray) -> NDArray[np.int64]:
-        """The most probable component of each code, shape (n,)."""
+    def labels(self, X: NDArray, view: Callable[[Tensor], Tensor] = lambda x: x) -> NDArray[np.int64]:
+        """The most probable component of each code, shape (n,); of the batches that `view` shows."""
         prior = self.model.prior
         return self._gathered(
-            X, np.empty(len(X), np.int64), lambda z: prior.joint_log_density(z).argmax(1)
+            X, np.empty(len(X), np.int64), lambda z: prior.joint_log_density(z).argmax(1), view
         )
 
     def memberships(self, X: NDArray) -> NDArray[np.float64]:

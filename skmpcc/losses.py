@@ -109,6 +109,39 @@ def neighbor_loss(log_q: Tensor, log_q_neighbor: Tensor) -> Tensor:
     return -agreement.mean(-1)
 
 
+def conditional_entropy(log_memberships: Tensor) -> Tensor:
+    """Mean entropy of the memberships of one sample.
+
+    Parameters
+    ----------
+    log_memberships : Tensor of shape (..., n, K)
+
+    Returns
+    -------
+    entropy : Tensor of shape (...)
+    """
+    return -(log_memberships.exp() * log_memberships).sum(-1).mean(-1)
+
+
+def view_loss(log_q: Tensor, log_q_view: Tensor) -> Tensor:
+    """What a view's memberships lack of the sample's: KL(q(y | x) || q(y | x')), the first given.
+
+    Self-augmented training of W. Hu et al., "Learning Discrete Representations via Information
+    Maximizing Self-Augmented Training", ICML 2017. No gradient goes through the sample's own.
+
+    Parameters
+    ----------
+    log_q, log_q_view : Tensor of shape (..., n, K)
+        log q(y | x) of samples and of a view of each.
+
+    Returns
+    -------
+    loss : Tensor of shape (...)
+    """
+    given = log_q.detach()
+    return (given.exp() * (given - log_q_view)).sum(-1).mean(-1)
+
+
 def _log_share(log_memberships: Tensor) -> Tensor:
     """log p(k) by the batch, shape (..., K)."""
     return torch.logsumexp(log_memberships, dim=-2) - math.log(log_memberships.shape[-2])

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from scipy.stats import entropy
 from sklearn.metrics.cluster import contingency_matrix
@@ -60,16 +59,22 @@ class NeighborGraph:
         return self.rows[first], self.rows[self.nearest[first, which]]
 
 
-class NeighborInformation(NamedTuple):
-    """The two parts of the mutual information of neighbours' clusters, in nats."""
+class PairInformation(NamedTuple):
+    """The two parts of the mutual information of pairs' clusters, in nats."""
 
     entropy: float
     agreement: float
 
 
-def neighbor_information(labels: Tensor, graph: NeighborGraph) -> NeighborInformation:
-    """H(k), and -H(k' | k), over all pairs of neighbours; `labels` are of the graph's rows."""
-    own = labels.cpu().numpy()
-    pairs = contingency_matrix(np.repeat(own, graph.nearest.shape[1]), own[graph.nearest.cpu()].ravel())
+def pair_information(labels: Tensor, others: Tensor) -> PairInformation:
+    """H(k), and -H(k' | k), over pairs."""
+    pairs = contingency_matrix(labels.cpu().numpy(), others.cpu().numpy())
     clusters = entropy(pairs.sum(axis=1))
-    return NeighborInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
+    return PairInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
+
+
+def neighbor_information(labels: Tensor, graph: NeighborGraph) -> PairInformation:
+    """Of all pairs of neighbours; `labels` are of the graph's rows."""
+    n_neighbors = graph.nearest.shape[1]
+    labels = labels.to(graph.nearest.device)
+    return pair_information(labels.repeat_interleave(n_neighbors), labels[graph.nearest].flatten())

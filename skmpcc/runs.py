@@ -12,7 +12,7 @@ from skmpcc.devices import resident
 from skmpcc.model import MPCCModel
 from skmpcc.monitoring import InitializationMonitor
 from skmpcc.neighbors import NeighborGraph
-from skmpcc.starts import are_unequal, kmeans_labels, neighbor_labels
+from skmpcc.starts import are_unequal, kmeans_labels, neighbor_labels, view_labels
 from skmpcc.training import DivergedError, Outcome, train
 
 History = dict[str, NDArray]
@@ -65,14 +65,15 @@ class Run:
         random = torch.Generator(self.device).manual_seed(self.start_seed)
         guided = self.guided and recipe.init_params != "random" and recipe.init_iter > 0
         graph = labels = None
-        if (
-            recipe.consistency_weight
-            or recipe.weights != "uniform"
-            or (guided and recipe.init_params == "neighbors")
-        ):
+        of_neighbors = recipe.consistency == "neighbors" and (
+            recipe.consistency_weight or recipe.weights != "uniform"
+        )
+        if of_neighbors or (guided and recipe.init_params == "neighbors"):
             graph = NeighborGraph.of(data, recipe.n_neighbors, n_clusters, random)
         if guided and recipe.init_params == "kmeans":
             labels = kmeans_labels(data, n_clusters, self.start_seed).to(random.device)
+        elif guided and recipe.init_params == "views":
+            labels = view_labels(data, n_clusters, random)
         elif guided:
             labels = neighbor_labels(data, graph, n_clusters, random)
         return labels, graph

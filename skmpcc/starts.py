@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,11 +11,12 @@ from sklearn.cluster import KMeans, MiniBatchKMeans, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
-from torch.nn import functional
 from torch.optim import Adam
 
-from skmpcc.losses import cluster_entropy, neighbor_loss
-from skmpcc.neighbors import NeighborGraph, neighbor_information
+from skmpcc.classifiers import ConvNet, Perceptrons
+from skmpcc.losses import cluster_entropy, conditional_entropy, neighbor_loss, view_loss
+from skmpcc.neighbors import NeighborGraph, neighbor_information, pair_information
+from skmpcc.views import deformed
 
 MANY_SAMPLES = 10_000
 # Share of disagreeing neighbours, relative to the classifiers', at which other clusters are better.
@@ -31,14 +31,22 @@ MAX_RESTARTS = 32
 # Memberships that all restarts hold at once, which is what many clusters cost.
 MAX_MEMBERSHIPS = 2_560_000
 MAX_CLUSTERS = 256
-WIDTH = 64
 MAX_ITER = 800
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-2
 # Clusters of equal size are insisted on at first; else many a restart leaves some empty.
 BALANCE_WEIGHT = 3.0
-EPSILON = 1e-5
 _MAX_SEED = 2**32
+
+# Of those of images. Little is left to chance by their views: few restarts do.
+N_VIEW_RESTARTS = 3
+VIEW_MAX_ITER = 500
+VIEW_BATCH_SIZE = 256
+VIEW_LEARNING_RATE = 2e-3
+# Of the mutual information of samples and clusters, beside the views' agreement.
+INFORMATION_WEIGHT = 0.1
+# Of the clusters' entropy in it: IMSAT's. With less, clusters merge.
+VIEW_BALANCE = 4.0
 
 
 def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> Tensor:
@@ -94,6 +102,71 @@ def neighbor_labels(
     return other if disagreement(other) <= MARGIN * disagreement(found) else found
 
 
+def view_labels(images: Tensor, n_clusters: int, random: torch.Generator) -> Tensor:
+    """Clusters of images that small deformations do not change.
+
+    Convolutional classifiers q(y | x), from several starts, are trained to say the same of an image
+    and of its deformed view (`losses.view_loss`), in clusters that tell much of the samples. The best is
+    the one whose clusters have the most mutual information with those of views. For more than
+    MAX_CLUSTERS, of which a batch would have to be large, KMeans's are taken.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n_samples, channels, height, width)
+        As the networks see it, on any device.
+    n_clusters : int
+    random : torch.Generator
+        The classifiers are trained on its device.
+
+    Returns
+    -------
+    labels : Tensor of int64 of shape (n_samples,)
+    """
+    if n_clusters > MAX_CLUSTERS:
+        return kmeans_labels(images, n_clusters, random.initial_seed() % _MAX_SEED).to(random.device)
+    classifiers = [_view_classifier(images, n_clusters, random) for _ in range(N_VIEW_RESTARTS)]
+    rows = torch.randperm(len(images), generator=random, device=random.device)[:MANY_SAMPLES]
+
+    def information(classifier: ConvNet) -> float:
+        views = [_labels(classifier, images, rows, random) for _ in range(2)]
+        return sum(pair_information(*views))
+
+    best = max(classifiers, key=information)
+    return _labels(best, images, torch.arange(len(images), device=random.device))
+
+
+def _view_classifier(images: Tensor, n_clusters: int, random: torch.Generator) -> ConvNet:
+    batch_size = min(len(images), max(VIEW_BATCH_SIZE, 4 * n_clusters))
+    classifier = ConvNet(tuple(images.shape[1:]), n_clusters, random)
+    optimizer = Adam(classifier.parameters(), lr=VIEW_LEARNING_RATE)
+    for iteration in range(VIEW_MAX_ITER):
+        left = 1.0 - iteration / VIEW_MAX_ITER
+        optimizer.param_groups[0]["lr"] = VIEW_LEARNING_RATE * min(1.0, left / 0.3)
+        rows = torch.randint(len(images), (batch_size,), generator=random, device=random.device)
+        x = images[rows.to(images.device)].to(random.device)
+        log_q = classifier.log_memberships(x)
+        information = VIEW_BALANCE * cluster_entropy(log_q) - conditional_entropy(log_q)
+        loss = view_loss(log_q, classifier.log_memberships(deformed(x, random)))
+        loss = loss - INFORMATION_WEIGHT * information
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return classifier.eval()
+
+
+@torch.no_grad()
+def _labels(
+    classifier: ConvNet, images: Tensor, rows: Tensor, views: torch.Generator | None = None
+) -> Tensor:
+    """Of images, or with a generator of a view of each."""
+
+    def seen(part: Tensor) -> Tensor:
+        x = images[part.to(images.device)].to(rows.device)
+        return x if views is None else deformed(x, views)
+
+    return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
+
+
 def are_unequal(labels: Tensor, n_clusters: int) -> bool:
     """Whether clusters differ clearly in size: exp(H) equal ones would be as diverse.
 
@@ -132,7 +205,7 @@ def _classifier_labels(
     # The more clusters, the more ways for two kinds to fall into one.
     affordable = max(1, MAX_MEMBERSHIPS // (2 * batch_size * n_clusters))
     n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
-    classifiers = _Classifiers(n_restarts, data.shape[1], n_clusters, random)
+    classifiers = Perceptrons(n_restarts, data.shape[1], n_clusters, random)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
     for iteration in range(MAX_ITER):
         left = 1.0 - iteration / MAX_ITER
@@ -168,54 +241,3 @@ def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
 def _most_informative(candidates: Tensor, graph: NeighborGraph) -> int:
     """The row of candidate labels with the most mutual information between neighbours."""
     return max(range(len(candidates)), key=lambda row: sum(neighbor_information(candidates[row], graph)))
-
-
-class _Classifiers:
-    """Perceptrons of two hidden layers with batch-norms, all restarts in the same products."""
-
-    def __init__(
-        self, n_restarts: int, n_features: int, n_clusters: int, random: torch.Generator
-    ) -> None:
-        def uniform(*shape: int) -> Tensor:
-            values = torch.empty((n_restarts, *shape), device=random.device)
-            return values.uniform_(-1.0, 1.0, generator=random)
-
-        sizes = list(pairwise([n_features, WIDTH, WIDTH, n_clusters]))
-        self.weights = [uniform(a, b).div_(math.sqrt(a)).requires_grad_() for a, b in sizes]
-        # Of hidden layers behind the norm, which would take any bias away.
-        self.biases = [uniform(1, b).requires_grad_() for _, b in sizes]
-        self.moments: list[tuple[Tensor, ...]] | None = None
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return self.weights + self.biases
-
-    def log_memberships(self, x: Tensor) -> Tensor:
-        """log q(y | x), shape (n_restarts, n, K)."""
-        return self._forward(x)[0]
-
-    def keep_moments(self, x: Tensor) -> None:
-        """Normalise by the activations' moments on `x` from now on, no longer by each batch's."""
-        self.moments = self._forward(x)[1]
-
-    def keep_only(self, index: int) -> None:
-        """Forget all classifiers but one."""
-        one = slice(index, index + 1)
-        self.weights = [weight[one] for weight in self.weights]
-        self.biases = [bias[one] for bias in self.biases]
-        self.moments = [tuple(moment[one] for moment in pair) for pair in self.moments]
-
-    def _forward(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-        h, seen = x.expand(len(self.weights[0]), *x.shape), []
-        for layer in (0, 1):
-            h = torch.bmm(h, self.weights[layer])
-            # not by torch.var_mean, which is many times slower here
-            mean = h.mean(1, keepdim=True) if self.moments is None else self.moments[layer][0]
-            h = h - mean
-            variance = (
-                h.square().mean(1, keepdim=True) if self.moments is None else self.moments[layer][1]
-            )
-            seen.append((mean, variance))
-            h = h * torch.rsqrt(variance + EPSILON)
-            h = functional.relu(h + self.biases[layer])
-        return torch.log_softmax(torch.baddbmm(self.biases[2], h, self.weights[2]), dim=2), seen

@@ -19,6 +19,7 @@ from skmpcc.devices import at_most_threads, product_precision
 from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel
 from skmpcc.neighbors import NeighborGraph
+from skmpcc.views import deformed
 from skmpcc.watch import Watch
 
 N_INTERVALS = 100
@@ -135,7 +136,7 @@ def train(
     initial_labels : Tensor of shape (n_samples,), optional
         Clusters that guide the first `recipe.init_iter` iterations.
     neighbors : NeighborGraph, optional
-        Of the data: what consistency is asked of.
+        Of the data: what consistency is asked of, unless the recipe asks it of views.
     engine : type, optional
         By default the fastest for the device; `Algorithm1` is the plain loop.
     checkpoint : Checkpoint, optional
@@ -160,8 +161,14 @@ def train(
         history.update(checkpoint.load(algorithm))
         saved = time.monotonic()
     seed = random.initial_seed() + algorithm.n_iter
-    draw_real, draw_neighbors = sources(
-        model.device, recipe.batch_size, data, initial_labels, neighbors, seed
+    draw_real, draw_pairs = sources(
+        model.device,
+        recipe.batch_size,
+        data,
+        initial_labels,
+        neighbors,
+        seed,
+        views=recipe.consistency == "views",
     )
     watch = Watch(algorithm, data, torch.Generator(data.device).manual_seed(seed))
     # Real and fake samples are in one batch.
@@ -171,7 +178,7 @@ def train(
     try:
         with at_most_threads(n_threads), product_precision(model.device, tf32=tf32):
             while algorithm.n_iter < recipe.max_iter and not settled:
-                latest = algorithm.iteration(draw_real, draw_neighbors)
+                latest = algorithm.iteration(draw_real, draw_pairs)
                 if algorithm.n_iter % interval and algorithm.n_iter != recipe.max_iter:
                     continue
                 entry = _entry(algorithm, latest)
@@ -219,6 +226,8 @@ def sources(
     labels: Tensor | None,
     neighbors: NeighborGraph | None,
     seed: int,
+    *,
+    views: bool = False,
 ) -> tuple[Callable[[], tuple[Tensor, ...]], Callable[[], tuple[Tensor, ...]] | None]:
     """What `Algorithm1.iteration` draws batches by, for `device`; indices are drawn beside the data."""
     # Another stream than the training's, which begins with the same seed.
@@ -237,15 +246,24 @@ def sources(
         index = next(batches)
         return tuple(at(source, index) for source in sources)
 
+    if views:
+        of_views = torch.Generator(device).manual_seed(seed ^ _BATCHES)
+
+        def draw_views() -> tuple[Tensor, ...]:
+            index = torch.randint(len(data), (batch_size,), generator=random, device=data.device)
+            x, *y = (at(source, index) for source in sources)
+            return x, deformed(x, of_views), *y, *y
+
+        return draw_real, draw_views
     if neighbors is None:
         return draw_real, None
     neighbors = neighbors.to(data.device)
 
-    def draw_neighbors() -> tuple[Tensor, ...]:
+    def draw_pairs() -> tuple[Tensor, ...]:
         pair = neighbors.draw(batch_size, random)
         return tuple(at(source, index) for source in sources for index in pair)
 
-    return draw_real, draw_neighbors
+    return draw_real, draw_pairs
 
 
 def _entry(algorithm: Algorithm1, losses: dict[str, Tensor]) -> dict[str, float]:

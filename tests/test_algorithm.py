@@ -137,7 +137,7 @@ def test_consistency_is_asked_of_real_neighbors_in_the_first_encoder_step():
     model, prior = algorithm.model, algorithm.model.prior
     drawn = []
 
-    def draw_neighbors():
+    def draw_pairs():
         drawn.append((real(algorithm, 1), real(algorithm, 2)))
         return drawn[-1]
 
@@ -153,11 +153,11 @@ def test_consistency_is_asked_of_real_neighbors_in_the_first_encoder_step():
         return encoder_step(*args, **kwargs)
 
     algorithm.encoder_step = spy
-    out = algorithm.iteration(lambda: (real(algorithm),), draw_neighbors)
+    out = algorithm.iteration(lambda: (real(algorithm),), draw_pairs)
     assert len(drawn) == 1
     torch.testing.assert_close(out["consistency"], expected["consistency"], atol=1e-4, rtol=1e-4)
     off = build(consistency_weight=0.0)
-    assert "consistency" not in off.iteration(lambda: (real(off),), draw_neighbors)
+    assert "consistency" not in off.iteration(lambda: (real(off),), draw_pairs)
     assert len(drawn) == 1
 
 

@@ -102,11 +102,11 @@ def source(seed, algorithm, guided):
         x = batch()
         return (x, torch.randint(3, (len(x),), generator=random).to(x.device)) if guided else (x,)
 
-    def draw_neighbors():
+    def draw_pairs():
         xs, ys = zip(*(draw_real() if guided else (batch(), None) for _ in range(2)), strict=True)
         return (*xs, *ys) if guided else xs
 
-    return draw_real, draw_neighbors
+    return draw_real, draw_pairs
 
 
 RECIPES = {

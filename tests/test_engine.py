@@ -65,11 +65,11 @@ def source(algorithm, guided):
         y = torch.randint(3, (len(x),), generator=algorithm.random)
         return (x, y) if guided else (x,)
 
-    def draw_neighbors():
+    def draw_pairs():
         xs, ys = zip(*(draw_real() if guided else (batch(), None) for _ in range(2)), strict=True)
         return (*xs, *ys) if guided else xs
 
-    return draw_real, draw_neighbors
+    return draw_real, draw_pairs
 
 
 @pytest.mark.parametrize("guided", [False, True], ids=["free", "guided"])

@@ -3,14 +3,16 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
-from sklearn.datasets import make_blobs, make_circles
+from sklearn.datasets import load_digits, make_blobs, make_circles
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
 from skmpcc import neighbors as neighbors_module
-from skmpcc import starts
+from skmpcc import starts, views
+from skmpcc.classifiers import ConvNet
 from skmpcc.neighbors import NeighborGraph, neighbor_information
-from skmpcc.starts import are_unequal, kmeans_labels, neighbor_labels, spectral_labels
+from skmpcc.starts import are_unequal, kmeans_labels, neighbor_labels, spectral_labels, view_labels
+from skmpcc.views import deformed
 
 
 def generator(seed=0):
@@ -74,7 +76,7 @@ def test_clusters_of_neighbors_may_have_any_shape():
     labels = neighbor_labels(data, graph, 2, generator())
     assert labels.dtype is torch.int64
     assert adjusted_rand_score(y, labels) > 0.95
-    assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.2
+    assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.6
 
 
 def test_clusters_of_neighbors_may_be_unequal():
@@ -135,7 +137,7 @@ def test_best_classifier_is_the_one_whose_neighbors_agree():
 
 def test_one_classifier_kept_is_the_one_it_was():
     data = normal(40, 3)
-    classifiers = starts._Classifiers(4, 3, 2, generator())
+    classifiers = starts.Perceptrons(4, 3, 2, generator())
     classifiers.keep_moments(data)
     expected = classifiers.log_memberships(data)[2]
     classifiers.keep_only(2)
@@ -212,3 +214,124 @@ def test_many_clusters_start_by_kmeans(monkeypatch):
     data = normal(150, 2)
     graph = NeighborGraph.of(data, 10, 3, generator())
     assert torch.equal(neighbor_labels(data, graph, 3, generator(7)), kmeans_labels(data, 3, 7))
+
+
+# ---- of images
+
+
+def bars(n=120, side=8):
+    """A row or a column that is bright, anywhere: pixels say nothing of which."""
+    random = np.random.default_rng(0)
+    y, place = random.integers(2, size=n), random.integers(1, side - 1, size=n)
+    X = np.full((n, 1, side, side), -1.0, dtype=np.float32)
+    for image, turned, i in zip(X, y, place, strict=True):
+        image[0, i] = 1.0
+        if turned:
+            image[0] = image[0].T.copy()
+    return torch.as_tensor(X + 0.05 * random.normal(size=X.shape).astype(np.float32)), y
+
+
+def test_views_are_a_little_deformed():
+    # bright squares off the middle of 48x32
+    images = torch.full((400, 2, 48, 32), -1.0)
+    images[:, :, 30:36, 18:24] = 1.0
+    before = torch.random.get_rng_state()
+    views = deformed(images, generator())
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(views, deformed(images, generator()))
+    assert views.shape == images.shape
+    assert len(views.unique(dim=0)) == 400
+    # both channels alike; values between those that there were
+    assert torch.equal(views[:, 0], views[:, 1])
+    assert views.min() >= -1.0
+    assert views.max() <= 1.0 + 1e-6
+    light = 0.5 * (views[:, 0] + 1.0).double()
+    total = light.sum((1, 2))
+    down = (light.sum(2) @ torch.arange(48.0, dtype=torch.float64)) / total
+    across = (light.sum(1) @ torch.arange(32.0, dtype=torch.float64)) / total
+    # at most a shift, and what turning, scaling and slanting by their parts do at this distance
+    distance = np.hypot(33 - 23.5, 21 - 15.5)
+    bound = 1.5 * (0.25 + 0.15 + 0.2) * distance
+    for place, start, side in ((down, 32.5, 48), (across, 20.5, 32)):
+        moved = (place - start).abs()
+        assert moved.max() <= 0.09 * side + bound
+        assert place.std() > 1.0
+        assert abs(float(place.mean()) - start) < 0.5
+    # areas by 1 / (1 +- 0.15) squared
+    area = total / 36.0
+    assert 0.7 < area.min() < 0.85
+    assert 1.2 < area.max() < 1.45
+
+
+def test_a_view_without_deformation_is_the_image(monkeypatch):
+    for name in ("SHIFT", "ANGLE", "SCALE", "SHEAR"):
+        monkeypatch.setattr(views, name, 0.0)
+    images = normal(5, 3, 9, 12)
+    torch.testing.assert_close(deformed(images, generator()), images, atol=1e-5, rtol=0)
+
+
+def test_turning_keeps_lengths_where_sides_differ(monkeypatch):
+    """A disc stays a disc in an image three times as wide as high."""
+    for name in ("SHIFT", "SCALE", "SHEAR"):
+        monkeypatch.setattr(views, name, 0.0)
+    monkeypatch.setattr(views, "ANGLE", 1.5)
+    down, across = torch.meshgrid(torch.arange(33.0) - 16, torch.arange(99.0) - 49, indexing="ij")
+    disc = ((down**2 + across**2) < 100).float()[None, None]
+    seen = deformed(disc.expand(20, 1, 33, 99).contiguous(), generator())
+    assert float((seen - disc).abs().mean()) < 0.01
+
+
+def test_clusters_of_views_are_what_deformations_keep(monkeypatch):
+    monkeypatch.setattr(starts, "N_VIEW_RESTARTS", 2)
+    monkeypatch.setattr(starts, "VIEW_MAX_ITER", 250)
+    X, y = load_digits(return_X_y=True)
+    data = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    assert adjusted_rand_score(y, kmeans_labels(data, 10, 0)) < 0.7
+    before = torch.random.get_rng_state()
+    labels = view_labels(data, 10, generator())
+    assert adjusted_rand_score(y, labels) > 0.85
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(labels, view_labels(data, 10, generator()))
+
+
+def test_best_classifier_of_images_is_the_one_whose_views_agree(monkeypatch):
+    data, y = bars()
+    left = torch.linspace(0.0, 1.0, 8)
+
+    class Rows(torch.nn.Module):
+        """Bars that lie, by their mean over a row; what deformations rarely change."""
+
+        def log_memberships(self, x):
+            lies = x.mean(3).amax(2) > x.mean(2).amax(2)
+            return torch.nn.functional.one_hot(lies[:, 0].long(), 2).float().log()
+
+    class Places(torch.nn.Module):
+        """Bright to the left or to the right of the middle, which a shift changes."""
+
+        def log_memberships(self, x):
+            place = ((x + 1).mean(2) @ left)[:, 0] / (x + 1).mean((1, 2, 3))
+            return torch.nn.functional.one_hot((place > place.median()).long(), 2).float().log()
+
+    for order in ([Rows, Places, Places], [Places, Rows, Places], [Places, Places, Rows]):
+        left_over = [cls() for cls in order]
+        monkeypatch.setattr(starts, "_view_classifier", lambda *args, rest=left_over: rest.pop(0))
+        assert adjusted_rand_score(y, view_labels(data, 2, generator())) > 0.95
+
+
+def test_many_clusters_of_images_are_those_of_kmeans(monkeypatch):
+    monkeypatch.setattr(starts, "MAX_CLUSTERS", 3)
+    monkeypatch.setattr(starts, "_view_classifier", None)
+    data, _ = bars()
+    labels = view_labels(data, 4, generator())
+    assert torch.equal(labels, kmeans_labels(data, 4, generator().initial_seed()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_convolutions"), [((1, 8, 8), 2), ((3, 32, 32), 3), ((1, 28, 40), 3), ((2, 64, 64), 4)]
+)
+def test_convolutions_end_on_a_small_side(shape, n_convolutions):
+    net = ConvNet(shape, 5, generator())
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.layers) == n_convolutions
+    log_q = net.log_memberships(normal(7, *shape))
+    assert log_q.shape == (7, 5)
+    torch.testing.assert_close(log_q.exp().sum(1), torch.ones(7))

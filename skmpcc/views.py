@@ -1,0 +1,44 @@
+"""Deformed views of images, which show the same as before: what consistency of images is made of."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# The largest deformations: parts of a side, radians, and parts of one.
+SHIFT = 0.09
+ANGLE = 0.25
+SCALE = 0.15
+SHEAR = 0.2
+
+
+def deformed(images: Tensor, random: torch.Generator) -> Tensor:
+    """Each image by an affine map of its own: a little moved, turned, scaled and slanted.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, channels, height, width)
+    random : torch.Generator
+        On the images' device. Every map has five uniform draws.
+
+    Returns
+    -------
+    views : Tensor of the images' shape and dtype
+        Interpolated bilinearly; what comes from outside is as the border is.
+    """
+    n, (height, width) = len(images), images.shape[-2:]
+    drawn = torch.rand((n, 5), generator=random, device=images.device, dtype=images.dtype)
+    across, down, angle, size, slant = (2.0 * drawn - 1.0).unbind(1)
+    turn, scale = ANGLE * angle, 1.0 + SCALE * size
+    # in pixels, from the view's places to the image's
+    a, b = scale * torch.cos(turn), SHEAR * slant - scale * torch.sin(turn)
+    c, d = scale * torch.sin(turn), scale * torch.cos(turn)
+    # Places go from -1 to 1 along either side.
+    maps = torch.stack(
+        [
+            torch.stack([a, b * (height / width), 2.0 * SHIFT * across], 1),
+            torch.stack([c * (width / height), d, 2.0 * SHIFT * down], 1),
+        ],
+        1,
+    )
+    places = functional.affine_grid(maps, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, places, padding_mode="border", align_corners=False)
