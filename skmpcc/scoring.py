@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
-from skmpcc.neighbors import MAX_ROWS, NeighborGraph, neighbor_information, pair_information
-from skmpcc.views import deformed
+from skmpcc.neighbors import MAX_ROWS, NeighborGraph, neighbor_information
+from skmpcc.views import deformed, view_information
 
 N_NEIGHBORS = 15
 
@@ -46,4 +46,4 @@ class Scorer:
         if self._graph is not None:
             return sum(neighbor_information(of_rows, self._graph))
         view = partial(deformed, random=self._random.manual_seed(0))
-        return sum(pair_information(of_rows, torch.as_tensor(fitted.labels(self._X, view))))
+        return sum(view_information(of_rows, torch.as_tensor(fitted.labels(self._X, view))))

@@ -15,8 +15,8 @@ from torch.optim import Adam
 
 from skmpcc.classifiers import ConvNet, Perceptrons
 from skmpcc.losses import cluster_entropy, conditional_entropy, neighbor_loss, view_loss
-from skmpcc.neighbors import NeighborGraph, neighbor_information, pair_information
-from skmpcc.views import deformed
+from skmpcc.neighbors import NeighborGraph, neighbor_information
+from skmpcc.views import deformed, view_information
 
 MANY_SAMPLES = 10_000
 # Share of disagreeing neighbours, relative to the classifiers', at which other clusters are better.
@@ -129,7 +129,7 @@ def view_labels(images: Tensor, n_clusters: int, random: torch.Generator) -> Ten
 
     def information(classifier: ConvNet) -> float:
         views = [_labels(classifier, images, rows, random) for _ in range(2)]
-        return sum(pair_information(*views))
+        return sum(view_information(*views))
 
     best = max(classifiers, key=information)
     return _labels(best, images, torch.arange(len(images), device=random.device))

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skmpcc.neighbors import PairInformation, pair_information
+
 # The largest deformations: parts of a side, radians, and parts of one.
 SHIFT = 0.09
 ANGLE = 0.25
@@ -42,3 +44,8 @@ def deformed(images: Tensor, random: torch.Generator) -> Tensor:
     )
     places = functional.affine_grid(maps, list(images.shape), align_corners=False)
     return functional.grid_sample(images, places, padding_mode="border", align_corners=False)
+
+
+def view_information(labels: Tensor, others: Tensor) -> PairInformation:
+    """Of pairs of images and views, or of two views, of which neither is the first."""
+    return pair_information(torch.cat([labels, others]), torch.cat([others, labels]))

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score, silhouette_score
@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_accuracy
 from skmpcc.training import DivergedError
+from skmpcc.views import deformed
 
 QUICK = {
     "init_params": "kmeans",
@@ -275,6 +276,41 @@ def test_image_preset_on_a_table_says_so(blobs):
         MPCCClusterer(2, preset="mnist", **BRIEF).fit(blobs[0])
 
 
+def test_image_preset_on_a_table_looks_at_neighbors(blobs):
+    """Of rows there are no views."""
+    parameters = {"max_iter": 3, "width": 8, "tol": 0.0, "random_state": 0}
+    with pytest.warns(UserWarning, match="image_shape"):
+        given = MPCCClusterer(3, preset="grey", **parameters).fit(blobs[0])
+    parameters |= {"init_params": "neighbors", "consistency": "neighbors"}
+    with pytest.warns(UserWarning, match="image_shape"):
+        explicit = MPCCClusterer(3, preset="grey", **parameters).fit(blobs[0])
+    np.testing.assert_array_equal(given.means_, explicit.means_)
+
+
+def test_score_of_images_is_the_mutual_information_of_views_clusters():
+    X = load_digits().images[:400]
+    clusterer = MPCCClusterer(4, random_state=0, **QUICK | {"max_iter": 20}).fit(X)
+    fitted = clusterer._fitted
+    views = deformed(fitted.format.encode_all(X), torch.Generator().manual_seed(0))
+    X_views = fitted.format.decode(views).reshape(X.shape)
+    pairs = contingency_matrix(clusterer.labels_, clusterer.predict(X_views))
+    # of unordered pairs
+    pairs = (pairs + pairs.T) / (2 * len(X))
+    expected = 2 * stats.entropy(pairs.sum(0)) - stats.entropy(pairs, axis=None)
+    assert expected > 0.1
+    np.testing.assert_allclose(clusterer.score(X), expected, atol=1e-3)
+    assert clusterer.score(X) == clusterer.score(X)
+    with pytest.raises(ValueError, match="1 sample"):
+        clusterer.score(X[:1])
+
+
+def test_best_of_several_initializations_on_images():
+    X = load_digits().images[:200]
+    parameters = BRIEF | {"max_iter": 20, "random_state": 0}
+    best = MPCCClusterer(3, n_init=3, **parameters).fit(X)
+    assert best.score(X) >= MPCCClusterer(3, **parameters).fit(X).score(X)
+
+
 def test_paper_preset_on_images():
     X = images((60, 28, 28), np.uint8)
     clusterer = MPCCClusterer(5, preset="mnist", max_iter=2, random_state=0).fit(X)
@@ -357,6 +393,8 @@ def test_data_frames_and_set_output(blobs):
         (images((9, 4)), {"conditioning": "magic"}, "conditioning"),
         (images((9, 4)), {"learning_rate": -1.0}, "learning_rate"),
         (images((9, 4)), {"batch_size": 1}, "batch_size"),
+        (images((9, 4)), {"init_params": "views"}, "init_params='views' needs images"),
+        (images((9, 8, 8)), {"consistency": "views", "preset": "vectors"}, "consistency='views' needs"),
         (images((9, 4)), {"image_shape": (2, 3)}, "image_shape"),
         (images((9, 4)), {"image_shape": "square"}, "image_shape"),
         (images((9, 4)), {"conditioning": "split", "latent_dim": 2}, "latent_dim=2"),

@@ -8,7 +8,15 @@ from skmpcc.algorithm import Recipe
 from skmpcc.engine import FastAlgorithm1
 from skmpcc.model import MPCCModel, NetworkSettings
 from skmpcc.networks.layers import batch_norms
-from skmpcc.training import Checkpoint, DivergedError, finish, interval_of, random_batches, train
+from skmpcc.training import (
+    Checkpoint,
+    DivergedError,
+    finish,
+    interval_of,
+    random_batches,
+    sources,
+    train,
+)
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, ema_decay=0.5)
 
@@ -189,3 +197,21 @@ def test_small_networks_are_trained_on_fewer_threads(width, n_threads):
     finally:
         torch.set_num_threads(before)
     assert seen == [n_threads] * 2
+
+
+def test_pairs_of_views():
+    data = torch.rand(30, 1, 8, 8)
+    labels = torch.arange(30)
+    drawn = [
+        sources(torch.device("cpu"), 12, data, labels, None, seed=3, views=True)[1]() for _ in range(2)
+    ]
+    for first, second in zip(*drawn, strict=True):
+        assert torch.equal(first, second)
+    x, view, y, y_view = drawn[0]
+    assert torch.equal(x, data[y])
+    assert torch.equal(y, y_view)
+    assert view.shape == x.shape
+    assert not torch.equal(view, x)
+    # deformed, not those of others
+    distances = torch.cdist(view.flatten(1), data.flatten(1))
+    assert float((distances.argmin(1) == y).float().mean()) > 0.7
