@@ -121,7 +121,13 @@ class MPCCModel(nn.Module):
             )
             trunk = ImageTrunk(grid, channels, width=s.width)
             self.discriminator = ImageDiscriminator(trunk, width=s.width)
-            self.encoder = ImageEncoder(grid, self._encoder_trunk(trunk), s.latent_dim, width=s.width)
+            self.encoder = ImageEncoder(
+                grid,
+                self._encoder_trunk(trunk),
+                s.latent_dim,
+                width=s.width,
+                spectral=s.encoder_spectral_norm,
+            )
         average = get_ema_multi_avg_fn(s.ema_decay)
         self.averaged_generator = AveragedModel(self.generator, multi_avg_fn=average)
         self.averaged_encoder = AveragedModel(self.encoder, multi_avg_fn=average)

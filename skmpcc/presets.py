@@ -101,11 +101,14 @@ _VECTORS_MANY = replace(_VECTORS, name="vectors_many", latent_dim=48)
 _GREY = replace(
     _MNIST,
     name="grey",
+    width=16,
+    # which the norm lets learn too slowly, or not at all at such rates
+    encoder_spectral_norm=False,
     ema_decay=0.99,
     ema_start=0,
     max_iter=1000,
     batch_size=64,
-    learning_rate=1e-3,
+    learning_rate=5e-4,
     prior_learning_rate=1e-2,
     init_params="views",
     init_iter=1000,
@@ -117,22 +120,20 @@ _GREY = replace(
     learning_rate_decay=0.3,
 )
 _GREY_SMALL = replace(_GREY, name="grey_small")
-_GREY_MANY = replace(_GREY, name="grey_many", width=64)
+_GREY_MANY = replace(_GREY, name="grey_many", width=32)
 _COLOUR = replace(
     _GREY,
     name="colour",
     conditioning="split",
-    width=128,
+    width=32,
     latent_dim=64,
     precision="tf32",
-    learning_rate=5e-4,
     prior_learning_rate=4e-3,
-    ema_decay=0.999,
-    max_iter=4000,
-    init_iter=4000,
+    max_iter=2000,
+    init_iter=2000,
 )
-_COLOUR_SMALL = replace(_COLOUR, name="colour_small", width=64)
-_COLOUR_MANY = replace(_COLOUR, name="colour_many", width=192, latent_dim=128)
+_COLOUR_SMALL = replace(_COLOUR, name="colour_small", width=32)
+_COLOUR_MANY = replace(_COLOUR, name="colour_many", width=64, latent_dim=128)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset

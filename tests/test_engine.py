@@ -38,6 +38,7 @@ CASES = {
     "images, split": (IMAGE, {"conditioning": "split", "upsampling": "nearest"}, {}),
     "images, shared and noise": (IMAGE, {"conditioning": "shared"}, {"input_noise": 0.3}),
     "images, two trunks": (IMAGE, {"sharing": "none"}, {}),
+    "images, plain encoder": (IMAGE, {"encoder_spectral_norm": False}, {}),
 }
 
 

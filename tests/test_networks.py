@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn.utils import parametrize
 
 from skmpcc.model import MPCCModel, NetworkSettings
 from skmpcc.networks.image import Grid
@@ -190,3 +191,17 @@ def test_every_batch_norm_is_found():
     model = paper_model("mnist")
     assert len(batch_norms(model.generator)) == 3 * 2 + 1
     assert batch_norms(model.discriminator) == batch_norms(model.encoder) == []
+
+
+def test_an_encoder_without_norms_starts_at_the_scale_of_its_input():
+    """Its layers are neither normalised nor begin near zero; the trunk, the discriminator's, stays."""
+    settings = NetworkSettings(
+        latent_dim=8, conditioning="embedding", width=32, encoder_spectral_norm=False
+    )
+    encoder = MPCCModel(settings, (1, 32, 32), n_clusters=3).encoder
+    normed = [n for n, m in encoder.named_modules() if parametrize.is_parametrized(m, "weight")]
+    assert normed
+    assert all(name.startswith("trunk.") for name in normed)
+    h = torch.randn(64, 32, 8, 8, generator=torch.Generator().manual_seed(0))
+    z = encoder.mean(encoder.body(h))
+    assert 0.2 < float(z.std()) < 20.0

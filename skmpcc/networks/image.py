@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skmpcc.networks.layers import BatchNorm2d, ConditionalBatchNorm, Conditioning, conv, linear
+from skmpcc.networks.layers import BatchNorm2d, ConditionalBatchNorm, Conditioning, conv, keep_scale, linear
 
 MIN_SIDE = 8
 
@@ -144,11 +144,11 @@ class FirstBlock(nn.Module):
 class DownBlock(nn.Module):
     """ReLU, 3x3, ReLU, 3x3, pool; shortcut 1x1, pool."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, spectral: bool = True) -> None:
         super().__init__()
-        self.conv1 = conv(channels, channels, 3)
-        self.conv2 = conv(channels, channels, 3)
-        self.shortcut = conv(channels, channels, 1)
+        self.conv1 = conv(channels, channels, 3, spectral=spectral)
+        self.conv2 = conv(channels, channels, 3, spectral=spectral)
+        self.shortcut = conv(channels, channels, 1, spectral=spectral)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv2(functional.relu(self.conv1(functional.relu(x))))
@@ -158,10 +158,10 @@ class DownBlock(nn.Module):
 class SameBlock(nn.Module):
     """ReLU, 3x3, ReLU, 3x3; the shortcut is the input itself."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, spectral: bool = True) -> None:
         super().__init__()
-        self.conv1 = conv(channels, channels, 3)
-        self.conv2 = conv(channels, channels, 3)
+        self.conv1 = conv(channels, channels, 3, spectral=spectral)
+        self.conv2 = conv(channels, channels, 3, spectral=spectral)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(functional.relu(self.conv1(functional.relu(x))))
@@ -197,19 +197,26 @@ class ImageEncoder(nn.Module):
     The same block is in the authors' code and not in the supplement's table 3; the code is followed.
     """
 
-    def __init__(self, grid: Grid, trunk: nn.Module, latent_dim: int, *, width: int) -> None:
+    def __init__(
+        self, grid: Grid, trunk: nn.Module, latent_dim: int, *, width: int, spectral: bool
+    ) -> None:
         super().__init__()
         self.trunk = trunk
-        downs = [DownBlock(width) for _ in range(grid.n_encoder_downs)]
-        self.body = nn.Sequential(SameBlock(width), *downs, nn.Flatten())
+        downs = [DownBlock(width, spectral=spectral) for _ in range(grid.n_encoder_downs)]
+        self.body = nn.Sequential(SameBlock(width, spectral=spectral), *downs, nn.Flatten())
         n_flat = width * math.prod(grid.encoder_end)
-        self.mean = self._head(n_flat, latent_dim)
-        self.log_variance = self._head(n_flat, latent_dim)
+        self.mean = self._head(n_flat, latent_dim, spectral)
+        self.log_variance = self._head(n_flat, latent_dim, spectral)
+        if not spectral:
+            for part in (self.body, self.mean, self.log_variance):
+                part.apply(keep_scale)
 
     @staticmethod
-    def _head(n_flat: int, latent_dim: int) -> nn.Sequential:
+    def _head(n_flat: int, latent_dim: int, spectral: bool) -> nn.Sequential:
         half = n_flat // 2
-        return nn.Sequential(linear(n_flat, half), nn.ReLU(), linear(half, latent_dim))
+        return nn.Sequential(
+            linear(n_flat, half, spectral=spectral), nn.ReLU(), linear(half, latent_dim, spectral=spectral)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.body(self.trunk(x))

@@ -33,6 +33,12 @@ def conv(n_in: int, n_out: int, kernel_size: int, *, spectral: bool = True) -> n
     return _initialised(layer, spectral)
 
 
+def keep_scale(layer: nn.Module) -> None:
+    """Start a layer that nothing normalises so that ReLUs before it keep the scale."""
+    if isinstance(layer, nn.Linear | nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight)
+
+
 def embedding(n_clusters: int, n_out: int) -> nn.Module:
     """A row per cluster. Not spectrally normalised: its rows are looked up, not multiplied."""
     return _initialised(nn.Embedding(n_clusters, n_out), spectral=False)
