@@ -93,7 +93,9 @@ FROM_FILES = {
     "mnist_10k": ("mnist", 0, False),
     "mnist_10k_images": ("mnist", 0, True),
     "mnist_other_10k": ("mnist", 10_000, False),
+    "mnist_other_10k_images": ("mnist", 10_000, True),
     "mnist_60k": ("mnist", 10_000, False),
+    "mnist_60k_images": ("mnist", 10_000, True),
     "fashion_10k": ("fashion", 0, False),
     "fashion_10k_images": ("fashion", 0, True),
 }
@@ -107,7 +109,7 @@ def load(name: str, files: dict[str, Path]) -> Data:
     with np.load(files[source]) as file:
         X, y = file["X"], file["y"]
     order = np.random.default_rng(0).permutation(len(X))
-    order = order[start:] if name.endswith("60k") else order[start : start + 10_000]
+    order = order[start:] if "60k" in name else order[start : start + 10_000]
     X = X[order]
     return (X if images else X.reshape(len(X), -1)), y[order]
 

@@ -80,8 +80,8 @@ class MPCCClusterer(
     n_layers : int, default=None
         Hidden layers of vector networks.
     generator_spectral_norm, encoder_spectral_norm : bool, default=None
-        Spectral normalisation of the generator, and of the encoder's own layers in vector networks.
-        The discriminator and the layers that it shares are always normalised.
+        Spectral normalisation of the generator, and of the encoder's own layers. The discriminator and
+        the layers that it shares are always normalised.
     upsampling : {"bilinear", "nearest"}, default=None
         Of the image generator: bilinear in the paper, nearest in its authors' code.
     sharing : {"joint", "discriminator", "none"}, default=None
@@ -117,20 +117,24 @@ class MPCCClusterer(
     input_noise : float, default=None
         Gaussian noise on what discriminator and encoder read in training, in units of Scott's
         bandwidth of the data, against memorising few samples.
-    init_params : {"neighbors", "kmeans", "random"}, default=None
+    init_params : {"neighbors", "views", "kmeans", "random"}, default=None
         A first clustering that `fit` finds by itself, without labels, guides the first iterations, by
         the paper's variant for known labels; after them the training is free of it. "neighbors":
-        clusters of any shape, in which nearest neighbours agree, found by small classifiers.
-        "kmeans": KMeans on the scaled data. "random": the paper's start, without a guide.
+        clusters of any shape, in which nearest neighbours agree, found by small classifiers. "views",
+        of images: clusters that do not change when an image is a little moved, turned, scaled and
+        slanted. "kmeans": KMeans on the scaled data. "random": the paper's start, without a guide.
     init_iter : int, default=None
         Iterations that are guided.
     n_neighbors : int, default=None
         Nearest neighbours of each sample, by Euclidean distance of the scaled data, that
         `init_params="neighbors"` and `consistency_weight` look at; fewer for small clusters. Of
         more than 20,000 samples, as many drawn at random are looked at.
+    consistency : {"neighbors", "views"}, default=None
+        The pairs of real samples that are to share their cluster: a sample and one of its nearest
+        neighbours, or an image and its deformed view, as in `init_params`.
     consistency_weight : float, default=None
-        Weight of a loss by which real neighbours are to share their cluster, in the step that
-        updates encoder and mixture. 0 in the paper.
+        Weight of the loss by which they are, in the step that updates encoder and mixture. 0 in the
+        paper.
     weights : {"auto", "uniform", "learned"}, default=None
         The mixture's weights. "uniform": all 1 / n_clusters, as in the paper. "learned": following the
         clusters' shares of the data, for clusters of unequal sizes. "auto": learned where those of the

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skmpcc.networks.layers import BatchNorm2d, ConditionalBatchNorm, Conditioning, conv, keep_scale, linear
+from skmpcc.networks.layers import (
+    BatchNorm2d,
+    ConditionalBatchNorm,
+    Conditioning,
+    conv,
+    keep_scale,
+    linear,
+)
 
 MIN_SIDE = 8
 
@@ -215,7 +222,9 @@ class ImageEncoder(nn.Module):
     def _head(n_flat: int, latent_dim: int, spectral: bool) -> nn.Sequential:
         half = n_flat // 2
         return nn.Sequential(
-            linear(n_flat, half, spectral=spectral), nn.ReLU(), linear(half, latent_dim, spectral=spectral)
+            linear(n_flat, half, spectral=spectral),
+            nn.ReLU(),
+            linear(half, latent_dim, spectral=spectral),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
