@@ -27,6 +27,8 @@ FIRST_MOVE, LAST_MOVE = 0.5, 0.75
 EARLY, MIN_ITER = 0.2, 200
 # A generator whose samples vary less than this, relative to the data, makes always the same.
 CONSTANT = 1e-3
+# An encoder whose codes do, relative to the prior's components, is dead; those at the start are not.
+DEAD = 1e-5
 # A discriminator's hinge loss below this: it tells all real from all generated samples.
 WON = 0.01
 
@@ -52,7 +54,8 @@ class Watch:
         self.x = data[rows].to(self.model.device)
         self.data_std = float(self.x.flatten(1).std(0, correction=0).mean())
         self._before: Tensor | None = None
-        self._n_settled = self._n_won = self._n_constant = 0
+        self.codes: Tensor | None = None
+        self._n_settled = self._n_won = self._n_constant = self._n_blind = 0
         self._n_lost = torch.zeros(self.model.n_clusters, dtype=torch.int64)
 
     @torch.no_grad()
@@ -94,6 +97,10 @@ class Watch:
         if self._n_constant >= PATIENCE:
             self._n_constant = 0
             return "the generator makes always the same sample"
+        self._n_blind = self._n_blind + 1 if not self._early and self._blind() else 0
+        if self._n_blind >= PATIENCE:
+            self._n_blind = 0
+            return "the encoder gives all samples the same code"
         return None
 
     @property
@@ -111,6 +118,13 @@ class Watch:
         signs = torch.linspace(-1.0, 1.0, len(y), device=y.device).unsqueeze(1)
         x = self.model.decode(prior.means[y] + prior.stds[y] * signs, y)
         return float(x.flatten(1).std(0, correction=0).mean())
+
+    def _blind(self) -> bool:
+        """By the codes of the look before."""
+        if self.codes is None or len(self.codes) == 1:
+            return False
+        spread = float(self.codes.std(0, correction=0).mean())
+        return spread < DEAD * float(self.model.prior.stds.mean())
 
     @torch.no_grad()
     def mend(self) -> int:

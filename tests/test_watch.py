@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
+from torch.nn.utils import parametrize
 
 from skmpcc import MPCCClusterer, training, watch
 from skmpcc.algorithm import Recipe
@@ -139,6 +140,27 @@ def test_trouble_is_named():
     constant = [looker.trouble(healthy) for _ in range(watch.PATIENCE)]
     assert constant[:-1] == [None] * (watch.PATIENCE - 1)
     assert "always the same" in constant[-1]
+
+
+def test_an_encoder_that_sees_no_difference_is_trouble():
+    looker = build(max_iter=1000)
+    healthy = dict.fromkeys(("discriminator", "generator"), 1.0)
+    looker.algorithm.n_iter = 250
+    looker.model.update_averages()
+    looker.change()
+    assert [looker.trouble(healthy) for _ in range(5)] == [None] * 5
+    with torch.no_grad():
+        # the last layer of the mean's head: nothing but its bias is left
+        head = looker.model.averaged_encoder.module.mean[-1]
+        parametrize.remove_parametrizations(head, "weight")
+        head.weight.zero_()
+    looker.change()
+    found = [looker.trouble(healthy) for _ in range(watch.PATIENCE)]
+    assert found[:-1] == [None] * (watch.PATIENCE - 1)
+    assert "same code" in found[-1]
+    # at first it is no wonder
+    looker.algorithm.n_iter = 5
+    assert [looker.trouble(healthy) for _ in range(2 * watch.PATIENCE)] == [None] * 2 * watch.PATIENCE
 
 
 @pytest.mark.parametrize("n_bad", [1, 100])
