@@ -3,6 +3,7 @@
 python benchmarks/quality.py run --data digits iris blobs --seeds 0-4 --output results/dev.jsonl
 python benchmarks/quality.py run --data mnist_10k --mnist mnist.npz --output results/dev.jsonl
 python benchmarks/quality.py run --methods MPCC KMeans --set n_init=5 --output results/five.jsonl
+python benchmarks/quality.py run --methods VaDE DEC IDEC --data digits --output results/deep.jsonl
 python benchmarks/quality.py table results/*.jsonl       # mean, spread and worst
 python benchmarks/quality.py ranks results/runs.jsonl    # how well label-free criteria rank runs
 
@@ -18,6 +19,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,20 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
     }
 
 
+def others() -> dict[str, Callable[[NDArray, int, int], NDArray]]:
+    """What MPCC is compared with; VaDE, DEC and IDEC, with their defaults, are clustpy's."""
+
+    def deep(method: str, X: NDArray, n_clusters: int, seed: int) -> NDArray:
+        import clustpy.deep
+
+        flat = X.reshape(len(X), -1).astype(np.float32)
+        low, high = flat.min(), flat.max()
+        clusterer = getattr(clustpy.deep, method)(n_clusters=n_clusters, random_state=seed)
+        return np.asarray(clusterer.fit((flat - low) / (high - low)).labels_)
+
+    return methods({}) | {name: partial(deep, name) for name in ("VaDE", "DEC", "IDEC")}
+
+
 def row(name: str, X: NDArray, y: NDArray, method: str, seed: int, settings: dict, jobs: int) -> dict:
     if jobs > 1:
         torch.set_num_threads(1)
@@ -161,7 +177,7 @@ def row(name: str, X: NDArray, y: NDArray, method: str, seed: int, settings: dic
             clusterer = MPCCClusterer(n_clusters, random_state=seed, **settings).fit(X)
             labels = clusterer.labels_
         else:
-            labels = methods({})[method](X, n_clusters, seed)
+            labels = others()[method](X, n_clusters, seed)
     out["seconds"] = time.perf_counter() - start
     out |= clustering_scores(y, labels)
     if method == "MPCC":
