@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.algorithm import Recipe
-from skmpcc.devices import resident
+from skmpcc.devices import product_precision, resident
 from skmpcc.model import MPCCModel
 from skmpcc.monitoring import InitializationMonitor
 from skmpcc.neighbors import NeighborGraph
@@ -41,8 +41,10 @@ class Run:
 
     def _train(self, on_interval: Callable[[History, bool], bool]) -> Outcome:
         model, data = self.model.to(self.device), resident(self.data, self.device)
-        labels, neighbors = self._start(data)
         recipe = self.recipe
+        # on CUDA, for the same convolutions each time
+        with product_precision(self.device, tf32=recipe.precision != "float32"):
+            labels, neighbors = self._start(data)
         if recipe.weights == "auto":
             unequal = labels is not None and are_unequal(labels, model.n_clusters)
             recipe = replace(recipe, weights="learned" if unequal else "uniform")
