@@ -200,7 +200,9 @@ def test_small_networks_are_trained_on_fewer_threads(width, n_threads):
 
 
 def test_pairs_of_views():
-    data = torch.rand(30, 1, 8, 8)
+    # smooth, so that a view is more like its image than others are
+    coarse = torch.rand(30, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    data = torch.nn.functional.interpolate(coarse, size=(16, 16), mode="bilinear")
     labels = torch.arange(30)
     drawn = [
         sources(torch.device("cpu"), 12, data, labels, None, seed=3, views=True)[1]() for _ in range(2)
@@ -214,4 +216,4 @@ def test_pairs_of_views():
     assert not torch.equal(view, x)
     # deformed, not those of others
     distances = torch.cdist(view.flatten(1), data.flatten(1))
-    assert float((distances.argmin(1) == y).float().mean()) > 0.7
+    assert float((distances.argmin(1) == y).float().mean()) > 0.9
