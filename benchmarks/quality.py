@@ -35,7 +35,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_scores
-from skmpcc.neighbors import NeighborGraph, neighbor_information
+from skmpcc.neighbors import NeighborGraph, PairInformation, neighbor_information
+from skmpcc.scoring import N_NEIGHBORS
 
 Data = tuple[NDArray, NDArray]
 
@@ -127,20 +128,17 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
     rebuilt = clusterer.reconstruct(X).reshape(flat.shape)
     # `sample` is fixed by an integer random_state
     new, drawn = clusterer.sample(2000)
-    seen = clusterer._fitted.format.encode_all(X)
-    graph = NeighborGraph.of(seen, 15, len(clusterer.means_), torch.Generator().manual_seed(0))
-    found = neighbor_information(torch.as_tensor(clusterer.labels_)[graph.rows], graph)
-    codes = NeighborGraph.of(
-        torch.as_tensor(clusterer.transform(X)),
-        15,
-        len(clusterer.means_),
-        torch.Generator().manual_seed(0),
-    )
-    of_codes = neighbor_information(torch.as_tensor(clusterer.labels_)[codes.rows], codes)
+
+    def information(values: torch.Tensor) -> PairInformation:
+        random = torch.Generator().manual_seed(0)
+        graph = NeighborGraph.of(values, N_NEIGHBORS, len(clusterer.means_), random)
+        return neighbor_information(torch.as_tensor(clusterer.labels_)[graph.rows], graph)
+
+    found = information(clusterer._fitted.format.encode_all(X))
     return {
         "neighbors": sum(found),
         "neighbors' agreement": found.agreement,
-        "neighbors of codes": sum(of_codes),
+        "neighbors of codes": sum(information(torch.as_tensor(clusterer.transform(X)))),
         "log_density": float(clusterer.score_samples(X).mean()),
         "reconstruction": -float(np.square(rebuilt - flat).sum() / np.square(flat - flat.mean(0)).sum()),
         "certainty": -float(entropy(proba, axis=1).mean()),

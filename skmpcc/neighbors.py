@@ -37,10 +37,7 @@ class NeighborGraph:
         At most `n_neighbors`, and no more than half of what a cluster of mean size holds, so that
         they can be of one kind.
         """
-        n_samples = len(data)
-        rows = torch.arange(n_samples, device=random.device)
-        if n_samples > MAX_ROWS:
-            rows = torch.randperm(n_samples, generator=random, device=random.device)[:MAX_ROWS]
+        rows = some_rows(len(data), random)
         points = data[rows.to(data.device)].flatten(1).cpu().numpy()
         n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
         # without an argument: of the samples themselves, each left out of its own
@@ -57,6 +54,13 @@ class NeighborGraph:
         first = torch.randint(m, (n,), generator=random, device=random.device)
         which = torch.randint(k, (n,), generator=random, device=random.device)
         return self.rows[first], self.rows[self.nearest[first, which]]
+
+
+def some_rows(n_samples: int, random: torch.Generator) -> Tensor:
+    """All places in the data, or MAX_ROWS of more drawn at random."""
+    if n_samples <= MAX_ROWS:
+        return torch.arange(n_samples, device=random.device)
+    return torch.randperm(n_samples, generator=random, device=random.device)[:MAX_ROWS]
 
 
 class PairInformation(NamedTuple):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
-from skmpcc.neighbors import MAX_ROWS, NeighborGraph, neighbor_information
+from skmpcc.neighbors import NeighborGraph, neighbor_information, some_rows
 from skmpcc.views import deformed, view_information
 
 N_NEIGHBORS = 15
@@ -26,19 +26,16 @@ class Scorer:
     """
 
     def __init__(self, X: NDArray, data_format: InputFormat, n_clusters: int) -> None:
-        self._graph = None
         # The same for the same data: scores of several models are compared.
-        self._random = torch.Generator()
+        self._random = torch.Generator().manual_seed(0)
+        self._graph = None
         if len(data_format.tensor_shape) == 1:
             data = data_format.encode_all(X)
-            graph = NeighborGraph.of(data, N_NEIGHBORS, n_clusters, self._random.manual_seed(0))
-            self._graph, rows = graph, graph.rows
+            self._graph = NeighborGraph.of(data, N_NEIGHBORS, n_clusters, self._random)
+            self._rows = self._graph.rows
         else:
-            rows = torch.arange(len(X))
-            if len(X) > MAX_ROWS:
-                rows = torch.randperm(len(X), generator=self._random.manual_seed(0))[:MAX_ROWS]
-        self._rows = rows
-        self._X = None if self._graph is not None else X[rows.numpy()]
+            self._rows = some_rows(len(X), self._random)
+            self._X = X[self._rows.numpy()]
 
     def __call__(self, fitted: FittedModel, labels: NDArray) -> float:
         """Mutual information, in nats; `labels` are the model's of all samples."""

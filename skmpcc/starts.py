@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -138,20 +139,35 @@ def view_labels(images: Tensor, n_clusters: int, random: torch.Generator) -> Ten
 def _view_classifier(images: Tensor, n_clusters: int, random: torch.Generator) -> ConvNet:
     batch_size = min(len(images), max(VIEW_BATCH_SIZE, 4 * n_clusters))
     classifier = ConvNet(tuple(images.shape[1:]), n_clusters, random)
-    optimizer = Adam(classifier.parameters(), lr=VIEW_LEARNING_RATE)
-    for iteration in range(VIEW_MAX_ITER):
-        left = 1.0 - iteration / VIEW_MAX_ITER
-        optimizer.param_groups[0]["lr"] = VIEW_LEARNING_RATE * min(1.0, left / 0.3)
+
+    def loss_at(left: float) -> Tensor:
         rows = torch.randint(len(images), (batch_size,), generator=random, device=random.device)
-        x = images[rows.to(images.device)].to(random.device)
+        x = _at(images, rows)
         log_q = classifier.log_memberships(x)
         information = VIEW_BALANCE * cluster_entropy(log_q) - conditional_entropy(log_q)
         loss = view_loss(log_q, classifier.log_memberships(deformed(x, random)))
-        loss = loss - INFORMATION_WEIGHT * information
-        loss.backward()
+        return loss - INFORMATION_WEIGHT * information
+
+    _minimise(loss_at, list(classifier.parameters()), VIEW_MAX_ITER, VIEW_LEARNING_RATE)
+    return classifier.eval()
+
+
+def _minimise(
+    loss_at: Callable[[float], Tensor], parameters: list[Tensor], max_iter: int, learning_rate: float
+) -> None:
+    """By Adam, at rates that fall over the last 0.3; `loss_at` gets the share of the training left."""
+    optimizer = Adam(parameters, lr=learning_rate)
+    for iteration in range(max_iter):
+        left = 1.0 - iteration / max_iter
+        optimizer.param_groups[0]["lr"] = learning_rate * min(1.0, left / 0.3)
+        loss_at(left).backward(inputs=parameters)
         optimizer.step()
         optimizer.zero_grad()
-    return classifier.eval()
+
+
+def _at(data: Tensor, rows: Tensor) -> Tensor:
+    """Rows of data that may lie elsewhere, on the rows' device."""
+    return data[rows.to(data.device)].to(rows.device)
 
 
 @torch.no_grad()
@@ -161,7 +177,7 @@ def _labels(
     """Of images, or with a generator of a view of each."""
 
     def seen(part: Tensor) -> Tensor:
-        x = images[part.to(images.device)].to(rows.device)
+        x = _at(images, part)
         return x if views is None else deformed(x, views)
 
     return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
@@ -196,34 +212,28 @@ def _classifier_labels(
 ) -> Tensor:
     """What the best of the classifiers finds, shape (n_samples,)."""
     data = _inputs(data, graph, random.initial_seed() % _MAX_SEED)
-
-    def points(rows: Tensor) -> Tensor:
-        return data[rows.to(data.device)].to(random.device)
-
     # A batch has to show several of every cluster.
     batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
     # The more clusters, the more ways for two kinds to fall into one.
     affordable = max(1, MAX_MEMBERSHIPS // (2 * batch_size * n_clusters))
     n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
     classifiers = Perceptrons(n_restarts, data.shape[1], n_clusters, random)
-    optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE)
-    for iteration in range(MAX_ITER):
-        left = 1.0 - iteration / MAX_ITER
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / 0.3)
-        log_q = classifiers.log_memberships(points(torch.cat(graph.draw(batch_size, random))))
+
+    def loss_at(left: float) -> Tensor:
+        log_q = classifiers.log_memberships(_at(data, torch.cat(graph.draw(batch_size, random))))
         balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
         loss = neighbor_loss(*log_q.split(batch_size, dim=1)) - balance * cluster_entropy(log_q)
         # No parameter is shared: the sum trains each on its own loss.
-        loss.sum().backward(inputs=classifiers.parameters)
-        optimizer.step()
-        optimizer.zero_grad()
+        return loss.sum()
+
+    _minimise(loss_at, classifiers.parameters, MAX_ITER, LEARNING_RATE)
     with torch.no_grad():
-        classifiers.keep_moments(points(graph.rows[:CHUNK]))
-        rows = [classifiers.log_memberships(points(i)).argmax(2) for i in graph.rows.split(CHUNK)]
+        classifiers.keep_moments(_at(data, graph.rows[:CHUNK]))
+        rows = [classifiers.log_memberships(_at(data, i)).argmax(2) for i in graph.rows.split(CHUNK)]
         classifiers.keep_only(_most_informative(torch.cat(rows, dim=1), graph))
         everything = torch.arange(len(data), device=random.device)
         return torch.cat(
-            [classifiers.log_memberships(points(i))[0].argmax(1) for i in everything.split(CHUNK)]
+            [classifiers.log_memberships(_at(data, i))[0].argmax(1) for i in everything.split(CHUNK)]
         )
 
 

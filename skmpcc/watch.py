@@ -4,6 +4,7 @@ None of it is the paper's. All of it is judged by the data alone, on some of the
 """
 
 import math
+from collections import Counter
 
 import torch
 from torch import Tensor
@@ -55,7 +56,8 @@ class Watch:
         self.data_std = float(self.x.flatten(1).std(0, correction=0).mean())
         self._before: Tensor | None = None
         self.codes: Tensor | None = None
-        self._n_settled = self._n_won = self._n_constant = self._n_blind = 0
+        self._n_settled = 0
+        self._n_troubled: Counter[str] = Counter()
         self._n_lost = torch.zeros(self.model.n_clusters, dtype=torch.int64)
 
     @torch.no_grad()
@@ -87,20 +89,19 @@ class Watch:
         # a NaN or an infinity survives the sum
         if not finite or not math.isfinite(float(norms.sum())):
             return "losses or parameters are not finite"
-        self._n_won = self._n_won + 1 if losses["discriminator"] < WON else 0
-        if self._n_won >= PATIENCE:
-            self._n_won = 0
-            return "the discriminator tells all generated samples from real ones"
-        # which every generator does at first
-        constant = not self._early and self._generated_std() < CONSTANT * self.data_std
-        self._n_constant = self._n_constant + 1 if constant else 0
-        if self._n_constant >= PATIENCE:
-            self._n_constant = 0
-            return "the generator makes always the same sample"
-        self._n_blind = self._n_blind + 1 if not self._early and self._blind() else 0
-        if self._n_blind >= PATIENCE:
-            self._n_blind = 0
-            return "the encoder gives all samples the same code"
+        signs = {
+            "the discriminator tells all generated samples from real ones": losses["discriminator"]
+            < WON,
+            # which every generator does at first
+            "the generator makes always the same sample": not self._early
+            and self._generated_std() < CONSTANT * self.data_std,
+            "the encoder gives all samples the same code": not self._early and self._blind(),
+        }
+        for sign, seen in signs.items():
+            self._n_troubled[sign] = self._n_troubled[sign] + 1 if seen else 0
+            if self._n_troubled[sign] >= PATIENCE:
+                self._n_troubled[sign] = 0
+                return sign
         return None
 
     @property
