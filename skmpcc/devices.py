@@ -1,13 +1,14 @@
-"""The estimator's `device` parameter as a torch device."""
+"""Devices, and what torch does on them: threads, precision of matrix products, where data lie."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The device to train on.
+    """Turn the estimator's `device` parameter into the device to train on.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def inference_device(device: str | torch.device) -> torch.device:
-    """As `resolve_device`, but the CPU where the CUDA device that fitted is not there."""
+    """Do as `resolve_device`, but fall back to the CPU where the CUDA device of the fit is missing."""
     try:
         return resolve_device(device)
     except ValueError:
@@ -55,45 +56,57 @@ def at_most_threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def resident(data: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The data on the device, if they take no more than half of what is free there."""
+def to_device_if_fits(data: Tensor, device: torch.device) -> Tensor:
+    """Move data to the device if they take no more than half of what is free there."""
     if device.type == "cuda" and data.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
         return data
     return data.to(device)
 
 
-def require_compiler(device: torch.device) -> None:
-    """Compile something small, to know before any training whether torch.compile works.
+def matmul_dtype(precision: str, like: Tensor) -> torch.dtype | None:
+    """Type in which hidden layers multiply; None for the parameters' own.
 
-    Raises
-    ------
-    RuntimeError
-        It does not, for want of a compiler, say.
+    "auto" is bfloat16 where the device multiplies in it natively, which is several times faster.
+    Parameters, their gradients and updates, norms, losses and the last layers keep their type.
     """
-    try:
-        torch.compile(torch.sin)(torch.zeros(2, device=device))
-    except Exception as error:  # torch has many kinds, and none in common
-        needed = "Triton" if device.type == "cuda" else "a C++ compiler (g++ or clang, or set CXX)"
-        raise RuntimeError(
-            f"compile=True asks for torch.compile, which does not work here. It needs {needed}; "
-            f"without, use compile=False. The reason: {error}"
-        ) from error
+    if precision in ("float32", "tf32") or like.dtype != torch.float32:
+        return None
+    if precision == "bfloat16" or _multiplies_bfloat16(like.device):
+        return torch.bfloat16
+    return None
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # of torch 2.12 and later
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
 
 
 @contextmanager
-def product_precision(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """Within, products and convolutions of float32 on CUDA are in TF32 or in full precision.
+def matmul_precision(device: torch.device, *, tf32: bool) -> Iterator[None]:
+    """Within, matrix products and convolutions of float32 on CUDA run in TF32 or in full precision.
 
-    And by deterministic algorithms where cuDNN has them. The process's own settings come back after.
+    cuDNN uses deterministic algorithms meanwhile. The process's own settings come back afterwards.
     """
     if device.type != "cuda":
         yield
         return
+    # torch 2.9 brought `fp32_precision`. Where a process has used it, the old switch cannot be read.
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32
-    matmul.allow_tf32 = tf32
+    if hasattr(cudnn, "conv"):
+        wanted: list[tuple[object, str, object]] = [
+            (switch, "fp32_precision", "tf32" if tf32 else "ieee") for switch in (matmul, cudnn.conv)
+        ]
+    else:
+        wanted = [(switch, "allow_tf32", tf32) for switch in (matmul, cudnn)]
+    wanted.append((cudnn, "deterministic", True))
+    before = [(switch, name, getattr(switch, name)) for switch, name, _ in wanted]
     try:
-        with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=tf32):
-            yield
+        for setting in wanted:
+            setattr(*setting)
+        yield
     finally:
-        matmul.allow_tf32 = before
+        for setting in before:
+            setattr(*setting)

@@ -1,8 +1,9 @@
 """A trained model behind arrays: codes of X, memberships of codes, decoded codes, all in batches."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from skmpcc.inputs import InputFormat
-from skmpcc.model import MPCCModel
+from skmpcc.method.model import MPCCModel
 
 # Values of one activation that a batch may hold.
 _BATCH_VALUES = 2**24
@@ -19,26 +20,43 @@ _MAX_ROWS = 8192
 # Fewer rows than this are padded: a product with one row rounds differently from one with many.
 _MIN_ROWS = 16
 
+# Samples in the user's form, or already encoded.
+Samples = NDArray | Tensor
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model that `training.finish` has readied, and the format of the data that it knows."""
+    """A model that is prepared for inference, and what it knows of the data.
+
+    Methods take samples in the user's form, an array, or encoded by `format`, a tensor.
+
+    Attributes
+    ----------
+    model : MPCCModel
+        After `prepare_for_inference`.
+    format : InputFormat
+    n_neighbors : int
+        Neighbours of each sample that the score of a table looks at.
+    """
 
     model: MPCCModel
     format: InputFormat
+    n_neighbors: int
 
     def on(self, device: torch.device) -> "FittedModel":
-        """The same, moved to `device`."""
-        if self.model.device.type != device.type or device.index not in (
-            None,
-            self.model.device.index,
-        ):
-            self.model.to(device)
-        return self
+        """Return this on `device`: itself if it is there, otherwise a copy."""
+        here = self.model.device
+        if here.type == device.type and device.index in (None, here.index):
+            return self
+        return replace(self, model=copy.deepcopy(self.model).to(device))
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the networks; the prior is in double precision."""
+        """Type of the networks' parameters; the prior's are double precision."""
         return next(self.model.averaged_encoder.parameters()).dtype
 
     @property
@@ -47,79 +65,82 @@ class FittedModel:
         values = self.model.settings.width * math.prod(self.model.sample_shape[1:])
         return max(_MIN_ROWS, min(_MAX_ROWS, _BATCH_VALUES // values))
 
-    def _rows(self, n_samples: int) -> Iterator[slice]:
+    def _batches(self, n_samples: int) -> Iterator[slice]:
         # Memberships of a batch are an activation too.
-        return gen_batches(
-            n_samples, max(1, min(self.batch_size, _BATCH_VALUES // self.model.n_clusters))
-        )
+        rows = max(1, min(self.batch_size, _BATCH_VALUES // self.model.n_clusters))
+        return gen_batches(n_samples, rows)
 
-    def _there(self, batch: Tensor) -> Tensor:
-        """On the model's device; to a GPU while the host goes on."""
-        if self.model.device.type == "cuda":
+    def _encoded(self, X: Samples, rows: slice) -> Tensor:
+        x = X[rows] if isinstance(X, Tensor) else self.format.encode(X[rows])
+        return x.to(self.dtype)
+
+    def _to_device(self, batch: Tensor) -> Tensor:
+        """Move a batch to the model's device; to a GPU while the host goes on."""
+        if self.model.device.type == "cuda" and batch.device.type == "cpu":
             return batch.pin_memory().to(self.model.device, non_blocking=True)
-        return batch
+        return batch.to(self.model.device)
 
     @torch.no_grad()
-    def _each(
+    def _encoded_batches(
         self,
-        X: NDArray,
+        X: Samples,
         function: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
-        view: Callable[[Tensor], Tensor] = lambda x: x,
+        augment: Callable[[Tensor], Tensor] = _unchanged,
     ) -> Iterator[tuple[slice, list[NDArray]]]:
-        """What `function` makes of the mean and log-variance of q(z | x), batch by batch.
+        """Yield `function` of the mean and log-variance of q(z | x), batch by batch.
 
-        In double precision, of the batches as `view` shows them. A batch is prepared while the one
-        before is computed.
+        In double precision, of the batches after `augment`. A batch is prepared while the one before
+        is computed.
         """
         waiting = None
-        for rows in self._rows(len(X)):
-            x = view(self.format.encode(X[rows], self.dtype))
-            moments = self.model.encode(self._there(_padded(x)))
+        for rows in self._batches(len(X)):
+            x = augment(self._encoded(X, rows))
+            moments = self.model.encode(self._to_device(_padded(x)))
             results = rows, function(*(moment[: len(x)].double() for moment in moments))
             if waiting is not None:
-                yield _fetched(*waiting)
+                yield _to_numpy(*waiting)
             waiting = results
         if waiting is not None:
-            yield _fetched(*waiting)
+            yield _to_numpy(*waiting)
 
-    def _gathered(
+    def _collect(
         self,
-        X: NDArray,
+        X: Samples,
         out: NDArray,
         function: Callable[[Tensor], Tensor],
-        view: Callable[[Tensor], Tensor] = lambda x: x,
+        augment: Callable[[Tensor], Tensor] = _unchanged,
     ) -> NDArray:
-        """`function` of all codes, in `out`."""
-        for rows, (values,) in self._each(X, lambda mean, _: (function(mean),), view):
+        """Fill `out` with `function` of all codes."""
+        for rows, (values,) in self._encoded_batches(X, lambda mean, _: (function(mean),), augment):
             out[rows] = values
         return out
 
-    def codes(self, X: NDArray) -> NDArray:
-        """The encoder's means, shape (n, J), of the data's floating type."""
+    def codes(self, X: Samples) -> NDArray:
+        """Encoder's means, shape (n, J), of the data's floating type."""
         shape = (len(X), self.model.settings.latent_dim)
-        return self._gathered(X, np.empty(shape, self.format.dtype), lambda z: z)
+        return self._collect(X, np.empty(shape, self.format.dtype), lambda z: z)
 
-    def labels(self, X: NDArray, view: Callable[[Tensor], Tensor] = lambda x: x) -> NDArray[np.int64]:
-        """The most probable component of each code, shape (n,); of the batches that `view` shows."""
+    def labels(self, X: Samples, augment: Callable[[Tensor], Tensor] = _unchanged) -> NDArray[np.int64]:
+        """Most probable component of each code, shape (n,); with `augment`, of augmented batches."""
         prior = self.model.prior
-        return self._gathered(
-            X, np.empty(len(X), np.int64), lambda z: prior.joint_log_density(z).argmax(1), view
+        return self._collect(
+            X, np.empty(len(X), np.int64), lambda z: prior.joint_log_density(z).argmax(1), augment
         )
 
-    def memberships(self, X: NDArray) -> NDArray[np.float64]:
+    def memberships(self, X: Samples) -> NDArray[np.float64]:
         """q(y | z), shape (n, K)."""
         out = np.empty((len(X), self.model.n_clusters))
-        return self._gathered(X, out, lambda z: self.model.prior.log_responsibilities(z).exp())
+        return self._collect(X, out, lambda z: self.model.prior.log_responsibilities(z).exp())
 
-    def log_density(self, X: NDArray) -> NDArray[np.float64]:
+    def log_density(self, X: Samples) -> NDArray[np.float64]:
         """log p(z), shape (n,)."""
-        return self._gathered(X, np.empty(len(X)), self.model.prior.log_density)
+        return self._collect(X, np.empty(len(X)), self.model.prior.log_density)
 
     @torch.no_grad()
     def labels_of_codes(self, Z: NDArray) -> NDArray[np.int64]:
-        """The most probable component at Z, shape (n,)."""
+        """Most probable component at each code, shape (n,)."""
         out = np.empty(len(Z), np.int64)
-        for rows in self._rows(len(Z)):
+        for rows in self._batches(len(Z)):
             z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
             joint = self.model.prior.joint_log_density(z.to(self.model.device))
             out[rows] = joint.argmax(1).cpu()
@@ -129,7 +150,7 @@ class FittedModel:
         """G(z, y) in the user's form, shape (n, ...)."""
         out = np.empty((len(Z), *self.format.layout.shape), self.format.dtype)
         device = self.model.device
-        for rows in self._rows(len(Z)):
+        for rows in self._batches(len(Z)):
             z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
             y = torch.as_tensor(np.ascontiguousarray(labels[rows]), dtype=torch.int64)
             out[rows] = self.format.decode(self._decode(z.to(device), y.to(device)))
@@ -139,7 +160,7 @@ class FittedModel:
         """G(z, y) as the networks see it."""
         return self.model.decode(_padded(z.to(self.dtype)), _padded(y))[: len(z)]
 
-    def reconstructed(self, X: NDArray) -> NDArray:
+    def reconstruct(self, X: Samples) -> NDArray:
         """G at each code and its most probable component, shape (n, ...)."""
         out = np.empty((len(X), *self.format.layout.shape), self.format.dtype)
         prior = self.model.prior
@@ -147,16 +168,16 @@ class FittedModel:
         def decoded(z: Tensor, _: Tensor) -> tuple[Tensor, ...]:
             return (self._decode(z, prior.joint_log_density(z).argmax(1)),)
 
-        for rows, (values,) in self._each(X, decoded):
+        for rows, (values,) in self._encoded_batches(X, decoded):
             out[rows] = self.format.decode(torch.from_numpy(values))
         return out
 
-    def drawn(self, X: NDArray, n_draws: int, random: np.random.RandomState) -> NDArray:
+    def posterior_samples(self, X: Samples, n_draws: int, rng: np.random.RandomState) -> NDArray:
         """Decoded draws from q(z | x), each in its own most probable component; (n, n_draws, ...)."""
         out = np.empty((len(X), n_draws, *self.format.layout.shape), self.format.dtype)
-        for rows, (means, stds) in self._each(X, lambda m, v: (m, torch.exp(0.5 * v))):
+        for rows, (means, stds) in self._encoded_batches(X, lambda m, v: (m, torch.exp(0.5 * v))):
             n = len(means)
-            noise = random.standard_normal((n, n_draws, means.shape[1]))
+            noise = rng.standard_normal((n, n_draws, means.shape[1]))
             codes = (means[:, None] + stds[:, None] * noise).reshape(n * n_draws, -1)
             decoded = self.decode(codes, self.labels_of_codes(codes))
             out[rows] = decoded.reshape(n, n_draws, *decoded.shape[1:])
@@ -170,5 +191,5 @@ def _padded(batch: Tensor) -> Tensor:
     return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])])
 
 
-def _fetched(rows: slice, results: tuple[Tensor, ...]) -> tuple[slice, list[NDArray]]:
+def _to_numpy(rows: slice, results: tuple[Tensor, ...]) -> tuple[slice, list[NDArray]]:
     return rows, [result.cpu().numpy() for result in results]

@@ -17,7 +17,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn import functional
 
-from skmpcc.networks.image import MIN_SIDE, Grid
+from skmpcc.method.networks.image import MIN_SIDE, Grid
 
 CHUNK = 8192
 # Square root of the total variance of scaled vectors.
@@ -26,10 +26,29 @@ _ONE_LAYOUT = "Pass image_shape=(height, width), or rows with image_shape=(heigh
 
 
 def as_array(X: Any) -> Any:
-    """A torch tensor as a numpy array; anything else as it is, for scikit-learn to validate."""
+    """Turn a torch tensor into a numpy array; leave anything else for scikit-learn to validate."""
     if isinstance(X, Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype is torch.bfloat16 else X).numpy()
+    return X
+
+
+def as_real(X: NDArray) -> NDArray:
+    """Check that an array holds real numbers, and bring types that torch lacks to float64.
+
+    Raises
+    ------
+    ValueError
+        X holds no real numbers, or numbers that float64 cannot hold.
+    """
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"X must hold real numbers, got an array of dtype {X.dtype}.")
+    if X.dtype.kind == "f" and X.dtype.itemsize > np.dtype(np.float64).itemsize:
+        dtype = X.dtype
+        with np.errstate(over="ignore"):
+            X = X.astype(np.float64)
+        if not np.isfinite(X).all():
+            raise ValueError(f"X has values of dtype {dtype} that are too large for float64.")
     return X
 
 
@@ -40,7 +59,7 @@ class Layout:
     Attributes
     ----------
     shape : tuple of int
-        Of one sample, as the user gives it.
+        Shape of one sample as the user gives it.
     image : tuple of int or None
         (channels, height, width), or None for what is treated as a vector.
     channels_last : bool
@@ -52,7 +71,7 @@ class Layout:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> "Layout":
-        """The layout of samples of `shape`, helped by `image_shape`.
+        """Find the layout of samples of `shape`, helped by `image_shape`.
 
         Raises
         ------
@@ -90,11 +109,11 @@ class Layout:
         )
 
     def flattened(self) -> "Layout":
-        """The same samples, treated as vectors."""
+        """Return the layout of the same samples treated as rows of a table."""
         return Layout(self.shape)
 
     def to_channels_first(self, X: NDArray) -> NDArray:
-        """A batch in the user's shape as (n, c, h, w), or (n, d) for vectors."""
+        """Bring a batch from the user's shape to (n, c, h, w), or (n, d) for tables."""
         if self.image is None:
             return X.reshape(len(X), -1)
         channels, height, width = self.image
@@ -103,7 +122,7 @@ class Layout:
         return X.reshape(-1, channels, height, width)
 
     def from_channels_first(self, X: NDArray) -> NDArray:
-        """The inverse of `to_channels_first`."""
+        """Invert `to_channels_first`."""
         if self.channels_last:
             X = np.moveaxis(X, 1, 3)
         return np.ascontiguousarray(X).reshape(-1, *self.shape)
@@ -130,8 +149,8 @@ def _axes(shape: tuple[int, ...], sides: tuple[int, ...] | None) -> tuple[tuple[
                 return (height, width) == sides
             return channels < MIN_SIDE <= min(height, width)
 
-        first_reads = reads(*shape)
-        last_reads = reads(shape[2], shape[0], shape[1])
+        as_first, as_last = (shape[0], shape[1], shape[2]), (shape[2], shape[0], shape[1])
+        first_reads, last_reads = reads(*as_first), reads(*as_last)
         if first_reads == last_reads:
             if not first_reads and min(shape[:2]) < MIN_SIDE and min(shape[1:]) < MIN_SIDE:
                 raise ValueError(
@@ -142,22 +161,22 @@ def _axes(shape: tuple[int, ...], sides: tuple[int, ...] | None) -> tuple[tuple[
                 f"Images of shape {shape} may be channels-first or channels-last. {_ONE_LAYOUT}."
             )
         last = last_reads
-        image = (shape[2], shape[0], shape[1]) if last else shape
+        image = as_last if last else as_first
     Grid.for_image(image[1], image[2])  # raises on images that are too small
     return image, last
 
 
 @dataclass(frozen=True)
 class InputFormat:
-    """How X becomes the networks' tensors and their output the user's arrays.
+    """Translation of X into the networks' tensors, and of their output into the user's arrays.
 
     Attributes
     ----------
     layout : Layout
     centre, scale : ndarray
-        Networks see (X - centre) / scale. Of one sample's features for vectors, scalars for images.
+        Networks see (X - centre) / scale. One value for each feature of a table, scalars for images.
     dtype : numpy dtype
-        Floating, of what is returned.
+        Floating dtype of what is returned.
     """
 
     layout: Layout
@@ -177,20 +196,20 @@ class InputFormat:
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:
-        """Of one sample as the networks see it: (d,), or (c, h, w) at a `Grid`'s size."""
+        """Shape of one sample as the networks see it: (d,), or (c, h, w) at a `Grid`'s size."""
         if self.layout.image is None:
             return (math.prod(self.layout.shape),)
         channels, height, width = self.layout.image
         return (channels, *Grid.for_image(height, width).size)
 
-    def encode(self, X: NDArray, dtype: torch.dtype = torch.float32) -> Tensor:
-        """A batch in the user's form as the networks see it: scaled, images resized bilinearly."""
+    def encode(self, X: NDArray) -> Tensor:
+        """Bring a batch to the form that the networks see: scaled, images resized, float32."""
         scaled = self.layout.to_channels_first(_scaled(X, self.centre, self.scale))
-        tensor = torch.from_numpy(np.ascontiguousarray(scaled)).to(dtype)
+        tensor = torch.from_numpy(np.ascontiguousarray(scaled)).float()
         return self._resize(tensor, self.tensor_shape[1:])
 
     def decode(self, tensor: Tensor) -> NDArray:
-        """The networks' samples in the user's form, units and floating dtype."""
+        """Bring the networks' samples to the user's form, units and floating dtype."""
         if self.layout.image is not None:
             tensor = self._resize(tensor, self.layout.image[1:])
         X = self.layout.from_channels_first(tensor.cpu().numpy().astype(np.float64))
@@ -203,7 +222,7 @@ class InputFormat:
         return functional.interpolate(tensor, size=size, mode="bilinear", antialias=True)
 
     def encode_all(self, X: NDArray) -> Tensor:
-        """The whole of X as one tensor, without a second copy in double precision."""
+        """Encode the whole of X into one tensor, without a second copy in double precision."""
         out = torch.empty((len(X), *self.tensor_shape))
         for rows in gen_batches(len(X), CHUNK):
             out[rows] = self.encode(X[rows])
@@ -250,7 +269,7 @@ def _scaled(X: NDArray, centre: NDArray[np.float64], scale: NDArray[np.float64])
 
 
 def _image_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[-1, 1] by the range of values; 0 to 255 for uint8, 0 to 1 for bool."""
+    """Scale to [-1, 1] by the range of values; for uint8 by 0 to 255."""
     if X.dtype == np.uint8:
         low, high = 0.0, 255.0
     else:

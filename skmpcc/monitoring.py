@@ -1,4 +1,4 @@
-"""What a fit tells while it runs: lines on the screen, and scikit-learn's callbacks."""
+"""Progress of a fit: lines on the screen, and scikit-learn's callbacks."""
 
 import math
 import time
@@ -19,12 +19,12 @@ class FitMonitor:
     ----------
     estimator : estimator with callbacks and `verbose`
     X, y
-        What `fit` got.
+        Data and labels that `fit` was called with.
     max_iter, interval : int
-        Iterations, and iterations between two entries of the history.
+        Maximum number of iterations, and iterations between two entries of the history.
     n_init : int
-        Initializations. One has its iterations right below the fit in the tree of tasks, several
-        have a task each between.
+        Number of initializations. The iterations of a single one stand right below the fit in the
+        tree of tasks; each of several has a task of its own between.
     """
 
     def __init__(
@@ -46,15 +46,23 @@ class FitMonitor:
         self._begin(self.fit_task)
 
     def initialization(self, index: int, attributes: Attributes) -> "InitializationMonitor":
-        """What to call with the history as the index-th initialization runs.
+        """Start monitoring the index-th initialization.
 
-        `attributes` makes, from the history so far, those that the estimator would have if it
-        stopped now.
+        Parameters
+        ----------
+        index : int
+        attributes : callable
+            Makes, from the history so far, the attributes that the estimator would have if the
+            training stopped now.
+
+        Returns
+        -------
+        monitor : InitializationMonitor
         """
         return InitializationMonitor(self, index, attributes)
 
     def end(self) -> None:
-        """The estimator is fitted."""
+        """Report the end of the fit."""
         self._end(self.fit_task, {})
 
     def _begin(self, task: CallbackContext) -> None:
@@ -67,7 +75,7 @@ class FitMonitor:
 
 
 class InitializationMonitor:
-    """See `FitMonitor.initialization`."""
+    """Prints and reports the history of one initialization; see `FitMonitor.initialization`."""
 
     def __init__(self, fit: FitMonitor, index: int, attributes: Attributes) -> None:
         self.fit = fit
@@ -84,21 +92,22 @@ class InitializationMonitor:
             print(f"Initialization {index}")
 
     def begin(self) -> "InitializationMonitor":
-        """Iterations follow; without, only the initialization as a whole is reported."""
+        """Report the iterations that follow; without, only the initialization as a whole is reported."""
         self.iterations = self.task.subcontext(task_name="iterations")
         self.fit._begin(self.iterations)
         return self
 
-    def __call__(self, history: History, done: bool) -> bool:
-        """Whether a callback asks for an end."""
+    def __call__(self, history: History, last: bool) -> bool:
+        """Report an entry of the history; whether a callback asks to stop."""
         self._print({name: values[-1] for name, values in history.items()})
+        assert self.iterations is not None
         stop = self.fit._end(self.iterations, lambda: self.attributes(history))
-        if not stop and not done:
+        if not stop and not last:
             self.begin()
         return stop
 
     def end(self, history: History) -> None:
-        """The initialization is over."""
+        """Report the end of the initialization."""
         if self.fit.n_init > 1:
             self.fit._end(self.task, lambda: self.attributes(history))
         if self.fit.estimator.verbose:

@@ -1,29 +1,69 @@
-"""Settings as data: the paper's, general ones for images and tables, and the choice among them."""
+"""Presets: the paper's settings, general ones for tables and images, and the choice among them."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from skmpcc.algorithm import Recipe
-from skmpcc.model import NetworkSettings
+from skmpcc.settings import NetworkSettings, TrainingSettings, check, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(NetworkSettings, Recipe):
-    """One row of the table: what shapes the modules and how they are trained.
+class Preset(NetworkSettings, TrainingSettings):
+    """All settings of a fit: what shapes the networks and how they are trained.
 
-    Every field but `name` and `kind` may be overridden by the estimator's parameter of the same name.
+    Attributes
+    ----------
+    name : str
+        Name in `PRESETS`, and of the fitted attribute `preset_`.
+    kind : {"image", "vector"}
+        What the preset is meant for; "vector" is a row of a table.
+
+    Notes
+    -----
+    All other fields are those of `skmpcc.settings.NetworkSettings` and
+    `skmpcc.settings.TrainingSettings`. A value that breaks its field's constraint is a ValueError.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from skmpcc import MPCCClusterer
+    >>> from skmpcc.presets import PRESETS
+    >>> slow = replace(PRESETS["vectors"], name="slow", learning_rate=1e-4)
+    >>> MPCCClusterer(n_clusters=3, preset=slow).preset.learning_rate
+    0.0001
     """
 
     name: str
-    kind: str  # "image" or "vector"
+    kind: str
 
-    def overridden(self, **parameters: Any) -> "Preset":
-        """The same with every parameter that is not None in place of its own."""
-        return replace(self, **{k: v for k, v in parameters.items() if v is not None})
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind not in ("image", "vector"):
+            raise ValueError(f"kind must be 'image' or 'vector', got {self.kind!r}.")
 
-    def part(self, cls: type) -> Any:
-        """The fields that make up `cls`, one of the two bases."""
-        return cls(**{field.name: getattr(self, field.name) for field in fields(cls)})
+    def override(self, parameters: dict[str, Any], caller: str) -> "Preset":
+        """Replace fields by the parameters of the same names.
+
+        Parameters
+        ----------
+        parameters : dict
+            Values by field name.
+        caller : str
+            Argument that the values come from, for messages.
+
+        Raises
+        ------
+        ValueError
+            A name is no field, or a value breaks its field's constraint; the message says what fits.
+        """
+        known = settings_of(Preset)
+        unknown = sorted(set(parameters) - set(known))
+        if unknown:
+            raise ValueError(
+                f"{caller} has {', '.join(map(repr, unknown))}, but a preset's fields are "
+                f"{', '.join(sorted(known))}."
+            )
+        check(Preset, parameters, caller)
+        return replace(self, **parameters)
 
 
 # ---- The paper's (supplement, appendix C). Width is its 4C. Unnamed fields have the paper's values.
@@ -34,7 +74,7 @@ _MNIST = Preset(
     conditioning="embedding",
     width=4 * 12,
     latent_dim=24,
-    # of no effect on accuracy: docs/performance.md
+    # bfloat16 had no effect on accuracy: docs/development/performance.md
     precision="auto",
     max_iter=125_000,
 )
@@ -57,9 +97,10 @@ _CIFAR10 = Preset(
     precision="tf32",
     max_iter=75_000,
 )
+# The paper trains both data sets with the same settings.
 _CIFAR20 = replace(_CIFAR10, name="cifar20")
 
-# ---- General ones. Rates several times the paper's, so that thousands of iterations do.
+# ---- General ones. Rates several times the paper's, so that a thousand iterations do.
 
 _VECTORS = Preset(
     name="vectors",
@@ -77,8 +118,7 @@ _VECTORS = Preset(
     batch_size=128,
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
-    init_params="neighbors",
-    init_iter=1000,
+    pseudo_labels="neighbors",
     consistency_weight=1.0,
     weights="auto",
     tol=0.005,
@@ -90,7 +130,6 @@ _VECTORS_NARROW = replace(
     name="vectors_narrow",
     width=128,
     n_layers=3,
-    max_iter=1000,
     batch_size=64,
     learning_rate=5e-4,
     input_noise=0.5,
@@ -102,7 +141,7 @@ _GREY = replace(
     _MNIST,
     name="grey",
     width=16,
-    # which the norm lets learn too slowly, or not at all at such rates
+    # With the norm the encoder learns too slowly at such rates, or not at all.
     encoder_spectral_norm=False,
     ema_decay=0.99,
     ema_start=0,
@@ -110,16 +149,14 @@ _GREY = replace(
     batch_size=64,
     learning_rate=5e-4,
     prior_learning_rate=1e-2,
-    init_params="views",
-    init_iter=1000,
-    consistency="views",
+    pseudo_labels="augmentation",
+    consistency="augmentation",
     consistency_weight=1.0,
     weights="auto",
     tol=0.005,
     reseed=True,
     learning_rate_decay=0.3,
 )
-_GREY_SMALL = replace(_GREY, name="grey_small")
 _GREY_MANY = replace(_GREY, name="grey_many", width=32)
 _COLOUR = replace(
     _GREY,
@@ -130,9 +167,7 @@ _COLOUR = replace(
     precision="tf32",
     prior_learning_rate=4e-3,
     max_iter=2000,
-    init_iter=2000,
 )
-_COLOUR_SMALL = replace(_COLOUR, name="colour_small", width=32)
 _COLOUR_MANY = replace(_COLOUR, name="colour_many", width=64, latent_dim=128)
 
 PRESETS: dict[str, Preset] = {
@@ -148,40 +183,32 @@ PRESETS: dict[str, Preset] = {
         _VECTORS_WIDE,
         _VECTORS_MANY,
         _GREY,
-        _GREY_SMALL,
         _GREY_MANY,
         _COLOUR,
-        _COLOUR_SMALL,
         _COLOUR_MANY,
     )
 }
 
-# What an estimator's parameter of the same name may override.
-OVERRIDABLE = tuple(field.name for field in fields(Preset) if field.name not in ("name", "kind"))
-
 _NARROW = 32
 _WIDE = 512
-_SMALL_SIDE = 16
 _MANY_CLUSTERS = 30
 
 
 def choose(image: tuple[int, int, int] | None, n_features: int, n_clusters: int) -> Preset:
-    """The preset for the input's shape and the number of clusters.
+    """Choose the preset for the input's shape and the number of clusters.
 
     Parameters
     ----------
     image : tuple of int or None
-        (channels, height, width), or None for vectors.
+        (channels, height, width), or None for a table.
     n_features : int
-        Of a vector.
+        Columns of a table.
     n_clusters : int
     """
     many = n_clusters > _MANY_CLUSTERS
-    if image is None:
-        family = "vectors"
+    size = "_many" if many else ""
+    if image is not None:
+        return PRESETS[("grey" if image[0] == 1 else "colour") + size]
+    if not many:
         size = "_wide" if n_features > _WIDE else "_narrow" if n_features <= _NARROW else ""
-    else:
-        channels, height, width = image
-        family = "grey" if channels == 1 else "colour"
-        size = "_small" if min(height, width) <= _SMALL_SIDE else ""
-    return PRESETS[family + ("_many" if many else size)]
+    return PRESETS["vectors" + size]

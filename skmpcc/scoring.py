@@ -1,46 +1,49 @@
-"""The label-free score of a clustering: how much clusters tell of those of neighbours, or of views."""
+"""Label-free score: mutual information between the clusters of neighbours, or of augmented views."""
 
 from functools import partial
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from skmpcc.inference import FittedModel
-from skmpcc.inputs import InputFormat
-from skmpcc.neighbors import NeighborGraph, neighbor_information, some_rows
-from skmpcc.views import deformed, view_information
-
-N_NEIGHBORS = 15
+from skmpcc.pseudo_labels.augmentation import random_affine, view_information
+from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information, some_rows
 
 
 class Scorer:
-    """The score of models of the same shape on the same data.
+    """Scores models on the same data, so that their scores compare.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, ...)
-        At least two samples.
-    data_format : InputFormat
-        By whose shape it is decided between neighbours of rows and views of images.
-    n_clusters : int
+    data : Tensor of shape (n_samples, ...)
+        At least two samples as the networks see them. Those of a table are compared with their
+        neighbours, images with augmented views.
+    n_neighbors, n_clusters : int
+    graph : NeighborGraph, optional
+        Neighbours of a table's rows, if they are known already.
     """
 
-    def __init__(self, X: NDArray, data_format: InputFormat, n_clusters: int) -> None:
-        # The same for the same data: scores of several models are compared.
-        self._random = torch.Generator().manual_seed(0)
-        self._graph = None
-        if len(data_format.tensor_shape) == 1:
-            data = data_format.encode_all(X)
-            self._graph = NeighborGraph.of(data, N_NEIGHBORS, n_clusters, self._random)
-            self._rows = self._graph.rows
+    def __init__(
+        self, data: Tensor, n_neighbors: int, n_clusters: int, graph: NeighborGraph | None = None
+    ) -> None:
+        # The same draws for the same data, because scores of several models are compared.
+        self._rng = torch.Generator().manual_seed(0)
+        self._data = data
+        self._graph: NeighborGraph | None = None
+        if data.ndim == 2:
+            if graph is None:
+                graph = NeighborGraph.of(data, n_neighbors, n_clusters, self._rng)
+            self._graph = graph
+            self._rows = graph.rows.cpu()
         else:
-            self._rows = some_rows(len(X), self._random)
-            self._X = X[self._rows.numpy()]
+            self._rows = some_rows(len(data), self._rng)
 
     def __call__(self, fitted: FittedModel, labels: NDArray) -> float:
-        """Mutual information, in nats; `labels` are the model's of all samples."""
-        of_rows = torch.as_tensor(labels)[self._rows]
+        """Mutual information, in nats; `labels` are the model's for all samples."""
+        labels_of_rows = torch.as_tensor(labels)[self._rows]
         if self._graph is not None:
-            return sum(neighbor_information(of_rows, self._graph))
-        view = partial(deformed, random=self._random.manual_seed(0))
-        return sum(view_information(of_rows, torch.as_tensor(fitted.labels(self._X, view))))
+            return sum(neighbor_information(labels_of_rows, self._graph))
+        augment = partial(random_affine, rng=self._rng.manual_seed(0))
+        views = fitted.labels(self._data[self._rows.to(self._data.device)].cpu(), augment)
+        return sum(view_information(labels_of_rows, torch.as_tensor(views)))

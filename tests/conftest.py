@@ -2,3 +2,31 @@ import os
 
 # Before scipy is imported: lets scikit-learn's array API check run instead of being skipped.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# Before torch is imported: tests run side by side, one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from sklearn.datasets import make_blobs
+from support import QUICK
+
+from skmpcc import MPCCClusterer
+
+
+@pytest.fixture(autouse=True)
+def brief_pseudo_labels(request, monkeypatch):
+    """Keep the search for pseudo-labels short in all tests that do not look at its quality."""
+    if request.node.get_closest_marker("full_pseudo_labels"):
+        return
+    monkeypatch.setattr("skmpcc.pseudo_labels.search.MAX_ITER", 40)
+    monkeypatch.setattr("skmpcc.pseudo_labels.search.IMAGE_MAX_ITER", 3)
+    monkeypatch.setattr("skmpcc.pseudo_labels.search.N_IMAGE_RESTARTS", 1)
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    return make_blobs(200, 4, centers=3, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def fitted(blobs):
+    return MPCCClusterer(3, random_state=0, **QUICK).fit(blobs[0])

@@ -1,148 +1,86 @@
+"""Rules of the package's structure."""
+
 import ast
-import inspect
 import re
-from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import skmpcc
-from skmpcc import MPCCClusterer
-from skmpcc.devices import inference_device, resident, resolve_device
-from skmpcc.presets import OVERRIDABLE, PRESETS, choose
-from skmpcc.prior import GaussianMixturePrior
+from skmpcc.method.prior import GaussianMixturePrior
 
 PACKAGE = Path(skmpcc.__file__).parent
-
-# Imports run from a module to those of a higher number.
-ORDER = {
-    "__main__": 0,
-    "plotting": 1,
-    "clusterer": 2,
-    "metrics": 3,
-    "runs": 3,
-    "scoring": 3,
-    "inference": 4,
-    "monitoring": 4,
-    "starts": 4,
-    "presets": 4,
-    "training": 4,
-    "inputs": 5,
-    "watch": 5,
-    "classifiers": 5,
-    "views": 5,
-    "neighbors": 6,
-    "capture": 5,
-    "engine": 6,
-    "algorithm": 7,
-    "model": 8,
-    "losses": 9,
-    "prior": 10,
-    "networks.passes": 9,
-    "networks.image": 10,
-    "networks.vector": 10,
-    "networks.layers": 11,
-    "flat": 11,
-    "devices": 11,
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")
+}
+# Who may import whom, beside itself. All other modules, at the top level, may import any of these.
+MAY_IMPORT = {
+    "settings": set(),
+    "devices": set(),
+    "method": {"settings"},
+    "engine": {"method", "settings", "devices"},
+    "pseudo_labels": {"method"},
+    "training": {"engine", "pseudo_labels", "method", "settings", "devices"},
 }
 
 
 def imports(path):
+    """Modules of this package that a file imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skmpcc"):
             module = node.module.removeprefix("skmpcc").removeprefix(".")
-            if module:
-                yield module
+            if f"{module}.__init__" in MODULES or not module:
+                yield from (f"{module}.{alias.name}".removeprefix(".") for alias in node.names)
             else:
-                yield from (alias.name for alias in node.names)
+                yield module
         elif isinstance(node, ast.Import):
-            yield from (a.name for a in node.names if a.name.startswith("skmpcc"))
+            yield from (
+                a.name.removeprefix("skmpcc.") for a in node.names if a.name.startswith("skmpcc")
+            )
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_imports_run_downwards(module):
-    for imported in imports(PACKAGE / (module.replace(".", "/") + ".py")):
-        if imported != "MPCCClusterer":
-            assert ORDER[imported] > ORDER[module]
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_import_those_below_them(package):
+    found = 0
+    for module, path in MODULES.items():
+        if module.split(".")[0] != package:
+            continue
+        found += 1
+        imported = {name.split(".")[0] for name in imports(path)}
+        assert imported <= MAY_IMPORT[package] | {package}, module
+    assert found
 
 
-def test_every_module_has_its_place():
-    modules = {
-        str(path.relative_to(PACKAGE).with_suffix("")).replace("/", ".")
-        for path in PACKAGE.rglob("*.py")
-        if path.name != "__init__.py"
-    }
-    assert modules == set(ORDER)
+def test_imports_run_in_no_circle():
+    below = {module: set(imports(path)) & set(MODULES) for module, path in MODULES.items()}
+
+    def walk(module, above):
+        assert module not in above, f"{module} imports itself by way of {above}"
+        for imported in below[module]:
+            walk(imported, (*above, module))
+
+    for module in below:
+        walk(module, ())
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "networks.image",
-        "networks.layers",
-        "networks.passes",
-        "networks.vector",
-        "flat",
-        "losses",
-        "prior",
-        "model",
-        "algorithm",
-        "engine",
-    ],
-)
-def test_the_method_is_plain_torch(module):
-    text = (PACKAGE / (module.replace(".", "/") + ".py")).read_text()
-    assert not re.search(r"^\s*(from|import) (sklearn|numpy|scipy|joblib)", text, re.MULTILINE)
+def test_the_method_is_plain_torch():
+    for module, path in MODULES.items():
+        if module.split(".")[0] in ("method", "engine"):
+            text = path.read_text()
+            assert not re.search(r"^\s*(from|import) (sklearn|numpy|scipy|joblib)", text, re.MULTILINE)
 
 
-def test_every_preset_field_is_a_parameter_that_overrides_it():
-    parameters = inspect.signature(MPCCClusterer).parameters
-    for name in OVERRIDABLE:
-        assert parameters[name].default is None
-    preset = PRESETS["mnist"]
-    assert preset.overridden(**dict.fromkeys(OVERRIDABLE)) == preset
-    assert preset.overridden(width=7).width == 7
-    assert {f.name for f in fields(preset)} == {"name", "kind", *OVERRIDABLE}
+def test_the_estimator_knows_no_networks_and_no_losses():
+    for module in ("clusterer", "_latent"):
+        for imported in imports(MODULES[module]):
+            assert imported.split(".")[0] not in ("method", "engine", "pseudo_labels", "training")
 
 
-@pytest.mark.parametrize(
-    ("name", "conditioning", "c", "latent_dim", "prior_rate", "max_iter"),
-    [
-        ("mnist", "embedding", 12, 24, 1.6e-3, 125_000),
-        ("omniglot", "embedding", 16, 24, 1.6e-3, 125_000),
-        ("fashion_mnist", "shared", 24, 16, 1.6e-3, 75_000),
-        ("cifar10", "split", 96, 128, 6e-4, 75_000),
-        ("cifar20", "split", 96, 128, 6e-4, 75_000),
-    ],
-)
-def test_the_papers_presets(name, conditioning, c, latent_dim, prior_rate, max_iter):
-    preset = PRESETS[name]
-    assert (preset.conditioning, preset.width, preset.latent_dim) == (conditioning, 4 * c, latent_dim)
-    assert (preset.prior_learning_rate, preset.max_iter) == (prior_rate, max_iter)
-    assert (preset.learning_rate, preset.batch_size) == (2e-4, 50)
-    assert (preset.discriminator_steps, preset.encoder_steps) == (4, 4)
-    assert (preset.prior_entropy_weight, preset.min_std) == (0.01, 0.5)
-    assert (preset.ema_decay, preset.ema_start, preset.standing_passes) == (0.9999, 1000, 16)
-    assert (preset.upsampling, preset.generator_spectral_norm) == ("bilinear", True)
-    assert (preset.learning_rate_decay, preset.input_noise) == (0.0, 0.0)
-    assert (preset.init_params, preset.consistency_weight) == ("random", 0.0)
-
-
-@pytest.mark.parametrize("image", [None, (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 128, 128)])
-@pytest.mark.parametrize("n_clusters", [2, 100])
-@pytest.mark.parametrize("n_features", [2, 784])
-def test_choice(image, n_clusters, n_features):
-    preset = choose(image, n_features, n_clusters)
-    assert PRESETS[preset.name] is preset
-    assert preset.kind == ("vector" if image is None else "image")
-
-
-def test_presets_of_images_have_a_dimension_for_every_place_of_split():
-    for preset in PRESETS.values():
-        assert preset.conditioning != "split" or preset.latent_dim >= 6
+def test_files_are_short():
+    for module, path in MODULES.items():
+        assert len(path.read_text().splitlines()) <= 500, module
 
 
 def test_membership_cost_is_linear_in_the_number_of_clusters():
@@ -153,30 +91,3 @@ def test_membership_cost_is_linear_in_the_number_of_clusters():
         return counter.get_total_flops()
 
     assert flops(1000) == 10 * flops(100) == 100 * flops(10) > 0
-
-
-def test_devices():
-    assert resolve_device("cpu") == torch.device("cpu")
-    assert resolve_device(torch.device("cpu")) == torch.device("cpu")
-    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    for bad in ("abacus", "mps", "meta", "cuda:99", ""):
-        with pytest.raises(ValueError, match="device="):
-            resolve_device(bad)
-    assert inference_device("cuda:99") == torch.device("cpu")
-    with pytest.raises(ValueError, match="cudda"):
-        inference_device("cudda")
-
-
-def test_data_larger_than_half_of_a_gpu_stay_on_the_host(monkeypatch):
-    moved = []
-    data = SimpleNamespace(nbytes=100, to=lambda device: moved.append(device) or "there")
-    gpu = torch.device("cuda")
-    for free, expected in ((200, "there"), (199, data)):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 1000))
-        assert resident(data, gpu) == expected
-    assert moved == [gpu]
-
-
-def test_readme_names_every_preset():
-    readme = (PACKAGE.parent / "docs" / "presets.md").read_text()
-    assert all(f"`{name}`" in readme for name in PRESETS)

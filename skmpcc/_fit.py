@@ -1,0 +1,265 @@
+"""The steps of `MPCCClusterer.fit`: prepare, run the initializations, take the best, make attributes."""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skmpcc.inference import FittedModel
+from skmpcc.inputs import InputFormat
+from skmpcc.method.model import MPCCModel
+from skmpcc.monitoring import FitMonitor
+from skmpcc.presets import Preset
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.scoring import Scorer
+from skmpcc.settings import NetworkSettings, TrainingSettings, part
+from skmpcc.training.initialization import (
+    Initialization,
+    TrainedModel,
+    needs_graph,
+    train_in_worker,
+)
+from skmpcc.training.loop import DivergedError, Outcome, interval_of
+
+_MAX_SEED = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of one initialization."""
+
+    model: int
+    training: int
+    standing: int
+    pseudo_labels: int
+
+    @classmethod
+    def draw(cls, random_state: np.random.RandomState, n_init: int) -> list["Seeds"]:
+        """Draw the seeds of several initializations."""
+        return [cls(*row) for row in random_state.randint(_MAX_SEED, size=(n_init, 4)).tolist()]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trained initialization, ready for use.
+
+    Attributes
+    ----------
+    fitted : FittedModel
+    labels : ndarray of shape (n_samples,)
+    pseudo_labels : ndarray of shape (n_samples,) or None
+    outcome : Outcome
+    """
+
+    fitted: FittedModel
+    labels: NDArray[np.int64]
+    pseudo_labels: NDArray[np.int64] | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class PreparedFit:
+    """Everything that the initializations of a fit share; X is encoded once, here.
+
+    Attributes
+    ----------
+    preset : Preset
+        Settings of the fit.
+    format : InputFormat
+    data : Tensor of shape (n_samples, ...)
+        X as the networks see it.
+    graph : NeighborGraph or None
+        Neighbours in the data, where training or score look at them.
+    model : MPCCModel
+        Model of the first initialization; the others are like it.
+    device : torch.device
+    seeds : list of Seeds
+        Seeds of each initialization.
+    validated : dict
+        Fitted attributes that scikit-learn's validation of X made.
+    """
+
+    preset: Preset
+    format: InputFormat
+    data: Tensor
+    graph: NeighborGraph | None
+    model: MPCCModel
+    device: torch.device
+    seeds: list[Seeds]
+    validated: dict[str, Any]
+
+    @classmethod
+    def prepare(
+        cls,
+        X: NDArray,
+        preset: Preset,
+        data_format: InputFormat,
+        n_clusters: int,
+        seeds: list[Seeds],
+        device: torch.device,
+        validated: dict[str, Any],
+        last_model: MPCCModel | None = None,
+    ) -> "PreparedFit":
+        """Encode X, find neighbours where they are needed, and build the model.
+
+        With `last_model`, the training goes on with a copy of it.
+        """
+        settings = part(preset, NetworkSettings)
+        data = data_format.encode_all(X)
+        if last_model is None:
+            model = MPCCModel(settings, data_format.tensor_shape, n_clusters, seeds[0].model)
+        else:
+            model = copy.deepcopy(last_model)
+        graph = None
+        for_score = len(seeds) > 1 and data.ndim == 2
+        if for_score or needs_graph(part(preset, TrainingSettings)):
+            rng = torch.Generator(device).manual_seed(seeds[0].pseudo_labels)
+            graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng)
+        return cls(preset, data_format, data, graph, model, device, seeds, validated)
+
+    def initializations(self) -> list[Initialization]:
+        """Make the initializations, each with a model and seeds of its own."""
+        return [
+            Initialization(
+                self.model if index == 0 else self.model.reinitialized(seeds.model),
+                part(self.preset, TrainingSettings),
+                self.data,
+                self.graph,
+                self.device,
+                seeds.training,
+                seeds.pseudo_labels,
+            )
+            for index, seeds in enumerate(self.seeds)
+        ]
+
+    def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
+        """Run the initializations, and return the one with the highest score.
+
+        A training that ended in trouble comes after all others.
+
+        Raises
+        ------
+        DivergedError
+            All of them diverged from the beginning.
+        """
+        scorer = None
+        if len(self.seeds) > 1:
+            preset, n_clusters = self.preset, self.model.n_clusters
+            scorer = Scorer(self.data, preset.n_neighbors, n_clusters, self.graph)
+        best, best_rank = None, (False, -math.inf)
+        error = DivergedError("no initialization")
+        for result in self.candidates(monitor, n_jobs):
+            if isinstance(result, DivergedError):
+                error = result
+                continue
+            score = 0.0 if scorer is None else scorer(result.fitted, result.labels)
+            rank = (result.outcome.failure is None, score)
+            if best is None or rank > best_rank:
+                best, best_rank = result, rank
+        if best is None:
+            raise error
+        return best
+
+    def candidates(self, monitor: FitMonitor, n_jobs: int | None) -> Iterator[Candidate | DivergedError]:
+        """Run the initializations, one after the other or by joblib."""
+        initializations = self.initializations()
+        workers = None
+        if len(initializations) > 1 and effective_n_jobs(n_jobs) > 1:
+            # Processes of their own, that share the cores: joblib divides the threads among them.
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+            workers = parallel(delayed(train_in_worker)(each) for each in initializations)
+        for index, (initialization, seeds) in enumerate(zip(initializations, self.seeds, strict=True)):
+
+            def candidate_now(history: dict[str, NDArray], of=initialization, seeds=seeds) -> Any:
+                # Callbacks see copies: standing statistics are not for a model that is in training.
+                model = copy.deepcopy(of.model)
+                now = TrainedModel(model, Outcome(history, converged=False), None)
+                return self.attributes(self.finished(now, seeds))
+
+            watcher = monitor.initialization(index, candidate_now)
+            try:
+                trained = initialization.run(watcher.begin()) if workers is None else next(workers)
+            except DivergedError as error:
+                trained = error
+            if isinstance(trained, DivergedError):
+                yield trained
+                continue
+            candidate = self.finished(trained, seeds)
+            watcher.end(candidate.outcome.history)
+            yield candidate
+
+    def finished(self, trained: TrainedModel, seeds: Seeds) -> Candidate:
+        """Prepare a trained model for use, number its clusters, and label the data."""
+        model = trained.model.to(self.device)
+        rng = torch.Generator(self.device).manual_seed(seeds.standing)
+        batch_size = min(self.preset.batch_size, len(self.data))
+        model.prepare_for_inference(self.preset.standing_passes, batch_size, rng)
+        fitted = FittedModel(model, self.format, self.preset.n_neighbors)
+        labels = fitted.labels(self.data)
+        pseudo_labels = None
+        if trained.pseudo_labels is not None:
+            pseudo_labels = trained.pseudo_labels.cpu().numpy()
+        # Components without a sample are numbered last.
+        empty = np.bincount(labels, minlength=model.n_clusters) == 0
+        if empty.any():
+            order = np.argsort(empty, kind="stable")
+            model.permute_clusters(torch.as_tensor(order, device=model.device))
+            number = np.argsort(order)
+            labels = number[labels]
+            pseudo_labels = None if pseudo_labels is None else number[pseudo_labels]
+        return Candidate(fitted, labels, pseudo_labels, trained.outcome)
+
+    def attributes(self, candidate: Candidate) -> dict[str, Any]:
+        """Fitted attributes of the estimator."""
+        prior = candidate.fitted.model.prior
+        means = prior.means.detach().cpu().numpy().copy()
+        history = candidate.outcome.history
+        return {
+            "_fitted": candidate.fitted,
+            "labels_": candidate.labels,
+            "pseudo_labels_": candidate.pseudo_labels,
+            "means_": means,
+            "covariances_": prior.variances.detach().cpu().numpy().copy(),
+            "weights_": prior.weights.cpu().numpy().copy(),
+            "cluster_centers_": candidate.fitted.decode(means, np.arange(len(means))),
+            "history_": history,
+            "n_iter_": int(history["iteration"][-1]),
+            "converged_": candidate.outcome.converged,
+            "preset_": self.preset.name,
+            **self.validated,
+        }
+
+    def monitor(self, estimator: Any, X: NDArray, y: Any) -> FitMonitor:
+        """Start monitoring this fit of `estimator`."""
+        max_iter = self.preset.max_iter
+        return FitMonitor(estimator, X, y, max_iter, interval_of(max_iter), len(self.seeds))
+
+
+def warning_texts(candidate: Candidate, preset: Preset, n_clusters: int) -> list[str]:
+    """Say what is not as it should be with a fit."""
+    outcome, texts = candidate.outcome, []
+    n_iter = int(outcome.history["iteration"][-1])
+    if outcome.failure is not None:
+        texts.append(
+            f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at lower "
+            "rates. The state before is kept. Lower learning_rate or prior_learning_rate."
+        )
+    elif not (outcome.converged or outcome.stopped or preset.tol == 0):
+        texts.append(
+            f"Memberships had not converged after max_iter={n_iter} iterations: in the last entry of "
+            f"history_ a share of {outcome.history['change'][-1]:.2g} changed. Raise max_iter or tol."
+        )
+    n_empty = n_clusters - len(np.unique(candidate.labels))
+    if n_empty:
+        texts.append(
+            f"{n_empty} of n_clusters={n_clusters} clusters have no sample; they are numbered last. "
+            "Ask for fewer clusters or more iterations."
+        )
+    return texts

@@ -1,0 +1,208 @@
+"""Methods of an estimator that holds a latent variable model: encode, decode, sample."""
+
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from skmpcc.devices import inference_device
+from skmpcc.inference import FittedModel
+from skmpcc.inputs import as_array, as_real
+
+
+class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Methods of an estimator whose `fit` sets `_fitted`, `means_`, `covariances_` and `weights_`.
+
+    It is a TransformerMixin itself, because scikit-learn's `set_output` wraps `transform` where it is
+    defined.
+
+    Attributes
+    ----------
+    device : str or torch.device
+        Parameter of the estimator.
+    random_state : int, RandomState instance or None
+        Parameter of the estimator.
+    """
+
+    device: str | torch.device
+    random_state: Any
+    means_: NDArray
+    covariances_: NDArray
+    weights_: NDArray
+    _fitted: FittedModel
+
+    def _check_X(self, X: Any, *, reset: bool = False) -> NDArray:
+        """Return X as an array of real numbers; with reset, set what `fit` has to know of it on self."""
+        X = as_array(X)
+        if reset:
+            X = validate_data(self, X, allow_nd=True, ensure_min_samples=2)
+            self.n_features_in_ = math.prod(X.shape[1:])
+        elif len(self._fitted.format.layout.shape) == 1:
+            X = validate_data(self, X, reset=False)
+        else:
+            X = check_array(X, allow_nd=True, estimator=self, input_name="X")
+            wanted = self._fitted.format.layout.shape
+            if X.shape[1:] != wanted:
+                raise ValueError(
+                    f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
+                    f"samples of shape {wanted}."
+                )
+        return as_real(X)
+
+    def _ready(self) -> FittedModel:
+        check_is_fitted(self)
+        return self._fitted.on(inference_device(self.device))
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Compute the log-density of each sample's code under the mixture prior, log p(z).
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats, in the latent space: not comparable between different `latent_dim`.
+        """
+        return self._ready().log_density(self._check_X(X))
+
+    def transform(self, X: ArrayLike) -> NDArray:
+        """Encode X: the latent codes, means of q(z | x).
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, latent_dim)
+            float32 if the fit saw float16 or float32, float64 otherwise.
+        """
+        return self._ready().codes(self._check_X(X))
+
+    def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
+        """Decode latent codes: G(z, y).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+        labels : array-like of int of shape (n_samples,), or int, default=None
+            The clusters to decode in. By default the most probable of each code.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError
+            Z has another number of columns than there are latent dimensions, or a label is no cluster.
+        """
+        fitted = self._ready()
+        codes = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {codes.shape[1]} columns, but the latent space has {self._n_features_out} "
+                "dimensions."
+            )
+        if labels is None:
+            y = fitted.labels_of_codes(codes)
+        else:
+            y = column_or_1d(np.full(len(codes), labels) if np.ndim(labels) == 0 else labels)
+            if len(y) != len(codes):
+                raise ValueError(f"labels has {len(y)} entries for {len(codes)} rows of Z.")
+            if y.dtype.kind not in "iu" or not np.all((y >= 0) & (y < len(self.means_))):
+                raise ValueError(f"labels must be integers from 0 to {len(self.means_) - 1}, got {y!r}.")
+        return fitted.decode(codes, y)
+
+    def reconstruct(self, X: ArrayLike) -> NDArray:
+        """Encode and decode X: G at each sample's code and most probable cluster.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        return self._ready().reconstruct(self._check_X(X))
+
+    def sample(
+        self, n_samples: int = 1, cluster: int | None = None
+    ) -> tuple[NDArray, NDArray[np.int64]]:
+        """Draw new samples: y from the mixture's weights, z from its component, x = G(z, y).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        cluster : int, default=None
+            Draw from this cluster alone.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        y : ndarray of shape (n_samples,)
+            The cluster of each sample, in rising order, as GaussianMixture gives them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `n_samples` is below 1, `cluster` is none of the clusters, or either is no integer.
+        """
+        fitted = self._ready()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        rng = random_state_of(self.random_state)
+        if cluster is None:
+            counts = rng.multinomial(n_samples, self.weights_)
+            y = np.repeat(np.arange(len(counts)), counts)
+        else:
+            check_scalar(cluster, "cluster", Integral, min_val=0, max_val=len(self.means_) - 1)
+            y = np.full(n_samples, cluster, dtype=np.int64)
+        noise = rng.standard_normal((n_samples, self._n_features_out))
+        return fitted.decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y), y
+
+    def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
+        """Draw variants of each sample: decoded draws from q(z | x), as in AIM [2]_.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        n_samples : int, default=1
+            Draws for each sample; each is decoded in its own most probable cluster.
+
+        Returns
+        -------
+        X : ndarray of shape (n, n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        fitted = self._ready()
+        X = self._check_X(X)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        return fitted.posterior_samples(X, n_samples, random_state_of(self.random_state))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.means_.shape[1]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+
+def random_state_of(random_state: Any) -> np.random.RandomState:
+    """Do as check_random_state, but for None draw fresh entropy and leave numpy's global state alone."""
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)

@@ -1,0 +1,103 @@
+"""Forward and backward passes of any network, through autograd."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.engine.flat import FlatParameters
+from skmpcc.method.networks.layers import Discriminator, Encoder, chunked, frozen_norms
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def gradient_of(x: Tensor) -> Tensor:
+    """The gradient that a backward pass has left at `x`."""
+    assert x.grad is not None
+    return x.grad
+
+
+class _AutogradPass(Generic[Network]):
+    """Common part of the passes; with a `dtype`, products and convolutions are autocast to it."""
+
+    def __init__(
+        self, module: Network, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
+        self.module = module
+        self.groups = groups
+        self.dtype = dtype
+
+    def _run(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
+        if self.dtype is None:
+            return function(*inputs)
+        with torch.autocast(inputs[0].device.type, self.dtype, cache_enabled=False):
+            return function(*inputs)
+
+    def _backward(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor], *inputs: Tensor) -> None:
+        for group in self.groups:
+            group.attach_gradients()
+            inputs += tuple(group.parameters)
+        torch.autograd.backward(outputs, gradients, inputs=inputs)
+
+
+class AutogradDiscriminator(_AutogradPass[Discriminator]):
+    """`DiscriminatorPass` of any discriminator."""
+
+    @torch.enable_grad()
+    def forward(self, x: Tensor, *, wants_input: bool = False) -> tuple[Tensor, Tensor]:
+        self.x = x.detach().requires_grad_(wants_input)
+        self.features = self._run(self.module.features, self.x).to(x.dtype)
+        self.scores = self.module.score(self.features).squeeze(1)
+        return self.scores.detach(), self.features.detach()
+
+    def _ends(
+        self, scores: Tensor, features: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        if features is None:
+            return (self.scores,), (scores,)
+        return (self.scores, self.features), (scores, features)
+
+    def backward(self, scores: Tensor, features: Tensor | None) -> None:
+        self._backward(*self._ends(scores, features))
+
+    def backward_to_input(self, scores: Tensor, features: Tensor | None) -> Tensor:
+        torch.autograd.backward(*self._ends(scores, features), inputs=[self.x])
+        return gradient_of(self.x)
+
+
+class AutogradEncoder(_AutogradPass[Encoder]):
+    """`EncoderPass` of any encoder."""
+
+    @torch.enable_grad()
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
+        mean, log_variance = self.outputs
+        return mean.detach(), log_variance.detach()
+
+    def backward(self, mean: Tensor, log_variance: Tensor) -> None:
+        self._backward(self.outputs, [mean, log_variance])
+
+
+class AutogradGenerator(_AutogradPass[nn.Module]):
+    """`GeneratorPass` of any generator."""
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, y: Tensor, n_chunks: int) -> Tensor:
+        with frozen_norms(self.module):
+            if z.device.type == "cpu":
+                # Activations of several batches would not fit into a processor's cache.
+                parts = zip(z.chunk(n_chunks), y.chunk(n_chunks), strict=True)
+                return torch.cat([self._run(self.module, *part).to(z.dtype) for part in parts])
+            with chunked(self.module, n_chunks):
+                return self._run(self.module, z, y).to(z.dtype)
+
+    @torch.enable_grad()
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        self.z = z.detach().requires_grad_()
+        self.x = self._run(self.module, self.z, y).to(z.dtype)
+        return self.x.detach()
+
+    def backward(self, x: Tensor) -> Tensor:
+        self._backward([self.x], [x], self.z)
+        return gradient_of(self.z)

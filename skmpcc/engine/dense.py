@@ -1,0 +1,319 @@
+"""Forward and backward passes of the networks for tables, written out.
+
+They take few operations and none of autograd's bookkeeping, which costs as much as the products at
+such sizes. They change the very parameters and buffers of the modules that they are made from.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
+
+from skmpcc.engine.flat import FlatParameters
+from skmpcc.method.networks.layers import ConditionalBatchNorm
+from skmpcc.method.networks.vector import SLOPE, VectorDiscriminator, VectorEncoder, VectorGenerator
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def _of_kind(kind: type[Kind], modules: Iterable[nn.Module]) -> list[Kind]:
+    return [module for module in modules if isinstance(module, kind)]
+
+
+class _Dense:
+    """A linear layer, spectrally normalized or not.
+
+    With another `dtype` than the parameters', its products are taken in that; gradients and updates are
+    always of the parameters' own.
+    """
+
+    def __init__(
+        self, layer: nn.Linear, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
+        # The spectral norm's u and v.
+        self.vectors: tuple[Tensor, Tensor] | None = None
+        if parametrize.is_parametrized(layer, "weight"):
+            # Not by `layer.weight`, which would estimate the norm.
+            weight = layer.get_parameter("parametrizations.weight.original")
+            norm = layer.get_submodule("parametrizations.weight.0")
+            self.vectors = norm.get_buffer("_u"), norm.get_buffer("_v")
+        else:
+            weight = layer.get_parameter("weight")
+        gradients = {key: grad for group in groups for key, grad in group.gradients.items()}
+        self.weight, self.bias = weight.detach(), layer.bias.detach()
+        # A trunk that this network does not update has no place for gradients.
+        self.weight_gradient = gradients.get(id(weight))
+        self.bias_gradient = gradients.get(id(layer.bias))
+        self.dtype = dtype or weight.dtype
+        self.normalized_weight = torch.empty_like(weight, dtype=self.dtype)
+
+    def normalize(self, *, estimate: bool = True) -> None:
+        """After an update: the weight over its spectral norm, by torch's power iteration."""
+        self.cast_bias = self.bias.to(self.dtype)
+        if self.vectors is None:
+            self.normalized_weight = self.weight.to(self.dtype)
+            return
+        u, v = self.vectors
+        if estimate:
+            torch.mv(self.weight, v, out=u)
+            u.div_(torch.linalg.vector_norm(u))
+            torch.mv(self.weight.T, u, out=v)
+            # u' W v with v = W'u / |W'u|
+            self.sigma = torch.linalg.vector_norm(v)
+            v.div_(self.sigma)
+        else:
+            self.sigma = torch.dot(u, torch.mv(self.weight, v))
+        torch.div(self.weight, self.sigma, out=self.normalized_weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.x = x.to(self.dtype)
+        return torch.addmm(self.cast_bias, self.x, self.normalized_weight.T)
+
+    def backward(self, y: Tensor) -> None:
+        if self.weight_gradient is None:
+            return
+        gradient, y = self.weight_gradient, y.to(self.dtype)
+        if self.dtype == gradient.dtype:
+            torch.mm(y.T, self.x, out=gradient)
+        else:
+            gradient.copy_(torch.mm(y.T, self.x))
+        torch.sum(y, 0, dtype=gradient.dtype, out=self.bias_gradient)
+        if self.vectors is not None:
+            u, v = self.vectors
+            # d(W / sigma), sigma = u' W v with u and v held
+            along = torch.dot(gradient.view(-1), self.weight.view(-1)).div_(self.sigma)
+            gradient.addr_(u, v * along, alpha=-1.0).div_(self.sigma)
+
+    def input_gradient(self, y: Tensor) -> Tensor:
+        return torch.mm(y.to(self.dtype), self.normalized_weight)
+
+
+class _Hidden(_Dense):
+    """A linear layer and its leaky ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.y = functional.leaky_relu_(super().forward(x), SLOPE)
+        return self.y
+
+    def activation_backward(self, y: Tensor) -> Tensor:
+        """The gradient before the leaky ReLU, whose result has the sign of its argument."""
+        return torch.ops.aten.leaky_relu_backward(y.to(self.dtype), self.y, SLOPE, True)
+
+
+def _hidden(layers: nn.Sequential, *groups: FlatParameters, dtype: torch.dtype | None) -> list[_Hidden]:
+    return [_Hidden(layer, *groups, dtype=dtype) for layer in _of_kind(nn.Linear, layers)]
+
+
+class _DenseChain:
+    """Hidden layers one after another."""
+
+    def __init__(self, *parts: list[_Hidden]) -> None:
+        self.layers = [layer for part in parts for layer in part]
+
+    def normalize(self) -> None:
+        for layer in self.layers:
+            layer.normalize()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, h: Tensor) -> None:
+        for index in reversed(range(len(self.layers))):
+            layer = self.layers[index]
+            h = layer.activation_backward(h)
+            layer.backward(h)
+            if all(before.weight_gradient is None for before in self.layers[:index]):
+                return
+            h = layer.input_gradient(h)
+
+    def input_gradient(self, h: Tensor) -> Tensor:
+        for layer in reversed(self.layers):
+            h = layer.input_gradient(layer.activation_backward(h))
+        return h
+
+
+class DenseDiscriminator:
+    """`DiscriminatorPass` of a `VectorDiscriminator`."""
+
+    def __init__(
+        self, module: VectorDiscriminator, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
+        layers = (_hidden(part, *groups, dtype=dtype) for part in (module.trunk, module.body))
+        self.hidden = _DenseChain(*layers)
+        self.score = _Dense(module.score, *groups)
+
+    def forward(self, x: Tensor, *, wants_input: bool = False) -> tuple[Tensor, Tensor]:
+        self.hidden.normalize()
+        self.score.normalize()
+        h = self.hidden.forward(x)
+        return self.score.forward(h).squeeze(1), h.to(self.score.dtype)
+
+    def _to_features(self, scores: Tensor, features: Tensor | None) -> Tensor:
+        h = self.score.input_gradient(scores.unsqueeze(1))
+        return h if features is None else h.add_(features)
+
+    def backward(self, scores: Tensor, features: Tensor | None) -> None:
+        self.score.backward(scores.unsqueeze(1))
+        self.hidden.backward(self._to_features(scores, features))
+
+    def backward_to_input(self, scores: Tensor, features: Tensor | None) -> Tensor:
+        return self.hidden.input_gradient(self._to_features(scores, features))
+
+
+class DenseEncoder:
+    """`EncoderPass` of a `VectorEncoder`."""
+
+    def __init__(
+        self, module: VectorEncoder, *groups: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
+        layers = (_hidden(part, *groups, dtype=dtype) for part in (module.trunk, module.body))
+        self.hidden = _DenseChain(*layers)
+        self.heads = [
+            (_Hidden(first, *groups, dtype=dtype), _Dense(last, *groups))
+            for first, last in (_of_kind(nn.Linear, head) for head in (module.mean, module.log_variance))
+        ]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.hidden.normalize()
+        h = self.hidden.forward(x)
+        for layer in (layer for head in self.heads for layer in head):
+            layer.normalize()
+        mean, log_variance = (last.forward(first.forward(h)) for first, last in self.heads)
+        return mean, log_variance
+
+    def backward(self, mean: Tensor, log_variance: Tensor) -> None:
+        h = None
+        for (first, last), gradient in zip(self.heads, (mean, log_variance), strict=True):
+            last.backward(gradient)
+            inner = first.activation_backward(last.input_gradient(gradient))
+            first.backward(inner)
+            h = first.input_gradient(inner) if h is None else h.addmm_(inner, first.normalized_weight)
+        assert h is not None
+        self.hidden.backward(h)
+
+
+class _DenseConditionalNorm:
+    """A `ConditionalBatchNorm` with embeddings of y, and the leaky ReLU behind it."""
+
+    def __init__(self, module: ConditionalBatchNorm, group: FlatParameters) -> None:
+        self.norm = module.norm
+        # It is None only while standing statistics are collected.
+        assert self.norm.momentum is not None
+        self.momentum = self.norm.momentum
+        self.gain, self.bias = module.gain.weight.detach(), module.bias.weight.detach()
+        self.gain_gradient = group.gradients[id(module.gain.weight)]
+        self.bias_gradient = group.gradients[id(module.bias.weight)]
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        norm = self.norm
+        self.x = x
+        # as nn.BatchNorm1d does in training
+        norm.num_batches_tracked.add_(1)
+        self.normed, self.mean, self.inverse_std = torch.native_batch_norm(
+            x, None, None, norm.running_mean, norm.running_var, True, self.momentum, norm.eps
+        )
+        self.scale = torch.index_select(1.0 + self.gain, 0, y)
+        self.out = torch.addcmul(torch.index_select(self.bias, 0, y), self.normed, self.scale)
+        return functional.leaky_relu_(self.out, SLOPE)
+
+    def backward(self, gradient: Tensor, classes: Tensor) -> Tensor:
+        gradient = torch.ops.aten.leaky_relu_backward(gradient, self.out, SLOPE, True)
+        _sum_by_class(gradient, classes, self.bias_gradient)
+        _sum_by_class(gradient * self.normed, classes, self.gain_gradient)
+        return torch.ops.aten.native_batch_norm_backward(
+            gradient.mul_(self.scale),
+            self.x,
+            None,
+            None,
+            None,
+            self.mean,
+            self.inverse_std,
+            True,
+            self.norm.eps,
+            [True, False, False],
+        )[0]
+
+    def apply(self, x: Tensor, y: Tensor, n_chunks: int) -> Tensor:
+        """The same for several batches at once."""
+        chunks = x.view(n_chunks, -1, x.shape[1])
+        mean = chunks.mean(1)
+        centred = chunks - mean.unsqueeze(1)
+        variance = centred.square().mean(1)
+        self._update_running_statistics(mean, variance, chunks.shape[1])
+        inverse_std = torch.rsqrt(variance + self.norm.eps).unsqueeze(1)
+        slopes = torch.index_select(1.0 + self.gain, 0, y).view_as(chunks).mul_(inverse_std)
+        offsets = torch.index_select(self.bias, 0, y).view_as(chunks)
+        return functional.leaky_relu_(torch.addcmul(offsets, centred, slopes), SLOPE).view_as(x)
+
+    def _update_running_statistics(self, means: Tensor, variances: Tensor, n: int) -> None:
+        """The running statistics, as if the batches came one after the other."""
+        norm, kept = self.norm, 1.0 - self.momentum
+        n_chunks = len(means)
+        for running, values, factor in (
+            (norm.running_mean, means, 1.0),
+            (norm.running_var, variances, n / (n - 1)),
+        ):
+            running.mul_(kept**n_chunks)
+            for index, value in enumerate(values):
+                running.add_(value, alpha=self.momentum * factor * kept ** (n_chunks - 1 - index))
+        norm.num_batches_tracked.add_(n_chunks)
+
+
+def _sum_by_class(rows: Tensor, classes: Tensor, out: Tensor) -> None:
+    """Sums of rows for each class; `classes` are labels, or a matrix (K, n) of ones and zeros."""
+    if classes.ndim == 2:
+        torch.mm(classes, rows, out=out)
+    else:
+        out.copy_(torch.ops.aten.embedding_dense_backward(rows, classes, len(out), -1, False))
+
+
+class DenseGenerator:
+    """`GeneratorPass` of a `VectorGenerator` whose norms have embeddings of y."""
+
+    def __init__(
+        self, module: VectorGenerator, group: FlatParameters, dtype: torch.dtype | None = None
+    ) -> None:
+        self.n_clusters = module.conditioning.n_clusters
+        self.layers = [_Dense(layer, group, dtype=dtype) for layer in _of_kind(nn.Linear, module.layers)]
+        norms = _of_kind(ConditionalBatchNorm, module.norms)
+        self.norms = [_DenseConditionalNorm(norm, group) for norm in norms]
+        self.output = _Dense(module.output, group)
+        self.all_classes = torch.arange(self.n_clusters, device=self.output.bias.device)
+
+    def _normalize(self, *, estimate: bool) -> None:
+        for layer in (*self.layers, self.output):
+            layer.normalize(estimate=estimate)
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, y: Tensor, n_chunks: int) -> Tensor:
+        self._normalize(estimate=False)
+        h = z
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            h = norm.apply(layer.forward(h).to(z.dtype), y, n_chunks)
+        return self.output.forward(h)
+
+    @torch.no_grad()
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        self._normalize(estimate=True)
+        # Few classes' sums are a small product.
+        few = self.n_clusters <= len(y)
+        self.classes = (self.all_classes[:, None] == y).to(z.dtype) if few else y
+        h = z
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            h = norm.forward(layer.forward(h).to(z.dtype), y)
+        return self.output.forward(h)
+
+    @torch.no_grad()
+    def backward(self, x: Tensor) -> Tensor:
+        self.output.backward(x)
+        h = self.output.input_gradient(x)
+        for layer, norm in zip(reversed(self.layers), reversed(self.norms), strict=True):
+            h = norm.backward(h.to(x.dtype), self.classes).to(layer.dtype)
+            layer.backward(h)
+            h = layer.input_gradient(h)
+        return h.to(x.dtype)

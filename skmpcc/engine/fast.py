@@ -1,0 +1,208 @@
+"""Algorithm 1 with less work for the same result.
+
+`FastAlgorithm1` does what `skmpcc.method.algorithm.Algorithm1` does, draw by draw and update by
+update, but
+
+- generated samples for all discriminator steps come from one pass of the generator, which does not
+  change meanwhile, and so do those of the encoder steps after the first; batch-norm sees them batch
+  by batch;
+- networks for tables are passed forwards and backwards without autograd (`dense`);
+- the parameters that an optimizer updates lie end to end (`flat`), so that its step is one fused
+  kernel, and an average's too.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.devices import matmul_dtype
+from skmpcc.engine.autograd import (
+    AutogradDiscriminator,
+    AutogradEncoder,
+    AutogradGenerator,
+    gradient_of,
+)
+from skmpcc.engine.dense import DenseDiscriminator, DenseEncoder, DenseGenerator
+from skmpcc.engine.flat import FlatModel
+from skmpcc.engine.passes import DiscriminatorPass, EncoderPass, GeneratorPass
+from skmpcc.method import losses
+from skmpcc.method.algorithm import Algorithm1, Batch, DrawBatch
+from skmpcc.method.model import MPCCModel
+from skmpcc.method.networks.vector import VectorGenerator
+from skmpcc.method.optimizers import Adam
+from skmpcc.settings import ResolvedSettings
+
+
+class FastAlgorithm1(Algorithm1):
+    """Drop-in for `Algorithm1`, with the same parameters.
+
+    From here on the model's parameters are views of common tensors, until `release`.
+    """
+
+    def __init__(self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator) -> None:
+        self._flat = FlatModel(model)
+        super().__init__(model, settings, rng)
+        flat = self._flat
+        dtype = matmul_dtype(settings.precision, model.prior.means)
+        shared = (flat.trunk,) if model.settings.sharing == "joint" else ()
+        of_discriminator, of_encoder, of_generator = _passes(model)
+        self._discriminator: DiscriminatorPass = of_discriminator(
+            model.discriminator, flat.trunk, flat.discriminator, dtype=dtype
+        )
+        self._encoder: EncoderPass = of_encoder(model.encoder, *shared, flat.encoder, dtype=dtype)
+        self._generator: GeneratorPass = of_generator(model.generator, flat.generator, dtype=dtype)
+
+    def _parameters(self) -> dict[str, list[nn.Parameter]]:
+        return self._flat.optimized()
+
+    def release(self) -> None:
+        """Give the model parameters of their own again."""
+        self._flat.release()
+
+    def _update_averages(self) -> None:
+        self.model.update_averages(self.settings.ema_decay, self._flat.average_pairs())
+
+    # ---- The phases
+
+    def discriminator_phase(self, draw_real: DrawBatch) -> Tensor:
+        n_steps, n = self.settings.discriminator_steps, self.settings.batch_size
+        reals: list[Batch] = []
+        noises: list[Tensor | None] = []
+        shape = (2 * n, *self.model.sample_shape)
+
+        def draw_noise() -> None:
+            noises.append(self._input_noise(shape))
+            if len(reals) < n_steps:
+                reals.append(draw_real())
+
+        reals.append(draw_real())
+        labels, _, fakes = self._draw_steps(n_steps, draw_noise)
+        for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
+            x = self._with(torch.cat([real[0], fake]), noise)
+            scores, h = self._discriminator.forward(x)
+            if len(real) > 1 and self.is_supervised:
+                assert self.projection is not None
+                scores, *gradients = self._supervised(
+                    lambda s: losses.discriminator_loss(*s.split(n)),
+                    scores,
+                    h,
+                    torch.cat([real[1], y]),
+                    self.projection.embedding,
+                )
+                self._discriminator.backward(*gradients)
+            else:
+                gradient = torch.cat(losses.discriminator_gradient(*scores.split(n)))
+                self._discriminator.backward(gradient, None)
+            self._step(self.optimizers.discriminator)
+        return losses.discriminator_loss(*scores.split(n))
+
+    def generator_phase(self) -> Tensor:
+        y, noise = self._draw_noise()
+        z = self.model.prior.reparameterize(y, noise)
+        x = self._generator.forward(z.detach(), y)
+        x = self._with(x, self._input_noise(x.shape))
+        scores, h = self._discriminator.forward(x, wants_input=True)
+        if self.is_supervised:
+            scores, *gradients = self._supervised(losses.generator_loss, scores, h, y)
+            gradient = self._discriminator.backward_to_input(*gradients)
+        else:
+            uniform = torch.full_like(scores, -1.0 / len(scores))
+            gradient = self._discriminator.backward_to_input(uniform, None)
+        self._flat.prior.attach_gradients()
+        z.backward(self._generator.backward(gradient), inputs=self._flat.prior.parameters)
+        self._step(self.optimizers.generator, self.optimizers.generator_prior)
+        return losses.generator_loss(scores)
+
+    def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        n_steps, n = self.settings.encoder_steps, self.settings.batch_size
+        out = self._first_encoder_step(draw_pairs)
+        noises: list[Tensor | None] = []
+        shape = (n, *self.model.sample_shape)
+        if n_steps > 1:
+            _, z, fakes = self._draw_steps(n_steps - 1, lambda: noises.append(self._input_noise(shape)))
+            for code, x, noise in zip(z.split(n), fakes.split(n), noises, strict=True):
+                moments = self._encoder.forward(self._with(x, noise))
+                mean, log_variance = losses.latent_gradient(code, *moments)
+                weight = self.settings.latent_loss_weight
+                self._encoder.backward(mean.mul_(weight), log_variance.mul_(weight))
+                self._step(self.optimizers.encoder)
+            out["latent"] = losses.latent_loss(code, *moments)
+        return out
+
+    def _first_encoder_step(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        y, noise = self._draw_noise()
+        z = self.model.prior.reparameterize(y, noise)
+        x = self._generator.generate(z.detach(), y, 1)
+        x = self._with(x, self._input_noise(x.shape))
+        labels: Sequence[Tensor] = ()
+        if draw_pairs is not None and self._wants_pairs:
+            first, second, *labels = draw_pairs()
+            x = torch.cat([x, first, second])
+        means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
+        loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=True)
+        self._flat.prior.attach_gradients()
+        loss.backward(inputs=[means, log_variances, *self._flat.prior.parameters])
+        self._encoder.backward(gradient_of(means), gradient_of(log_variances))
+        self._step(self.optimizers.encoder, self.optimizers.prior)
+        self._update_weights()
+        return {name: term.detach() for name, term in terms.items()}
+
+    # ---- Their parts
+
+    def _draw_steps(
+        self, n_steps: int, draw_more: Callable[[], None]
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Draw labels by step, and all codes and generated samples, for several steps of a phase.
+
+        `draw_more` is called after each step's draws, so that the random stream is the plain loop's.
+        """
+        labels, noises = [], []
+        for _ in range(n_steps):
+            y, noise = self._draw_noise()
+            labels.append(y)
+            noises.append(noise)
+            draw_more()
+        y = torch.cat(labels)
+        with torch.no_grad():
+            z = self.model.prior.reparameterize(y, torch.cat(noises))
+        return labels, z, self._generator.generate(z, y, n_steps)
+
+    def _supervised(
+        self,
+        loss_of: Callable[[Tensor], Tensor],
+        scores: Tensor,
+        h: Tensor,
+        y: Tensor,
+        *updated: nn.Parameter,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """D(x, y), and a loss's gradients by D(x) and by the features; those of `updated` are set."""
+        scores.requires_grad_()
+        h = h.detach().requires_grad_()
+        total = scores + self._projected(h, y)
+        loss_of(total).backward(inputs=[scores, h, *updated])
+        return total.detach(), gradient_of(scores), gradient_of(h)
+
+    def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
+        if not self.settings.noise_std:
+            return None
+        means = self.model.prior.means
+        return torch.randn(shape, generator=self.rng, device=means.device, dtype=means.dtype)
+
+    def _with(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        return x if noise is None else torch.add(x, noise, alpha=self.settings.noise_std)
+
+    def _step(self, *optimizers: Adam) -> None:
+        for optimizer in optimizers:
+            optimizer.step()
+        # The one parameter outside the flat tensors, whose gradients are written over.
+        if self.projection is not None:
+            self.projection.embedding.grad = None
+
+
+def _passes(model: MPCCModel) -> tuple[Callable, Callable, Callable]:
+    """Passes for the model's discriminator, encoder and generator."""
+    if not isinstance(model.generator, VectorGenerator):
+        return AutogradDiscriminator, AutogradEncoder, AutogradGenerator
+    by_embedding = model.settings.conditioning == "embedding"
+    return DenseDiscriminator, DenseEncoder, DenseGenerator if by_embedding else AutogradGenerator

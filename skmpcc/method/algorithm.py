@@ -1,0 +1,288 @@
+"""Algorithm 1 of MPCC, phase by phase: discriminator, generator and prior, encoder (and prior).
+
+`Algorithm1` is the readable statement of the algorithm and the tests' oracle. What a fit runs is a
+faster form of it from `skmpcc.engine`, which shares everything here but the three phases: set your
+breakpoints there.
+
+Spectral norms are estimated anew, by one power iteration, in every forward pass whose weights have
+been updated since. Passes of the generator for the other networks leave its estimates as they are.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.method import losses
+from skmpcc.method.model import MPCCModel
+from skmpcc.method.networks.layers import ClassProjection, frozen_norms
+from skmpcc.method.optimizers import Adam, Optimizers
+from skmpcc.settings import ResolvedSettings
+
+# Rate at which learned weights follow the proportions in one batch of real samples, ...
+WEIGHTS_RATE = 0.01
+# ... from this share of the training on: before, a component that has few members would get fewer.
+WEIGHTS_FROM = 0.5
+
+Batch = tuple[Tensor, ...]
+DrawBatch = Callable[[], Batch]
+
+
+class Algorithm1:
+    """One training of a model by Algorithm 1: its optimizers, its random stream, its phases.
+
+    With `settings.supervised_iter` above 0 the first iterations are the paper's variant for known
+    labels: Embed(y) . h is added to the discriminator's score, and the encoder learns the labels of
+    real samples.
+
+    Parameters
+    ----------
+    model : MPCCModel
+        Trained in place.
+    settings : ResolvedSettings
+    rng : torch.Generator
+        Source of y and eps, on the model's device.
+    """
+
+    def __init__(self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator) -> None:
+        self.model = model
+        self.settings = settings
+        self.rng = rng
+        self.n_iter = 0
+        self.optimizers = Optimizers(self._parameters(), settings)
+        self.projection: ClassProjection | None = None
+        if settings.supervised_iter:
+            n_hidden = model.discriminator.score.in_features
+            dtype = model.prior.means.dtype
+            self.projection = ClassProjection(model.n_clusters, n_hidden, rng, dtype)
+            self.optimizers.discriminator.add(self.projection.embedding)
+        self._cluster_proportions: Tensor | None = None
+
+    def _parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters that the optimizer of each module updates."""
+        model = self.model
+        return {
+            "discriminator": list(model.discriminator.parameters()),
+            "generator": list(model.generator.parameters()),
+            "encoder": model.encoder_parameters(),
+            "prior": list(model.prior.parameters()),
+        }
+
+    # ---- The iteration, for all engines
+
+    def iteration(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None = None) -> dict[str, Tensor]:
+        """Run lines 7 to 28 of Algorithm 1.
+
+        Parameters
+        ----------
+        draw_real : callable
+            Gives a batch of real samples, with known labels followed by these.
+        draw_pairs : callable, optional
+            Gives a batch of real samples and a partner of each, for consistency, with known labels
+            followed by those of both.
+
+        Returns
+        -------
+        losses : dict of Tensor
+            The losses of the last step of each phase.
+        """
+        # A model in evaluation mode would train on stale spectral norms and batch statistics.
+        if not self.model.training:
+            self.model.train()
+        self.optimizers.set_rates(self.n_iter)
+        out = self._updates(draw_real, draw_pairs)
+        self.n_iter += 1
+        return out
+
+    def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        """Run the phases in their order."""
+        out = {"discriminator": self.discriminator_phase(draw_real)}
+        out["generator"] = self.generator_phase()
+        out |= self.encoder_phase(draw_pairs)
+        if self.averaging:
+            self._update_averages()
+        return out
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether labels teach the networks in this iteration."""
+        return self.n_iter < self.settings.supervised_iter
+
+    @property
+    def learning_weights(self) -> bool:
+        """Whether the mixture's weights follow the data in this iteration."""
+        late = self.n_iter >= WEIGHTS_FROM * self.settings.max_iter
+        return late and self.settings.weights == "learned"
+
+    @property
+    def averaging(self) -> bool:
+        """Whether this iteration updates the moving averages."""
+        return self.n_iter + 1 >= self.settings.ema_start
+
+    def _update_averages(self) -> None:
+        self.model.update_averages(self.settings.ema_decay)
+
+    # ---- The phases
+
+    def discriminator_phase(self, draw_real: DrawBatch) -> Tensor:
+        """Lines 8 to 12: Loss I, ascended by the discriminator."""
+        for _ in range(self.settings.discriminator_steps):
+            real, *labels = draw_real()
+            with torch.no_grad():
+                y, z = self.draw()
+                fake = self._generate(z, y)
+            scores = self._scores(torch.cat([real, fake]), torch.cat([*labels, y]) if labels else None)
+            loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
+            _descend(loss, self.optimizers.discriminator)
+        return loss.detach()
+
+    def generator_phase(self) -> Tensor:
+        """Lines 14 to 17: Loss I, descended by the generator and the prior."""
+        y, z = self.draw()
+        loss = losses.generator_loss(self._scores(self.model.generator(z, y), y))
+        _descend(loss, self.optimizers.generator, self.optimizers.generator_prior)
+        return loss.detach()
+
+    def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        """Lines 19 to 27: L_q by the encoder; in the first step also L_c and Loss III by the prior."""
+        out: dict[str, Tensor] = {}
+        for step in range(self.settings.encoder_steps):
+            out |= self.encoder_step(draw_pairs if step == 0 else None, with_prior=step == 0)
+        return out
+
+    def encoder_step(self, draw_pairs: DrawBatch | None, *, with_prior: bool) -> dict[str, Tensor]:
+        """One update of the encoder, or of encoder and prior."""
+        y, z = self.draw()
+        x = [self._noisy(self._generate(z, y))]
+        labels: Sequence[Tensor] = ()
+        if draw_pairs is not None and self._wants_pairs:
+            first, second, *labels = draw_pairs()
+            x += [first, second]
+        means, log_variances = self.model.encoder(torch.cat(x))
+        loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=with_prior)
+        _descend(loss, self.optimizers.encoder, *([self.optimizers.prior] if with_prior else []))
+        self._update_weights()
+        return {name: term.detach() for name, term in terms.items()}
+
+    # ---- Their parts
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Lines 9 and 10: y ~ p(y), z ~ p(z | y), differentiable in the prior."""
+        y, noise = self._draw_noise()
+        return y, self.model.prior.reparameterize(y, noise)
+
+    def _draw_noise(self) -> tuple[Tensor, Tensor]:
+        """Draw y, and the standard normal eps of z = mu_y + sigma_y * eps."""
+        prior = self.model.prior
+        y = prior.draw_labels(self.settings.batch_size, self.rng)
+        return y, prior.draw_noise(len(y), self.rng)
+
+    @torch.no_grad()
+    def _generate(self, z: Tensor, y: Tensor) -> Tensor:
+        """Generate without a gradient, by a generator whose spectral norms stay as they are."""
+        with frozen_norms(self.model.generator):
+            return self.model.generator(z, y)
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """Add instance noise, where the settings ask for it, to what discriminator and encoder read."""
+        if not self.settings.noise_std:
+            return x
+        noise = torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
+        return torch.add(x, noise, alpha=self.settings.noise_std)
+
+    def _is_supervised(self, y: Tensor | None) -> bool:
+        return y is not None and self.is_supervised
+
+    def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """D(x), in supervised iterations D(x, y)."""
+        h = self.model.discriminator.features(self._noisy(x))
+        scores = self.model.discriminator.score(h).squeeze(1)
+        return scores + self._projected(h, y) if self._is_supervised(y) else scores
+
+    def _projected(self, h: Tensor, y: Tensor | None) -> Tensor:
+        """Embed(y) . h."""
+        assert self.projection is not None
+        return self.projection(h, y)
+
+    @property
+    def _wants_pairs(self) -> bool:
+        return bool(self.settings.consistency_weight) or self.settings.weights == "learned"
+
+    def _encoder_loss(
+        self,
+        z: Tensor,
+        y: Tensor,
+        means: Tensor,
+        log_variances: Tensor,
+        labels: Sequence[Tensor] = (),
+        *,
+        with_prior: bool,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum of an encoder step's losses, and each of them.
+
+        In the paper the prior's gradient is that of L_c + lambda_p L_p. In the authors' code z is not
+        detached in L_q, which then pulls the prior as well: `prior_latent_gradient`.
+
+        Consistency is not of the paper: pairs of real samples, whose means follow those of the
+        generated samples if there are any, should share their component, by encoder and prior.
+        """
+        n, prior, settings = len(z), self.model.prior, self.settings
+        code = z if with_prior and settings.prior_latent_gradient else z.detach()
+        terms = {"latent": losses.latent_loss(code, means[:n], log_variances[:n])}
+        loss = settings.latent_loss_weight * terms["latent"]
+        if with_prior:
+            terms["cluster"] = losses.cluster_loss(prior.log_responsibilities(z), y)
+            terms["prior_entropy"] = losses.prior_entropy_loss(prior.weights, prior.variances)
+            loss = loss + terms["cluster"] + settings.prior_entropy_weight * terms["prior_entropy"]
+        if len(means) > n:
+            log_q = prior.log_responsibilities(means[n:])
+            self._cluster_proportions = log_q.detach().exp().mean(0)
+            terms["consistency"] = losses.consistency_loss(*log_q.chunk(2))
+            loss = loss + settings.consistency_weight * terms["consistency"]
+            if labels and self.is_supervised:
+                loss = loss + losses.cluster_loss(log_q, torch.cat(list(labels)))
+        return loss, terms
+
+    def _update_weights(self) -> None:
+        """Let learned weights follow the memberships of the real samples in the step before."""
+        if self._cluster_proportions is not None and self.learning_weights:
+            self.model.prior.update_weights(self._cluster_proportions, WEIGHTS_RATE)
+        self._cluster_proportions = None
+
+    # ---- Its state
+
+    def state(self) -> dict[str, Any]:
+        """Copy all that a training goes on from, as tensors and numbers, for an object built alike."""
+        return {
+            "n_iter": self.n_iter,
+            "model": _copied(self.model),
+            "projection": _copied(self.projection) if self.projection else None,
+            "optimizers": [[t.clone() for t in tensors] for tensors in self.optimizers.state()],
+            "rng": self.rng.get_state(),
+        }
+
+    def load(self, state: dict[str, Any], *, rng: bool = True) -> None:
+        """Go on from what `state` gave; without `rng` by other draws."""
+        self.n_iter = state["n_iter"]
+        self.model.load_state_dict(state["model"])
+        if self.projection is not None:
+            self.projection.load_state_dict(state["projection"])
+        self.optimizers.load(state["optimizers"])
+        if rng:
+            self.rng.set_state(state["rng"].cpu())
+
+    def release(self) -> None:
+        """Leave the model as any other; nothing to do here."""
+
+
+def _descend(loss: Tensor, *optimizers: Adam) -> None:
+    """One step of the optimizers on `loss`; no other parameter gets a gradient."""
+    loss.backward(inputs=[p for optimizer in optimizers for p in optimizer.parameters])
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}

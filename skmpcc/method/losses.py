@@ -1,0 +1,99 @@
+"""Losses I, II and III of MPCC (equation 5), and the consistency of pairs, as functions of tensors.
+
+All are to be minimized, and are means over a batch where there is one.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skmpcc.method.prior import LOG_TWO_PI
+
+
+def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Loss I of the discriminator: the hinge of equation 6.
+
+    The paper's ascent on min(0, D(x) - 1) + min(0, -D(x~) - 1), as a descent.
+    """
+    return functional.relu(1.0 - real_scores).mean() + functional.relu(1.0 + fake_scores).mean()
+
+
+def discriminator_gradient(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `discriminator_loss` with respect to the real and the fake scores."""
+    real = (real_scores < 1.0).to(real_scores.dtype).div_(-len(real_scores))
+    fake = (fake_scores > -1.0).to(fake_scores.dtype).div_(len(fake_scores))
+    return real, fake
+
+
+def generator_loss(fake_scores: Tensor) -> Tensor:
+    """Loss I of the generator and the prior: h = -D(x~) of equation 6."""
+    return -fake_scores.mean()
+
+
+def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Loss II, first term: L_q = -log q(z | x~), summed over J (equation 7).
+
+    With the paper's constant log 2 pi; the authors' code has log pi, which no gradient sees.
+
+    Parameters
+    ----------
+    z, mean, log_variance : Tensor of shape (n, J)
+        The code that was decoded, and the encoder's output on the decoded sample.
+    """
+    scaled = (z - mean).square() * torch.exp(-log_variance)
+    return 0.5 * (LOG_TWO_PI + log_variance + scaled).sum(1).mean()
+
+
+def latent_gradient(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `latent_loss` with respect to the encoder's mean and log-variance."""
+    error = mean - z
+    mean_gradient = (error * torch.exp(-log_variance)).div_(len(z))
+    return mean_gradient, (error * mean_gradient).mul_(-0.5).add_(0.5 / len(z))
+
+
+def cluster_loss(log_responsibilities: Tensor, y: Tensor) -> Tensor:
+    """Loss II, second term: L_c, the cross-entropy between y and q(y | z) (equation 8)."""
+    return functional.nll_loss(log_responsibilities, y)
+
+
+def prior_entropy_loss(weights: Tensor, variances: Tensor) -> Tensor:
+    """Loss III: L_p, the mixture's negative entropy bound (equation 10).
+
+    The entropies of the components are averaged over the J dimensions, as section 3.3 balances them.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (K,)
+    variances : Tensor of shape (K, J)
+    """
+    component_entropy = 0.5 * (1.0 + LOG_TWO_PI + variances.log()).mean(1)
+    return (weights * (weights.log() - component_entropy)).sum()
+
+
+def consistency_loss(log_q: Tensor, log_q_other: Tensor) -> Tensor:
+    """Disagreement of pairs of samples on their cluster: -log sum_k q(k | x) q(k | x') / p(k).
+
+    With p(k) the mean membership this is minus the logarithm of the ratio p(x, x') / p(x) p(x') for
+    pairs that share their component and are otherwise independent. It is 0 if all samples are in one
+    cluster, and -log K for K clusters of equal size without doubt. The paper names consistency as a
+    complement, without a loss.
+
+    Parameters
+    ----------
+    log_q, log_q_other : Tensor of shape (..., n, K)
+        log q(y | x) of the first and of the second of each pair.
+
+    Returns
+    -------
+    loss : Tensor of shape (...)
+    """
+    log_share = log_mean_membership(torch.cat([log_q, log_q_other], dim=-2))
+    agreement = torch.logsumexp(log_q + log_q_other - log_share.unsqueeze(-2), dim=-1)
+    return -agreement.mean(-1)
+
+
+def log_mean_membership(log_memberships: Tensor) -> Tensor:
+    """log p(k), the mean over a batch of shape (..., n, K); shape (..., K)."""
+    return torch.logsumexp(log_memberships, dim=-2) - math.log(log_memberships.shape[-2])

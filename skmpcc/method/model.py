@@ -1,0 +1,288 @@
+"""The modules that MPCC trains, built together from plain settings."""
+
+import copy
+import math
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.method.networks.image import (
+    Grid,
+    ImageDiscriminator,
+    ImageEncoder,
+    ImageGenerator,
+    ImageTrunk,
+)
+from skmpcc.method.networks.layers import Discriminator, Encoder, standing_statistics
+from skmpcc.method.networks.vector import (
+    VectorDiscriminator,
+    VectorEncoder,
+    VectorGenerator,
+    VectorTrunk,
+)
+from skmpcc.method.prior import GaussianMixturePrior
+from skmpcc.settings import NetworkSettings
+
+# torch.random.fork_rng swaps a process-wide state; fits may run in threads.
+_BUILDING = threading.Lock()
+
+AveragePairs = Iterable[tuple[Tensor, Tensor]]
+
+
+class MPCCModel(nn.Module):
+    """Prior, generator, discriminator and encoder, and the moving averages that serve after training.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+    sample_shape : tuple of int
+        (d,) for tables, (c, h, w) for images; the latter has to be a size of `Grid`.
+    n_clusters : int
+    seed : int
+        Seed of the initial parameters. torch's global random state is left as it was.
+    """
+
+    generator: nn.Module
+    discriminator: Discriminator
+    encoder: Encoder
+    n_averages: Tensor
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        sample_shape: tuple[int, ...],
+        n_clusters: int,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.sample_shape = tuple(sample_shape)
+        self.n_clusters = n_clusters
+        with _BUILDING, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._build()
+
+    def _build(self) -> None:
+        s = self.settings
+        self.prior = GaussianMixturePrior(
+            self.n_clusters,
+            s.latent_dim,
+            min_std=s.min_std,
+            std_floor=s.std_floor,
+            initial_log_variance=s.initial_log_variance,
+        )
+        if len(self.sample_shape) == 1:
+            self._build_for_vectors(s, self.sample_shape[0])
+        else:
+            channels, height, width = self.sample_shape
+            self._build_for_images(s, channels, height, width)
+        self.averaged_generator = copy.deepcopy(self.generator)
+        self.averaged_encoder = copy.deepcopy(self.encoder)
+        self.register_buffer("n_averages", torch.zeros((), dtype=torch.int64))
+
+    def _build_for_vectors(self, s: NetworkSettings, n_features: int) -> None:
+        self.generator = VectorGenerator(
+            n_features,
+            self.n_clusters,
+            s.latent_dim,
+            width=s.width,
+            n_layers=s.n_layers,
+            conditioning=s.conditioning,
+            spectral=s.generator_spectral_norm,
+        )
+        trunk = VectorTrunk(n_features, width=s.width, n_layers=s.n_layers)
+        self.discriminator = VectorDiscriminator(trunk, width=s.width)
+        self.encoder = VectorEncoder(
+            self._encoder_trunk(trunk),
+            s.latent_dim,
+            width=s.width,
+            spectral=s.encoder_spectral_norm,
+        )
+
+    def _build_for_images(self, s: NetworkSettings, channels: int, height: int, width: int) -> None:
+        grid = Grid.for_image(height, width)
+        if grid.size != (height, width):
+            raise ValueError(f"sample_shape {self.sample_shape} is none of {grid}'s.")
+        self.generator = ImageGenerator(
+            grid,
+            channels,
+            self.n_clusters,
+            s.latent_dim,
+            width=s.width,
+            conditioning=s.conditioning,
+            upsampling=s.upsampling,
+            spectral=s.generator_spectral_norm,
+        )
+        trunk = ImageTrunk(grid, channels, width=s.width)
+        self.discriminator = ImageDiscriminator(trunk, width=s.width)
+        self.encoder = ImageEncoder(
+            grid,
+            self._encoder_trunk(trunk),
+            s.latent_dim,
+            width=s.width,
+            spectral=s.encoder_spectral_norm,
+        )
+
+    def reinitialized(self, seed: int) -> "MPCCModel":
+        """Build a model of the same shape with initial parameters of another seed."""
+        return type(self)(self.settings, self.sample_shape, self.n_clusters, seed)
+
+    def _encoder_trunk(self, trunk: nn.Sequential) -> nn.Sequential:
+        """Return the discriminator's own trunk, or with sharing="none" (NS in the paper) a twin."""
+        return copy.deepcopy(trunk) if self.settings.sharing == "none" else trunk
+
+    @property
+    def n_inputs(self) -> int:
+        """d_x: channels x height x width, or the number of features."""
+        return math.prod(self.sample_shape)
+
+    def hidden_flops(self, n: int) -> int:
+        """Floating-point operations of the largest hidden layer for `n` samples."""
+        is_image = len(self.sample_shape) == 3
+        places = math.prod(self.sample_shape[1:]) * 9 if is_image else 1
+        return 2 * n * places * self.settings.width**2
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.prior.means.device
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the encoder's steps; with sharing="discriminator" (AIM) not the trunk."""
+        if self.settings.sharing != "discriminator":
+            return list(self.encoder.parameters())
+        shared = {id(p) for p in self.encoder.trunk.parameters()}
+        return [p for p in self.encoder.parameters() if id(p) not in shared]
+
+    # ---- Moving averages
+
+    @torch.no_grad()
+    def update_averages(self, decay: float, pairs: AveragePairs | None = None) -> None:
+        """Move the averages towards the networks by 1 - decay; the first update copies.
+
+        Parameters
+        ----------
+        decay : float
+        pairs : iterable of (average, parameter), optional
+            Tensors to use instead of the modules' own, which they are views of.
+        """
+        # On the device, so that CUDA need not be waited for.
+        weight = torch.where(self.n_averages == 0, 1.0, 1.0 - decay).to(self.prior.means.dtype)
+        for average, parameter in self._average_pairs() if pairs is None else pairs:
+            average.lerp_(parameter, weight)
+        for average, buffer in self._average_buffers():
+            average.copy_(buffer)
+        self.n_averages += 1
+
+    def _average_pairs(self) -> AveragePairs:
+        yield from zip(self.averaged_generator.parameters(), self.generator.parameters(), strict=True)
+        yield from zip(self.averaged_encoder.parameters(), self.encoder.parameters(), strict=True)
+
+    def _average_buffers(self) -> AveragePairs:
+        yield from zip(self.averaged_generator.buffers(), self.generator.buffers(), strict=True)
+        yield from zip(self.averaged_encoder.buffers(), self.encoder.buffers(), strict=True)
+
+    @property
+    def has_averages(self) -> bool:
+        """Whether averages have begun. On CUDA this waits for the device."""
+        return int(self.n_averages) > 0
+
+    def restart_averages(self) -> None:
+        """Make the next update copy the current networks."""
+        self.n_averages.zero_()
+
+    # ---- Clusters
+
+    def _by_cluster(self) -> Iterable[Tensor]:
+        """All tensors with a row for each cluster: the prior's, and the generators' embeddings."""
+        yield from (self.prior.means, self.prior.log_variances, self.prior.weights)
+        yield from self._embeddings()
+
+    def _embeddings(self) -> Iterable[Tensor]:
+        for generator in (self.generator, self.averaged_generator):
+            yield from (m.weight for m in generator.modules() if isinstance(m, nn.Embedding))
+
+    @torch.no_grad()
+    def permute_clusters(self, order: Tensor) -> None:
+        """Renumber the clusters: the k-th will be what the order[k]-th was."""
+        for rows in self._by_cluster():
+            rows.copy_(rows[order])
+
+    @torch.no_grad()
+    def move_cluster(self, cluster: int, mean: Tensor, like: int) -> None:
+        """Give a component another mean, and variances and embeddings of the component `like`."""
+        self.prior.means[cluster] = mean
+        for rows in (self.prior.log_variances, *self._embeddings()):
+            rows[cluster] = rows[like]
+
+    # ---- In use
+
+    @torch.no_grad()
+    def collect_standing_statistics(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+        """Collect the averaged generator's batch-norm statistics from batches of the prior."""
+        module = self.averaged_generator
+        if n_passes == 0:
+            module.eval()
+            return
+        with standing_statistics(module):
+            for _ in range(n_passes):
+                y = self.prior.draw_labels(batch_size, rng)
+                module(self.prior.sample(y, rng), y)
+
+    def prepare_for_inference(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+        """Ready the model for use: averages where none began, standing statistics, precision.
+
+        Tables are inferred in double precision, so that a row's result does not depend on the rows
+        beside it; for image networks that would cost too much.
+        """
+        if not self.has_averages:
+            self.update_averages(decay=0.0)
+        self.collect_standing_statistics(n_passes, batch_size, rng)
+        self.eval()
+        if len(self.sample_shape) == 1:
+            self.double()
+        else:
+            self.prior.double()
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x) by the averaged encoder."""
+        self.averaged_encoder.eval()
+        return self.averaged_encoder(x)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, y: Tensor) -> Tensor:
+        """G(z, y) by the averaged generator, with its standing statistics."""
+        self.averaged_generator.eval()
+        return self.averaged_generator(z, y)
+
+    # torch refuses to pickle parametrized modules; settings and a state dict say the same.
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {
+            key: value.detach().cpu()
+            for key, value in self.state_dict().items()
+            if not self._is_alias(key)
+        }
+        return _restore, (type(self), self.settings, self.sample_shape, self.n_clusters, state)
+
+    def _is_alias(self, key: str) -> bool:
+        """Whether the discriminator has the same tensor under its own name."""
+        return key.startswith("encoder.trunk.") and self.settings.sharing != "none"
+
+
+def _restore(
+    cls: type[MPCCModel],
+    settings: NetworkSettings,
+    sample_shape: tuple[int, ...],
+    n_clusters: int,
+    state: dict[str, Tensor],
+) -> MPCCModel:
+    model = cls(settings, sample_shape, n_clusters)
+    aliases = [key for key in model.state_dict() if model._is_alias(key)]
+    state = state | {key: state[key.replace("encoder", "discriminator", 1)] for key in aliases}
+    # By assignment, which keeps the state's precision; and clones, so that copies share nothing.
+    model.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
+    return model.eval()

@@ -1,0 +1,1 @@
+"""Generator, discriminator and encoder, for images (the paper's) and for tables."""

@@ -1,0 +1,127 @@
+"""Adam as Algorithm 1 uses it, for each of the modules, and the schedule of their rates."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from skmpcc.settings import ResolvedSettings
+
+BETA2 = 0.999
+EPSILON = 1e-8
+
+
+class Adam:
+    """Adam with beta1 = 0 and beta2 = 0.999, by torch's fused step.
+
+    Moments exist from the beginning, and the rate is a tensor on the device: a CUDA graph reads both
+    where it found them first.
+
+    Parameters
+    ----------
+    parameters : list of Tensor
+        Parameters without a gradient are left alone.
+    rate : float
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
+        self.parameters: list[Tensor] = []
+        self._state: list[tuple[Tensor, Tensor, Tensor]] = []
+        for parameter in parameters:
+            self.add(parameter)
+        self.base_rate = rate
+        self.rate = torch.tensor(rate, dtype=torch.float32, device=self.parameters[0].device)
+
+    def add(self, parameter: Tensor) -> None:
+        """Update one more parameter from here on."""
+        self.parameters.append(parameter)
+        moments = torch.zeros_like(parameter.detach()), torch.zeros_like(parameter.detach())
+        n_steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        self._state.append((*moments, n_steps))
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update the parameters that have a gradient."""
+        pairs = zip(self.parameters, self._state, strict=True)
+        updated = [(p, p.grad, *state) for p, state in pairs if p.grad is not None]
+        if not updated:
+            return
+        parameters, gradients, first, second, n_steps = map(list, zip(*updated, strict=True))
+        adam(
+            parameters,
+            gradients,
+            first,
+            second,
+            [],
+            n_steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.0,
+            beta2=BETA2,
+            lr=self.rate,
+            weight_decay=0.0,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state(self) -> list[Tensor]:
+        """Moments and counts of steps, the tensors themselves."""
+        return [tensor for state in self._state for tensor in state]
+
+
+class Optimizers:
+    """Adam for each module, and the rates' common schedule.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Tensors to update, by "discriminator", "generator", "encoder" and "prior".
+    settings : ResolvedSettings
+    """
+
+    def __init__(self, parameters: Mapping[str, list[Any]], settings: ResolvedSettings) -> None:
+        self.settings = settings
+        rate = settings.learning_rate
+        self.discriminator = Adam(parameters["discriminator"], rate)
+        self.generator = Adam(parameters["generator"], rate)
+        # The shared trunk belongs to two optimizers, each with moments of its own, as in the
+        # authors' code.
+        self.encoder = Adam(parameters["encoder"], rate)
+        self.prior = Adam(parameters["prior"], settings.prior_learning_rate)
+        self.all = [self.discriminator, self.generator, self.encoder, self.prior]
+        # Line 17 of Algorithm 1 moves the prior at eta; the authors' code at eta_p, by the
+        # prior's one optimizer.
+        self.generator_prior = self.prior
+        if settings.generator_prior_rate == "networks":
+            self.generator_prior = Adam(parameters["prior"], rate)
+            self.all.append(self.generator_prior)
+
+    def set_rates(self, n_iter: int) -> None:
+        """Rates fall linearly to zero over the last `learning_rate_decay` of the training."""
+        decay = self.settings.learning_rate_decay * self.settings.max_iter
+        factor = min(1.0, (self.settings.max_iter - n_iter) / decay) if decay else 1.0
+        for optimizer in self.all:
+            optimizer.rate.fill_(optimizer.base_rate * factor)
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply all rates from here on."""
+        for optimizer in self.all:
+            optimizer.base_rate *= factor
+
+    def state(self) -> list[list[Tensor]]:
+        """Moments and counts of steps of every optimizer, the tensors themselves."""
+        return [optimizer.state() for optimizer in self.all]
+
+    @torch.no_grad()
+    def load(self, state: list[list[Tensor]]) -> None:
+        """Copy what `state` gave into the optimizers' own tensors, which a CUDA graph holds on to."""
+        for optimizer, values in zip(self.all, state, strict=True):
+            for tensor, value in zip(optimizer.state(), values, strict=True):
+                tensor.copy_(value)

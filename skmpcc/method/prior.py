@@ -1,0 +1,132 @@
+"""The mixture prior p(z) = sum_y p(y) p(z | y) of MPCC, with learnable means and variances.
+
+The weights p(y) can be learned as well, which the paper leaves to future work.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+LOG_TWO_PI = math.log(2.0 * math.pi)
+
+
+class GaussianMixturePrior(nn.Module):
+    """Mixture of diagonal Gaussians with learnable means and variances, and fixed or learned weights.
+
+    Parameters
+    ----------
+    n_clusters, latent_dim : int
+        K and J of the paper.
+    min_std : float
+        Floor of the standard deviations, 0.5 in the paper.
+    std_floor : {"additive", "threshold"}
+        How the floor acts. The paper speaks of a minimum threshold: sigma = max(exp(v / 2), floor),
+        whose gradient dies below the floor. The authors' code adds it: sigma = exp(v / 2) + floor.
+        Their code uses that sum for sampling only, other variances for the responsibilities and for
+        Loss III; here one sigma serves all three, so that Loss II and III are those of the
+        distribution that is sampled.
+    initial_log_variance : float
+        Initial v; 1 in the authors' code.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        n_clusters: int,
+        latent_dim: int,
+        *,
+        min_std: float = 0.5,
+        std_floor: str = "additive",
+        initial_log_variance: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.min_std = min_std
+        self.std_floor = std_floor
+        self.means = nn.Parameter(torch.empty(n_clusters, latent_dim))
+        self.log_variances = nn.Parameter(
+            torch.full((n_clusters, latent_dim), float(initial_log_variance))
+        )
+        # phi = 1 / K is not learned in the paper (section 3.3); here by `update_weights`.
+        self.register_buffer("weights", torch.full((n_clusters,), 1.0 / n_clusters))
+        self.reset_means()
+
+    def reset_means(self, rng: torch.Generator | None = None) -> None:
+        """Draw orthogonal means: orthonormal rows while K <= J, orthonormal columns beyond."""
+        nn.init.orthogonal_(self.means, generator=rng)
+
+    @property
+    def stds(self) -> Tensor:
+        """sigma, shape (K, J)."""
+        free = torch.exp(0.5 * self.log_variances)
+        if self.std_floor == "threshold":
+            return free.clamp_min(self.min_std)
+        return free + self.min_std
+
+    @property
+    def variances(self) -> Tensor:
+        """sigma squared, shape (K, J)."""
+        return self.stds.square()
+
+    @torch.no_grad()
+    def update_weights(self, proportions: Tensor, rate: float) -> None:
+        """Move the weights towards the clusters' proportions in real data, as phi in EM.
+
+        No loss could do it, because all samples that the losses see are drawn by the weights
+        themselves. No weight falls below a tenth of 1 / K, so that a component is never lost for good.
+        """
+        self.weights.lerp_(proportions.to(self.weights.dtype), rate)
+        self.weights.clamp_min_(0.1 / len(self.weights))
+        self.weights.div_(self.weights.sum())
+
+    def draw_labels(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw y ~ p(y), shape (n,), by the inverse of the cumulated weights."""
+        weights = self.weights
+        uniform = torch.rand(n, generator=rng, device=weights.device, dtype=weights.dtype)
+        bounds = weights.cumsum(0)
+        return torch.searchsorted(bounds[:-1], uniform * bounds[-1], right=True)
+
+    def draw_noise(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw eps ~ N(0, I), shape (n, J)."""
+        means = self.means
+        shape = (n, means.shape[1])
+        return torch.randn(shape, generator=rng, device=means.device, dtype=means.dtype)
+
+    def reparameterize(self, y: Tensor, noise: Tensor) -> Tensor:
+        """z = mu_y + sigma_y * eps, differentiable in mu and sigma; shape (n, J)."""
+        return self.means[y] + self.stds[y] * noise
+
+    def sample(self, y: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Draw z ~ p(z | y), shape (n, J)."""
+        return self.reparameterize(y, self.draw_noise(len(y), rng))
+
+    def component_log_density(self, z: Tensor) -> Tensor:
+        """log N(z | mu_k, sigma_k^2) for every component; shape (n, K).
+
+        The square is expanded into two matrix products, so that time and memory are linear in K and
+        no (n, K, J) tensor exists. All is taken from the means' centre: the expansion cancels badly
+        far from the origin.
+        """
+        centre = self.means.detach().mean(0)
+        z, means = z - centre, self.means - centre
+        precisions = self.variances.reciprocal()
+        quadratic = (
+            z.square() @ precisions.T
+            - 2.0 * z @ (means * precisions).T
+            + (means.square() * precisions).sum(1)
+        )
+        log_normaliser = (LOG_TWO_PI + self.variances.log()).sum(1)
+        return -0.5 * (quadratic + log_normaliser)
+
+    def joint_log_density(self, z: Tensor) -> Tensor:
+        """log phi_k + log N(z | mu_k, sigma_k^2); shape (n, K)."""
+        return self.weights.log() + self.component_log_density(z)
+
+    def log_responsibilities(self, z: Tensor) -> Tensor:
+        """log q(y = k | z), equation 9 by log-sum-exp; shape (n, K)."""
+        return torch.log_softmax(self.joint_log_density(z), dim=1)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """log p(z) under the mixture; shape (n,)."""
+        return torch.logsumexp(self.joint_log_density(z), dim=1)

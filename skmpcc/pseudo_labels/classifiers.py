@@ -1,0 +1,103 @@
+"""Small classifiers q(y | x) that pseudo-labels are found by."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDTH = 64
+EPSILON = 1e-5
+CHANNELS = 16
+MAX_CHANNELS = 128
+# Sides at which convolutions begin by halving, and end.
+LARGE_SIDE = 17
+LAST_SIDE = 4
+
+
+class BatchedMLP:
+    """Perceptrons of two hidden layers with batch-norms, all restarts in the same batched products."""
+
+    def __init__(self, n_restarts: int, n_features: int, n_clusters: int, rng: torch.Generator) -> None:
+        def uniform(*shape: int) -> Tensor:
+            values = torch.empty((n_restarts, *shape), device=rng.device)
+            return values.uniform_(-1.0, 1.0, generator=rng)
+
+        sizes = list(pairwise([n_features, WIDTH, WIDTH, n_clusters]))
+        self.weights = [uniform(a, b).div_(math.sqrt(a)).requires_grad_() for a, b in sizes]
+        # Biases of hidden layers come after the norm, which would take any other away.
+        self.biases = [uniform(1, b).requires_grad_() for _, b in sizes]
+        self.moments: list[tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return self.weights + self.biases
+
+    def log_memberships(self, x: Tensor) -> Tensor:
+        """log q(y | x), shape (n_restarts, n, K)."""
+        return self._forward(x)[0]
+
+    def keep_moments(self, x: Tensor) -> None:
+        """Normalize by the activations' moments on `x` from now on, no longer by each batch's."""
+        self.moments = self._forward(x)[1]
+
+    def keep_only(self, index: int) -> None:
+        """Forget all classifiers but one, whose moments have been kept."""
+        assert self.moments is not None
+        one = slice(index, index + 1)
+        self.weights = [weight[one] for weight in self.weights]
+        self.biases = [bias[one] for bias in self.biases]
+        self.moments = [(mean[one], variance[one]) for mean, variance in self.moments]
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        h, seen = x.expand(len(self.weights[0]), *x.shape), []
+        for layer in (0, 1):
+            h = torch.bmm(h, self.weights[layer])
+            # torch.var_mean is many times slower here.
+            mean = h.mean(1, keepdim=True) if self.moments is None else self.moments[layer][0]
+            h = h - mean
+            variance = (
+                h.square().mean(1, keepdim=True) if self.moments is None else self.moments[layer][1]
+            )
+            seen.append((mean, variance))
+            h = h * torch.rsqrt(variance + EPSILON)
+            h = functional.relu(h + self.biases[layer])
+        return torch.log_softmax(torch.baddbmm(self.biases[2], h, self.weights[2]), dim=2), seen
+
+
+class ConvNet(nn.Module):
+    """Convolutions with batch-norms that halve the sides down to 4 or less, and a linear layer."""
+
+    def __init__(self, sample_shape: tuple[int, ...], n_clusters: int, rng: torch.Generator) -> None:
+        super().__init__()
+        n_in, *sides = sample_shape
+        layers: list[nn.Module] = []
+        n_out = CHANNELS
+        while min(sides) > LAST_SIDE or not layers:
+            first, small = not layers, min(sides) < LARGE_SIDE
+            stride, kernel = (1, 3) if first and small else (2, 5 if first else 3)
+            layers += [
+                _initialized(nn.Conv2d, rng, n_in, n_out, kernel, stride, kernel // 2, bias=False),
+                nn.BatchNorm2d(n_out, device=rng.device),
+                nn.ReLU(),
+            ]
+            sides = [-(-side // stride) for side in sides]
+            n_in, n_out = n_out, min(2 * n_out, MAX_CHANNELS)
+        last = _initialized(nn.Linear, rng, n_in * math.prod(sides), n_clusters)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), last)
+
+    def log_memberships(self, x: Tensor) -> Tensor:
+        """log q(y | x), shape (n, K)."""
+        return torch.log_softmax(self.layers(x), dim=1)
+
+
+@torch.no_grad()
+def _initialized(cls: type[nn.Module], rng: torch.Generator, *args: Any, **kwargs: Any) -> nn.Module:
+    """Make a layer with torch's usual initial values, drawn from `rng`, not from the global stream."""
+    layer = nn.utils.skip_init(cls, *args, device=rng.device, **kwargs)
+    bound = 1.0 / math.sqrt(math.prod(layer.weight.shape[1:]))
+    for parameter in layer.parameters():
+        parameter.uniform_(-bound, bound, generator=rng)
+    return layer

@@ -1,0 +1,87 @@
+"""Nearest neighbours of the data, which pseudo-labels, consistency and the score look at."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from scipy.stats import entropy
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+# Samples among which neighbours are looked for; more are represented by as many drawn at random.
+MAX_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class NeighborGraph:
+    """Samples of a data set and, for each, the nearest among them.
+
+    Attributes
+    ----------
+    rows : Tensor of int64 of shape (m,)
+        Indices of the samples in the data.
+    nearest : Tensor of int64 of shape (m, k)
+        Indices in `rows`.
+    """
+
+    rows: Tensor
+    nearest: Tensor
+
+    @classmethod
+    def of(
+        cls, data: Tensor, n_neighbors: int, n_clusters: int, rng: torch.Generator
+    ) -> "NeighborGraph":
+        """Find the nearest neighbours of data as the networks see them, by Euclidean distance.
+
+        Each sample has at most `n_neighbors`, and no more than half of what a cluster of mean size
+        holds, so that they can be of one kind. Where clusters hold fewer than two samples, a sample's
+        one neighbour is itself.
+        """
+        rows = some_rows(len(data), rng)
+        if len(rows) < 2 * n_clusters:
+            return cls(rows, torch.arange(len(rows), device=rng.device).unsqueeze(1))
+        points = data[rows.to(data.device)].flatten(1).cpu().numpy()
+        n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
+        # Without an argument: of the samples themselves, each left out of its own.
+        nearest = NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors(return_distance=False)
+        return cls(rows, torch.as_tensor(nearest, device=rng.device))
+
+    def to(self, device: torch.device) -> "NeighborGraph":
+        """Return the same graph on another device."""
+        return NeighborGraph(self.rows.to(device), self.nearest.to(device))
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw `n` samples and one neighbour of each, as indices in the data."""
+        m, k = self.nearest.shape
+        first = torch.randint(m, (n,), generator=rng, device=rng.device)
+        which = torch.randint(k, (n,), generator=rng, device=rng.device)
+        return self.rows[first], self.rows[self.nearest[first, which]]
+
+
+def some_rows(n_samples: int, rng: torch.Generator) -> Tensor:
+    """Return all indices of the data, or of more than MAX_ROWS as many drawn at random."""
+    if n_samples <= MAX_ROWS:
+        return torch.arange(n_samples, device=rng.device)
+    return torch.randperm(n_samples, generator=rng, device=rng.device)[:MAX_ROWS]
+
+
+class PairInformation(NamedTuple):
+    """The two parts of the mutual information of pairs' clusters, in nats."""
+
+    entropy: float
+    agreement: float
+
+
+def pair_information(labels: Tensor, others: Tensor) -> PairInformation:
+    """Return H(k) and -H(k' | k) over pairs."""
+    pairs = contingency_matrix(labels.cpu().numpy(), others.cpu().numpy())
+    clusters = entropy(pairs.sum(axis=1))
+    return PairInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
+
+
+def neighbor_information(labels: Tensor, graph: NeighborGraph) -> PairInformation:
+    """Return the information of all pairs of neighbours; `labels` are those of the graph's rows."""
+    n_neighbors = graph.nearest.shape[1]
+    labels = labels.to(graph.nearest.device)
+    return pair_information(labels.repeat_interleave(n_neighbors), labels[graph.nearest].flatten())

@@ -1,0 +1,305 @@
+"""Settings of the networks and of the training.
+
+Default, constraint and description of every field are declared here and nowhere else: the estimator
+validates by them, and its docstring and `docs/presets.md` are made from them.
+"""
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any
+
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+
+
+def setting(description: str, *constraints: Any, **default: Any) -> Any:
+    """Declare a dataclass field with its description and scikit-learn's constraints; one has to hold."""
+    return field(metadata={"description": description, "constraints": list(constraints)}, **default)
+
+
+_COUNT = Interval(Integral, 1, None, closed="left")
+_COUNT_OR_ZERO = Interval(Integral, 0, None, closed="left")
+_AT_LEAST_2 = Interval(Integral, 2, None, closed="left")
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_SHARE = Interval(Real, 0, 1, closed="both")
+
+
+class _Validated:
+    """A dataclass whose values are checked against their fields' constraints."""
+
+    def __post_init__(self) -> None:
+        check(type(self), vars(self), type(self).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(_Validated):
+    """What shapes the networks and the prior."""
+
+    latent_dim: int = setting("Dimensions of the code z, J in the paper.", _COUNT)
+    conditioning: str = setting(
+        'How the generator receives z and y. "embedding": z enters the first layer, and every '
+        'batch-norm has an embedding of y. "shared": every place receives all of z and one shared'
+        ' embedding of y. "split": every place receives a chunk of z of its own beside that '
+        "embedding.",
+        StrOptions({"split", "shared", "embedding"}),
+    )
+    width: int = setting(
+        "Hidden units of the networks for tables, channels of those for images (4C in the paper).",
+        _AT_LEAST_2,
+    )
+    n_layers: int = setting("Hidden layers of the networks for tables.", _COUNT, default=3)
+    generator_spectral_norm: bool = setting(
+        "Whether the generator's weights are spectrally normalized.", "boolean", default=True
+    )
+    encoder_spectral_norm: bool = setting(
+        "Whether the weights of the encoder's own layers are spectrally normalized. The "
+        "discriminator, and the layers that the encoder shares with it, always are.",
+        "boolean",
+        default=True,
+    )
+    upsampling: str = setting(
+        "Interpolation by which the image generator doubles the sides: bilinear in the paper, "
+        "nearest in its authors' code.",
+        StrOptions({"bilinear", "nearest"}),
+        default="bilinear",
+    )
+    sharing: str = setting(
+        'What becomes of the layers that encoder and discriminator share. "joint": both update '
+        'them. "discriminator": only the discriminator does, as in AIM. "none": nothing is '
+        "shared.",
+        StrOptions({"joint", "discriminator", "none"}),
+        default="joint",
+    )
+    min_std: float = setting("Floor of the components' standard deviations.", _NOT_NEGATIVE, default=0.5)
+    std_floor: str = setting(
+        "Whether the floor is added to a free standard deviation (the authors' code) or cuts it "
+        "off (the paper).",
+        StrOptions({"additive", "threshold"}),
+        default="additive",
+    )
+    initial_log_variance: float = setting(
+        "Initial logarithm of the free part of the components' variances.",
+        Interval(Real, None, None, closed="neither"),
+        default=1.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(_Validated):
+    """How the networks and the prior are trained, as a user states it.
+
+    `skmpcc.training.resolution.resolve` turns it into what runs on given data.
+    """
+
+    max_iter: int = setting(
+        "Maximum number of iterations, each of `discriminator_steps` + 1 + `encoder_steps` updates.",
+        _COUNT,
+    )
+    batch_size: int = setting(
+        "Samples in a batch. Data of fewer samples make smaller batches.", _AT_LEAST_2, default=50
+    )
+    discriminator_steps: int = setting(
+        "Updates of the discriminator in an iteration.", _COUNT, default=4
+    )
+    encoder_steps: int = setting("Updates of the encoder in an iteration.", _COUNT, default=4)
+    learning_rate: float = setting(
+        "Adam learning rate of generator, discriminator and encoder (eta in the paper).",
+        _POSITIVE,
+        default=2e-4,
+    )
+    prior_learning_rate: float = setting(
+        "Adam learning rate of the mixture (eta_p in the paper). It has to be several times "
+        "`learning_rate`: clusters must part before the generator fits the data.",
+        _POSITIVE,
+        default=1.6e-3,
+    )
+    generator_prior_rate: str = setting(
+        "Learning rate of the mixture in the generator's update: "
+        '"prior" is eta_p, as in the authors\' code, "networks" is eta, as in the paper.',
+        StrOptions({"prior", "networks"}),
+        default="prior",
+    )
+    prior_latent_gradient: bool = setting(
+        "Whether the first term of Loss II reaches the mixture through z, as in the authors' code. "
+        "This is what brings the standard deviations down.",
+        "boolean",
+        default=True,
+    )
+    latent_weight: float | str = setting(
+        'Weight of the first term of Loss II. "dimension" is one over the number of inputs.',
+        _NOT_NEGATIVE,
+        StrOptions({"dimension"}),
+        default="dimension",
+    )
+    prior_entropy_weight: float = setting("Weight of Loss III (lambda_p).", _NOT_NEGATIVE, default=0.01)
+    input_noise: float = setting(
+        "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
+        "bandwidth of the data, against memorizing small data sets.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    pseudo_labels: str | None = setting(
+        "Clusters that `fit` finds by itself, without labels, and trains the networks with by the"
+        ' paper\'s variant for known labels. "neighbors": clusters of any shape in which nearest '
+        'neighbours agree. "augmentation", for images: clusters that small random affine maps do '
+        'not change. "kmeans": those of KMeans on the scaled data. None: no pseudo-labels, the '
+        "paper's training from a random start.",
+        StrOptions({"neighbors", "augmentation", "kmeans"}),
+        None,
+        default=None,
+    )
+    pseudo_label_share: float = setting(
+        "Share of the training, from its beginning, in which pseudo-labels teach the networks.",
+        _SHARE,
+        default=1.0,
+    )
+    n_neighbors: int = setting(
+        "Nearest neighbours of each sample, by Euclidean distance of the scaled data, that "
+        "pseudo-labels, consistency and `score` look at; fewer where clusters are small. Of more "
+        "than 20,000 samples, 20,000 drawn at random are looked at.",
+        _COUNT,
+        default=15,
+    )
+    consistency: str = setting(
+        'Pairs of real samples that should share a cluster: "neighbors", a sample and one of its '
+        'nearest neighbours, or "augmentation", an image and a random affine map of it.',
+        StrOptions({"neighbors", "augmentation"}),
+        default="neighbors",
+    )
+    consistency_weight: float = setting(
+        "Weight of the loss that asks it of them, in the step that updates encoder and mixture; 0"
+        " in the paper.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    weights: str = setting(
+        'Weights of the mixture. "uniform": all 1 / n_clusters, as in the paper. "learned": they '
+        'follow the clusters\' proportions in the data, for clusters of unequal sizes. "auto": '
+        "learned where the pseudo-labels' clusters are clearly unequal.",
+        StrOptions({"auto", "uniform", "learned"}),
+        default="uniform",
+    )
+    tol: float = setting(
+        "Training stops when less than this share of the memberships changes from one entry of "
+        "`history_` to the next, in `n_iter_no_change` entries in a row. 0 trains for `max_iter` "
+        "iterations.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    n_iter_no_change: int = setting(
+        "Entries of `history_` in a row below `tol` that stop the training.", _COUNT, default=10
+    )
+    reseed: bool = setting(
+        "Whether components that are lost in training, because they have no members or share them"
+        " with a larger one, move to samples that the others explain worst.",
+        "boolean",
+        default=False,
+    )
+    learning_rate_decay: float = setting(
+        "Share of the training, at its end, in which all learning rates fall linearly to zero.",
+        _SHARE,
+        default=0.0,
+    )
+    ema_decay: float = setting(
+        "Decay of the exponential moving averages of generator and encoder, which serve after training.",
+        Interval(Real, 0, 1, closed="left"),
+        default=0.9999,
+    )
+    ema_start: int = setting("Iteration at which the averages begin.", _COUNT_OR_ZERO, default=1000)
+    precision: str = setting(
+        'Precision of matrix products and convolutions of the hidden layers in training. "auto": '
+        'bfloat16 on a CPU or GPU that multiplies in it natively, otherwise float32. "tf32": TF32'
+        " on CUDA, float32 on a CPU. Parameters, updates and the fitted model are not affected.",
+        StrOptions({"auto", "bfloat16", "tf32", "float32"}),
+        default="float32",
+    )
+    standing_passes: int = setting(
+        "Batches from which the generator's batch-norm statistics are collected after training; 0"
+        " keeps the moving averages of the training.",
+        _COUNT_OR_ZERO,
+        default=16,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedSettings(TrainingSettings):
+    """What runs on given data: no "auto", no "dimension", no units of the data.
+
+    Attributes
+    ----------
+    latent_loss_weight : float
+        Weight of the first term of Loss II.
+    noise_std : float
+        Standard deviation of the noise on what discriminator and encoder read.
+    supervised_iter : int
+        Iterations, from the first, in which (pseudo-)labels teach the networks.
+    """
+
+    latent_loss_weight: float
+    noise_std: float = 0.0
+    supervised_iter: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights == "auto":
+            raise ValueError(
+                'weights="auto" has to be resolved to "uniform" or "learned" before training.'
+            )
+
+
+# ---- What the declarations serve for
+
+
+def settings_of(cls: type) -> dict[str, Field]:
+    """Fields of a dataclass that were declared by `setting`, by name."""
+    return {f.name: f for f in fields(cls) if "constraints" in f.metadata}
+
+
+def constraints_of(cls: type) -> dict[str, list[Any]]:
+    """scikit-learn's parameter constraints of a dataclass."""
+    return {name: f.metadata["constraints"] for name, f in settings_of(cls).items()}
+
+
+def check(cls: type, values: Mapping[str, Any], caller: str) -> None:
+    """Check values by the constraints of the fields of the same names.
+
+    Raises
+    ------
+    ValueError
+        A value breaks its field's constraint; the message names field, value and what is wanted.
+    """
+    constraints = constraints_of(cls)
+    validate_parameter_constraints(
+        {name: constraints[name] for name in values if name in constraints},
+        dict(values),
+        caller_name=caller,
+    )
+
+
+def type_of(setting_field: Field) -> str:
+    """Type of a field in numpydoc's words, from its constraints."""
+    words = []
+    for constraint in setting_field.metadata["constraints"]:
+        if isinstance(constraint, StrOptions):
+            words.append("{" + ", ".join(f'"{option}"' for option in sorted(constraint.options)) + "}")
+        elif isinstance(constraint, Interval):
+            words.append("int" if constraint.type is Integral else "float")
+        else:
+            words.append("bool" if constraint == "boolean" else "None")
+    return " or ".join(words)
+
+
+def parameter_docs(cls: type, names: Iterable[str], default: str = "") -> str:
+    """numpydoc's list of fields of `cls`, for a docstring that is indented by four spaces."""
+    known, lines = settings_of(cls), []
+    for name in names:
+        described = textwrap.wrap(known[name].metadata["description"], 96)
+        lines += [f"{name} : {type_of(known[name])}{default}", *(f"    {line}" for line in described)]
+    return textwrap.indent("\n".join(lines), "    ").lstrip()
+
+
+def part(settings: Any, cls: type) -> Any:
+    """The fields of `settings` that make up one of its base classes `cls`."""
+    return cls(**{f.name: getattr(settings, f.name) for f in fields(cls)})

@@ -1,0 +1,1 @@
+"""Training of a model on data: batches, the loop, its health, checkpoints, initializations."""

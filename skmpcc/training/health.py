@@ -1,0 +1,237 @@
+"""Health of a training while it runs: convergence, lost components, divergence and rollback.
+
+None of it is in the paper. All of it is judged by the data alone, on some of them.
+"""
+
+import math
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from skmpcc.method.algorithm import Algorithm1
+
+# Samples that are looked at: at least so many in all, and so many for each cluster.
+N_SAMPLES = 512
+N_PER_CLUSTER = 10
+# A component is lost if this share of its weight, or less, is left of it, ...
+LOST_SHARE = 0.1
+# ... or if another one has this share, or more, of its memberships.
+SHARED = 0.45
+# Checks in a row that have to agree before anything is done.
+PATIENCE = 3
+NEVER = 10**9
+# Shares of the training between which components move: earlier, components that seem lost often come
+# back by themselves; later, those that move would not find their place.
+FIRST_MOVE, LAST_MOVE = 0.5, 0.75
+# Share of the training, and iterations, in which networks are not yet what they will be.
+EARLY, MIN_ITER = 0.2, 200
+# A generator is constant if its samples vary less than this, relative to the data.
+CONSTANT = 1e-3
+# An encoder is dead if its codes vary less than this, relative to the prior's components.
+DEAD = 1e-5
+# A discriminator has won if its hinge loss is below this.
+WON = 0.01
+# Troubles after which the training is given up. Before, each one halves all rates.
+MAX_ROLLBACKS = 3
+SLOW_DOWN = 0.5
+
+
+class TrainingHealth:
+    """Checks a training at intervals, and mends it where it can.
+
+    Parameters
+    ----------
+    algorithm : Algorithm1
+    data : Tensor
+        On any device.
+    rng : torch.Generator
+        On the data's device; chooses the samples that are looked at.
+
+    Attributes
+    ----------
+    converged : bool
+        Whether the memberships changed by less than `tol` in `n_iter_no_change` checks in a row.
+    failure : str or None
+        Why the training was given up.
+    codes : Tensor or None
+        Codes of the samples at the last check.
+    """
+
+    def __init__(self, algorithm: Algorithm1, data: Tensor, rng: torch.Generator) -> None:
+        self.algorithm = algorithm
+        self.model = algorithm.model
+        self.settings = algorithm.settings
+        n = min(len(data), max(N_SAMPLES, N_PER_CLUSTER * self.model.n_clusters))
+        rows = torch.randperm(len(data), generator=rng, device=data.device)[:n]
+        self.x = data[rows].to(self.model.device)
+        self.data_std = float(self.x.flatten(1).std(0, correction=0).mean())
+        self.converged = False
+        self.failure: str | None = None
+        self.codes: Tensor | None = None
+        self._memberships: Tensor | None = None
+        self._healthy = algorithm.state()
+        self._n_rollbacks = 0
+        self._n_converged = 0
+        self._n_troubled: Counter[str] = Counter()
+        self._n_lost = torch.zeros(self.model.n_clusters, dtype=torch.int64)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training has converged, failed or reached its last iteration."""
+        last = self.algorithm.n_iter >= self.settings.max_iter
+        return last or self.converged or self.failure is not None
+
+    def check(self, entry: dict[str, float]) -> bool:
+        """Check the training, and mend or end it.
+
+        Parameters
+        ----------
+        entry : dict
+            Entry of the history, with the losses; "change" is added.
+
+        Returns
+        -------
+        healthy : bool
+            False if the training was in trouble: it is then as it was at the last healthy check, at
+            lower rates, or given up (`failure`).
+        """
+        trouble = self.diagnose(entry)
+        if trouble is not None:
+            self._roll_back(trouble)
+            return False
+        entry["change"] = self.membership_change()
+        self.converged = self._has_converged(entry["change"])
+        if self.settings.reseed and self.reseed_lost_component():
+            self.converged = False
+        self._healthy = self.algorithm.state()
+        return True
+
+    def _roll_back(self, trouble: str) -> None:
+        self._n_rollbacks += 1
+        if self._n_rollbacks > MAX_ROLLBACKS:
+            self.failure = trouble
+            self.algorithm.load(self._healthy)
+        else:
+            # By other draws, which may avoid what happened.
+            self.algorithm.load(self._healthy, rng=False)
+            self.algorithm.optimizers.slow_down(SLOW_DOWN)
+
+    # ---- Convergence
+
+    @torch.no_grad()
+    def membership_change(self) -> float:
+        """Mean share of a sample's memberships that changed since the last check; 1 at the first.
+
+        Half the sum of |q(y | x) - q'(y | x)|, by the averaged encoder.
+        """
+        if not self.model.has_averages:
+            return 1.0
+        self.codes = self.model.encode(self.x)[0]
+        memberships = self.model.prior.log_responsibilities(self.codes).exp()
+        before, self._memberships = self._memberships, memberships
+        if before is None:
+            return 1.0
+        return float((memberships - before).abs().sum(1).mean()) / 2
+
+    def _has_converged(self, change: float) -> bool:
+        still = change < self.settings.tol and not self._early
+        self._n_converged = self._n_converged + 1 if still else 0
+        return self._n_converged >= self.settings.n_iter_no_change
+
+    @property
+    def _early(self) -> bool:
+        n_iter, max_iter = self.algorithm.n_iter, self.settings.max_iter
+        return n_iter < min(max(MIN_ITER, EARLY * max_iter), 0.5 * max_iter)
+
+    # ---- Divergence
+
+    @torch.no_grad()
+    def diagnose(self, losses: dict[str, float]) -> str | None:
+        """Say what is wrong with a training that cannot go on as it is, if anything."""
+        norms = torch.stack(torch._foreach_norm(list(self.model.parameters())))
+        finite = all(math.isfinite(value) for value in losses.values())
+        # A NaN or an infinity survives the sum.
+        if not finite or not math.isfinite(float(norms.sum())):
+            return "losses or parameters are not finite"
+        # Untrained networks show these signs, and so do any networks on data that do not vary.
+        telling = not self._early and self.data_std > 0.0
+        signs = {
+            "the discriminator tells all generated samples from real ones": telling
+            and losses["discriminator"] < WON,
+            "the generator makes always the same sample": telling
+            and self._generated_std() < CONSTANT * self.data_std,
+            "the encoder gives all samples the same code": telling and self._is_encoder_dead(),
+        }
+        for sign, seen in signs.items():
+            self._n_troubled[sign] = self._n_troubled[sign] + 1 if seen else 0
+            if self._n_troubled[sign] >= PATIENCE:
+                self._n_troubled[sign] = 0
+                return sign
+        return None
+
+    def _generated_std(self) -> float:
+        if not self.model.has_averages:
+            return math.inf
+        prior = self.model.prior
+        y = torch.arange(max(64, self.model.n_clusters), device=self.model.device)
+        y = y % self.model.n_clusters
+        # Codes at fixed distances, so that nothing is drawn from the training's stream.
+        signs = torch.linspace(-1.0, 1.0, len(y), device=y.device).unsqueeze(1)
+        x = self.model.decode(prior.means[y] + prior.stds[y] * signs, y)
+        return float(x.flatten(1).std(0, correction=0).mean())
+
+    def _is_encoder_dead(self) -> bool:
+        """Judge the encoder by the codes of the last check."""
+        if self.codes is None or len(self.codes) == 1:
+            return False
+        spread = float(self.codes.std(0, correction=0).mean())
+        return spread < DEAD * float(self.model.prior.stds.mean())
+
+    # ---- Lost components
+
+    @torch.no_grad()
+    def reseed_lost_component(self) -> bool:
+        """Move a component that is lost to data that the others explain worst; whether one moved."""
+        done = self.algorithm.n_iter / self.settings.max_iter
+        in_time = FIRST_MOVE <= done <= LAST_MOVE
+        if self._memberships is None or not in_time or self.model.n_clusters == 1:
+            return False
+        lost = self._lost_components(self._memberships)
+        self._n_lost = torch.where(lost, self._n_lost + 1, self._n_lost.clamp_max(0))
+        chosen = torch.nonzero(self._n_lost >= PATIENCE).flatten().tolist()
+        if not chosen:
+            return False
+        # One at a time: the next check knows better where the others belong.
+        self._move(chosen[0])
+        self._n_lost[chosen[0]] = -NEVER
+        self._memberships = None
+        return True
+
+    def _lost_components(self, memberships: Tensor) -> Tensor:
+        """Components with hardly a member, and of two that share theirs the smaller one."""
+        share = memberships.mean(0).cpu()
+        lost = share < LOST_SHARE * self.model.prior.weights.cpu()
+        common = (memberships.T @ memberships).cpu() / len(memberships)
+        shared = common / share.clamp_min(1e-12).unsqueeze(1)
+        shared.fill_diagonal_(0.0)
+        other = shared.argmax(1)
+        index = torch.arange(len(share))
+        smaller = (share < share[other]) | ((share == share[other]) & (index > other))
+        return lost | ((shared.amax(1) >= SHARED) & smaller)
+
+    def _move(self, cluster: int) -> None:
+        assert self.codes is not None
+        prior = self.model.prior
+        log_density = prior.joint_log_density(self.codes)
+        log_density[:, cluster] = -math.inf
+        n_worst = max(2, len(self.codes) // 10)
+        worst = torch.logsumexp(log_density, 1).argsort()[:n_worst]
+        codes = self.codes[worst]
+        # Not an outlier, but the middle of those that have the most company.
+        distances = torch.cdist(codes, codes)
+        near = max(2, n_worst // 3)
+        middle = distances.sort(1).values[:, :near].sum(1).argmin()
+        mean = codes[distances[middle].argsort()[:near]].mean(0)
+        like = int(log_density[worst[middle]].argmax())
+        self.model.move_cluster(cluster, mean, like)

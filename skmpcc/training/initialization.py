@@ -1,0 +1,118 @@
+"""One initialization of a fit: pseudo-labels and training, here or in another process."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from skmpcc.devices import matmul_precision, to_device_if_fits
+from skmpcc.method.model import MPCCModel
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.search import find_pseudo_labels
+from skmpcc.settings import TrainingSettings
+from skmpcc.training.checkpoint import Checkpoint
+from skmpcc.training.loop import DivergedError, OnInterval, Outcome, train
+from skmpcc.training.resolution import resolve
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What an initialization comes to.
+
+    Attributes
+    ----------
+    model : MPCCModel
+    outcome : Outcome
+    pseudo_labels : Tensor of int64 of shape (n_samples,) or None
+    """
+
+    model: MPCCModel
+    outcome: Outcome
+    pseudo_labels: Tensor | None
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """All that an initialization needs, so that another process can run it.
+
+    Attributes
+    ----------
+    model : MPCCModel
+        Model to train in place.
+    settings : TrainingSettings
+    data : Tensor of shape (n_samples, ...)
+        Data as the networks see them, on any device.
+    graph : NeighborGraph or None
+        Neighbours in the data, where the settings need them.
+    device : torch.device
+    training_seed, pseudo_label_seed : int
+    """
+
+    model: MPCCModel
+    settings: TrainingSettings
+    data: Tensor
+    graph: NeighborGraph | None
+    device: torch.device
+    training_seed: int
+    pseudo_label_seed: int
+
+    def run(
+        self,
+        on_interval: OnInterval = lambda history, last: False,
+        checkpoint: Checkpoint | None = None,
+    ) -> TrainedModel:
+        """Find pseudo-labels, and train the model.
+
+        Raises
+        ------
+        DivergedError
+            The training diverged before there was anything to roll back to.
+        """
+        model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
+        labels = self._pseudo_labels(data)
+        settings = resolve(self.settings, data, model.n_clusters, labels)
+        if settings.weights == "learned" and labels is not None:
+            counts = torch.bincount(labels, minlength=model.n_clusters)
+            model.prior.update_weights(counts / len(labels), 1.0)
+        outcome = train(
+            model,
+            settings,
+            data,
+            torch.Generator(self.device).manual_seed(self.training_seed),
+            on_interval,
+            pseudo_labels=labels,
+            neighbors=self.graph,
+            checkpoint=checkpoint,
+        )
+        return TrainedModel(model, outcome, labels)
+
+    def _pseudo_labels(self, data: Tensor) -> Tensor | None:
+        settings = self.settings
+        if settings.pseudo_labels is None or not settings.pseudo_label_share:
+            return None
+        rng = torch.Generator(self.device).manual_seed(self.pseudo_label_seed)
+        # On CUDA, for the same convolutions each time.
+        with matmul_precision(self.device, tf32=settings.precision != "float32"):
+            return find_pseudo_labels(
+                settings.pseudo_labels, data, self.graph, self.model.n_clusters, rng
+            )
+
+
+def train_in_worker(initialization: Initialization) -> TrainedModel | DivergedError:
+    """Run an initialization in another process, whose results travel by way of the CPU."""
+    try:
+        trained = initialization.run()
+    except DivergedError as error:
+        return error
+    labels = trained.pseudo_labels
+    return replace(
+        trained, model=trained.model.cpu(), pseudo_labels=None if labels is None else labels.cpu()
+    )
+
+
+def needs_graph(settings: TrainingSettings) -> bool:
+    """Whether a training by these settings looks at nearest neighbours."""
+    by_consistency = settings.consistency == "neighbors" and (
+        settings.consistency_weight > 0 or settings.weights != "uniform"
+    )
+    return by_consistency or (settings.pseudo_labels == "neighbors" and settings.pseudo_label_share > 0)

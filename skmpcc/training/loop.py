@@ -1,0 +1,172 @@
+"""The training loop and the history that it keeps."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skmpcc.devices import at_most_threads, matmul_precision
+from skmpcc.engine.cuda_graph import CapturedAlgorithm1
+from skmpcc.engine.fast import FastAlgorithm1
+from skmpcc.method.algorithm import Algorithm1
+from skmpcc.method.model import MPCCModel
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.settings import ResolvedSettings
+from skmpcc.training.batches import batch_samplers
+from skmpcc.training.checkpoint import Checkpoint
+from skmpcc.training.health import TrainingHealth
+
+N_INTERVALS = 100
+# Work of one operation that is worth a thread: docs/development/performance.md.
+FLOPS_PER_THREAD = 8_000_000
+
+History = dict[str, NDArray]
+# Called with the history at each of its entries, and with whether it is the last; a true answer
+# stops the training.
+OnInterval = Callable[[History, bool], bool]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training went.
+
+    Attributes
+    ----------
+    history : dict of ndarray
+        "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
+        prior, "change" of the memberships, every `interval_of(max_iter)` iterations.
+    converged : bool
+        Whether the memberships changed by less than `tol`, at the latest at the last entry.
+    stopped : bool
+        Whether `on_interval` stopped the training.
+    failure : str, optional
+        What stopped the training early; the model is then in its last healthy state.
+    """
+
+    history: History
+    converged: bool
+    stopped: bool = False
+    failure: str | None = None
+
+
+class DivergedError(FloatingPointError):
+    """The losses or the parameters are no longer finite."""
+
+
+def interval_of(max_iter: int) -> int:
+    """Iterations between two entries of the history: a hundredth of the training."""
+    return math.ceil(max_iter / N_INTERVALS)
+
+
+def train(
+    model: MPCCModel,
+    settings: ResolvedSettings,
+    data: Tensor,
+    rng: torch.Generator,
+    on_interval: OnInterval = lambda history, last: False,
+    *,
+    pseudo_labels: Tensor | None = None,
+    neighbors: NeighborGraph | None = None,
+    engine: type[Algorithm1] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Outcome:
+    """Run Algorithm 1 on `data` for at most `settings.max_iter` iterations.
+
+    Training stops earlier when the memberships have converged. A state that cannot go on is rolled
+    back by `TrainingHealth`.
+
+    Parameters
+    ----------
+    model : MPCCModel
+        Trained in place, on its device.
+    settings : ResolvedSettings
+    data : Tensor of shape (n_samples, ...)
+        Data as the networks see them, on any device.
+    rng : torch.Generator
+        On the model's device. Batches are drawn from another, on the data's device.
+    on_interval : callable
+        Called with the history so far at each of its entries, and with whether it is the last; a true
+        answer stops the training.
+    pseudo_labels : Tensor of shape (n_samples,), optional
+        Clusters that teach the networks in the first `settings.supervised_iter` iterations.
+    neighbors : NeighborGraph, optional
+        Neighbours in the data, for consistency, unless the settings ask it of augmented views.
+    engine : type, optional
+        By default the fastest for the device; `Algorithm1` is the plain loop.
+    checkpoint : Checkpoint, optional
+
+    Returns
+    -------
+    outcome : Outcome
+
+    Raises
+    ------
+    DivergedError
+        The training diverged before there was anything to roll back to.
+    """
+    model.float()
+    if engine is None:
+        engine = CapturedAlgorithm1 if model.device.type == "cuda" else FastAlgorithm1
+    algorithm = engine(model, settings, rng)
+    model.restart_averages()
+    history: dict[str, list[float]] = defaultdict(list)
+    if checkpoint is not None:
+        history.update(checkpoint.load(algorithm))
+    seed = rng.initial_seed() + algorithm.n_iter
+    draw_real, draw_pairs = batch_samplers(
+        model.device,
+        settings.batch_size,
+        data,
+        pseudo_labels,
+        neighbors,
+        seed,
+        augmentation=settings.consistency == "augmentation",
+    )
+    health = TrainingHealth(algorithm, data, torch.Generator(data.device).manual_seed(seed))
+    interval, stopped = interval_of(settings.max_iter), False
+    # Real and generated samples are in one batch.
+    n_threads = model.hidden_flops(2 * settings.batch_size) // FLOPS_PER_THREAD
+    tf32 = settings.precision != "float32"
+    try:
+        with at_most_threads(n_threads), matmul_precision(model.device, tf32=tf32):
+            while not (health.is_over or stopped):
+                losses = algorithm.iteration(draw_real, draw_pairs)
+                if algorithm.n_iter % interval and algorithm.n_iter != settings.max_iter:
+                    continue
+                entry = _entry(algorithm, losses)
+                if not health.check(entry):
+                    continue
+                for name, value in entry.items():
+                    history[name].append(value)
+                stopped = on_interval(_as_arrays(history), health.is_over)
+                if checkpoint is not None:
+                    checkpoint.save(algorithm, history, now=health.is_over or stopped)
+        if health.failure is not None and not history:
+            raise DivergedError(
+                f"The training diverged before iteration {interval}: {health.failure}. Lower "
+                "learning_rate or prior_learning_rate."
+            )
+    finally:
+        algorithm.release()
+    converged = health.failure is None and bool(history["change"][-1] < settings.tol or health.converged)
+    return Outcome(_as_arrays(history), converged, stopped, health.failure)
+
+
+def _entry(algorithm: Algorithm1, losses: dict[str, Tensor]) -> dict[str, float]:
+    """One entry of the history."""
+    prior = algorithm.model.prior
+    return {
+        "iteration": algorithm.n_iter,
+        **{name: float(value) for name, value in losses.items()},
+        "mean_std": float(prior.stds.detach().mean()),
+        "mean_norm": float(prior.means.detach().norm(dim=1).mean()),
+    }
+
+
+def _as_arrays(history: dict[str, list[float]]) -> History:
+    return {name: np.array(values) for name, values in history.items()}

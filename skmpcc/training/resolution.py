@@ -1,0 +1,66 @@
+"""The one place where settings meet the data and their pseudo-labels, and become what runs."""
+
+import math
+from dataclasses import fields
+
+import numpy as np
+import torch
+from scipy.stats import entropy
+from torch import Tensor
+
+from skmpcc.settings import ResolvedSettings, TrainingSettings
+
+# Clusters are unequal if exp of the entropy of their sizes is below this share of K; equal ones have K.
+UNEQUAL = 0.9
+
+
+def resolve(
+    settings: TrainingSettings, data: Tensor, n_clusters: int, pseudo_labels: Tensor | None
+) -> ResolvedSettings:
+    """Turn a user's settings into what runs on given data.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    data : Tensor of shape (n_samples, ...)
+        Data as the networks see them.
+    n_clusters : int
+    pseudo_labels : Tensor of shape (n_samples,) or None
+
+    Returns
+    -------
+    settings : ResolvedSettings
+        Batches have no more than all samples; noise is a standard deviation; pseudo-labels serve for a
+        number of iterations, which is 0 without any; weights are "uniform" or "learned".
+    """
+    weights = settings.weights
+    if weights == "auto":
+        unequal = pseudo_labels is not None and are_unequal(pseudo_labels, n_clusters)
+        weights = "learned" if unequal else "uniform"
+    share = 0.0 if pseudo_labels is None else settings.pseudo_label_share
+    weight = settings.latent_weight
+    resolved = {field.name: getattr(settings, field.name) for field in fields(TrainingSettings)} | {
+        "batch_size": min(settings.batch_size, len(data)),
+        "weights": weights,
+        # L_q over the dimension of x, as section 3.3 balances it with Loss I.
+        "latent_loss_weight": 1.0 / data[0].numel() if weight == "dimension" else float(weight),
+        "noise_std": settings.input_noise * scott_bandwidth(data) if settings.input_noise else 0.0,
+        "supervised_iter": math.ceil(share * settings.max_iter),
+    }
+    return ResolvedSettings(**resolved)
+
+
+def scott_bandwidth(data: Tensor) -> float:
+    """sigma n ** (-1 / (d + 4)), by which a kernel density estimate would smooth the data.
+
+    sigma is the root mean variance of the inputs.
+    """
+    n_samples, n_inputs = len(data), data[0].numel()
+    sigma = data.flatten(1).var(0, correction=0).mean().sqrt()
+    return float(sigma) * n_samples ** (-1.0 / (n_inputs + 4))
+
+
+def are_unequal(labels: Tensor, n_clusters: int) -> bool:
+    """Whether clusters differ clearly in size; of two, if sizes are about 3 to 1 or more."""
+    shares = torch.bincount(labels, minlength=n_clusters).cpu().numpy() / len(labels)
+    return bool(np.exp(entropy(shares)) < UNEQUAL * n_clusters)

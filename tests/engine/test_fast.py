@@ -1,0 +1,141 @@
+"""The fast engine against the plain loop, step by step in double precision."""
+
+import copy
+
+import pytest
+import torch
+from support import resolved
+
+from skmpcc import devices
+from skmpcc.engine.fast import FastAlgorithm1
+from skmpcc.method.algorithm import Algorithm1
+from skmpcc.method.model import MPCCModel
+from skmpcc.settings import NetworkSettings
+
+BASE = {"latent_dim": 6, "conditioning": "embedding", "width": 8}
+VECTOR, IMAGE = (5,), (1, 8, 8)
+
+CASES = {
+    "default": (VECTOR, {}, {}),
+    "one layer": (VECTOR, {"n_layers": 1}, {}),
+    "plain generator": (VECTOR, {"generator_spectral_norm": False}, {}),
+    "plain encoder": (VECTOR, {"encoder_spectral_norm": False}, {}),
+    "shared": (VECTOR, {"conditioning": "shared"}, {}),
+    "split": (VECTOR, {"conditioning": "split"}, {}),
+    "trunk of the discriminator": (VECTOR, {"sharing": "discriminator"}, {}),
+    "two trunks": (VECTOR, {"sharing": "none"}, {}),
+    "threshold": (VECTOR, {"std_floor": "threshold"}, {}),
+    "noise": (VECTOR, {}, {"noise_std": 0.3}),
+    "learned weights": (VECTOR, {}, {"weights": "learned"}),
+    "paper's gradients": (
+        VECTOR,
+        {},
+        {"prior_latent_gradient": False, "generator_prior_rate": "networks"},
+    ),
+    "one step each": (VECTOR, {}, {"discriminator_steps": 1, "encoder_steps": 1}),
+    "decay and late averages": (VECTOR, {}, {"learning_rate_decay": 0.5, "ema_start": 3}),
+    "images": (IMAGE, {}, {}),
+    "images, split": (IMAGE, {"conditioning": "split", "upsampling": "nearest"}, {}),
+    "images, shared and noise": (IMAGE, {"conditioning": "shared"}, {"noise_std": 0.3}),
+    "images, two trunks": (IMAGE, {"sharing": "none"}, {}),
+    "images, plain encoder": (IMAGE, {"encoder_spectral_norm": False}, {}),
+}
+
+
+def pair(shape, network, training, supervised):
+    """A plain and a fast training of equal models from equal seeds."""
+    network = NetworkSettings(**BASE | network)
+    training = {"max_iter": 6, "batch_size": 12, "ema_start": 0, "learning_rate": 1e-2} | training
+    settings = resolved(shape, supervised_iter=3 if supervised else 0, **training)
+    for algorithm in (Algorithm1, FastAlgorithm1):
+        model = MPCCModel(network, shape, 3, 0).double()
+        yield algorithm(model, settings, torch.Generator().manual_seed(1))
+
+
+def source(algorithm, supervised):
+    """Real batches from the algorithm's own random stream, as `train` draws them."""
+
+    def batch():
+        shape = (algorithm.settings.batch_size, *algorithm.model.sample_shape)
+        return torch.randn(shape, generator=algorithm.rng, dtype=torch.float64)
+
+    def draw_real():
+        x = batch()
+        y = torch.randint(3, (len(x),), generator=algorithm.rng)
+        return (x, y) if supervised else (x,)
+
+    def draw_pairs():
+        xs, ys = zip(*(draw_real() if supervised else (batch(), None) for _ in range(2)), strict=True)
+        return (*xs, *ys) if supervised else xs
+
+    return draw_real, draw_pairs
+
+
+@pytest.mark.parametrize("supervised", [False, True], ids=["free", "supervised"])
+@pytest.mark.parametrize("case", CASES)
+def test_engines_agree_step_by_step(case, supervised):
+    """Parameters, buffers, averages, losses and the random stream after every iteration."""
+    shape, network, training = CASES[case]
+    training = training | ({"consistency_weight": 0.5} if supervised else {})
+    plain, fast = pair(shape, network, training, supervised)
+    for _ in range(plain.settings.max_iter):
+        expected = plain.iteration(*source(plain, supervised))
+        found = fast.iteration(*source(fast, supervised))
+        assert found.keys() == expected.keys()
+        for name in expected:
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-7, atol=1e-9)
+        state = fast.model.state_dict()
+        for name, value in plain.model.state_dict().items():
+            # Batch-norm leaves a generator's biases no gradient but rounding, which Adam blows up,
+            # and its running means follow them.
+            drifts = "generator" in name and name.endswith(("bias", "running_mean"))
+            rounding = 1e-6 if drifts else 1e-9
+            torch.testing.assert_close(state[name], value, rtol=1e-7, atol=rounding, msg=name)
+        assert torch.equal(plain.rng.get_state(), fast.rng.get_state())
+
+
+def test_released_parameters_are_their_own():
+    _, fast = pair(VECTOR, {}, {}, False)
+    fast.iteration(*source(fast, False))
+    before = {name: value.clone() for name, value in fast.model.state_dict().items()}
+    fast.release()
+    storages = set()
+    for name, value in fast.model.named_parameters():
+        assert torch.equal(value, before[name])
+        assert value.grad is None
+        storages.add(value.untyped_storage().data_ptr())
+    assert len(storages) == len(list(fast.model.parameters()))
+    twin = copy.deepcopy(fast.model)
+    assert torch.equal(twin.prior.means, fast.model.prior.means)
+
+
+@pytest.mark.parametrize("shape", [VECTOR, IMAGE])
+def test_lower_precision_is_of_products_alone(shape):
+    """bfloat16 moves the same parameters about as far; they, and all losses, stay in float32."""
+    model = MPCCModel(NetworkSettings(**BASE), shape, 3, 0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    moved = {}
+    for precision in ("float32", "bfloat16"):
+        twin = copy.deepcopy(model).train()
+        settings = resolved(shape, max_iter=3, batch_size=12, ema_start=0, precision=precision)
+        fast = FastAlgorithm1(twin, settings, torch.Generator().manual_seed(1))
+        losses = fast.iteration(lambda: (torch.ones(12, *shape),))
+        assert all(value.dtype is torch.float32 for value in losses.values())
+        assert all(p.dtype is torch.float32 for p in twin.parameters())
+        steps = [(p - before[name]).flatten() for name, p in twin.named_parameters()]
+        moved[precision] = torch.cat(steps).detach()
+    cosine = torch.cosine_similarity(moved["float32"], moved["bfloat16"], dim=0)
+    assert 0.8 < cosine < 1.0
+
+
+def test_choice_of_precision(monkeypatch):
+    like = torch.zeros(1)
+    assert devices.matmul_dtype("float32", like) is None
+    assert devices.matmul_dtype("bfloat16", like) is torch.bfloat16
+    assert devices.matmul_dtype("bfloat16", like.double()) is None
+    for able, expected in ((True, torch.bfloat16), (False, None)):
+        capabilities = {"avx512_bf16": able, "avx2": True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c, raising=False)
+        assert devices.matmul_dtype("auto", like) is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert devices.matmul_dtype("auto", like) is None

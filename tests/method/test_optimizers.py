@@ -1,0 +1,75 @@
+import pytest
+import torch
+from support import resolved
+from torch import nn
+
+from skmpcc.method.optimizers import Adam, Optimizers
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_steps_are_those_of_torchs_adam(dtype):
+    """Also of a parameter that has no gradient for a while."""
+    start = torch.randn(50, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    parameters = [[nn.Parameter(start.clone()), nn.Parameter(start.clone())] for _ in range(2)]
+    # A rate that single precision holds exactly.
+    plain = torch.optim.Adam(parameters[0], lr=2**-7, betas=(0.0, 0.999))
+    ours = Adam(parameters[1], 2**-7)
+    for step in range(6):
+        for pair in parameters:
+            pair[0].grad = torch.sin(start + step)
+            pair[1].grad = None if step in (2, 3) else torch.cos(start + step)
+        plain.param_groups[0]["lr"] = 2 ** -(7 + step)
+        ours.rate.fill_(2 ** -(7 + step))
+        plain.step()
+        ours.step()
+    tolerance = 1e-6 if dtype is torch.float32 else 1e-12
+    for expected, found in zip(*parameters, strict=True):
+        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_without_gradients_there_is_no_step():
+    parameter = nn.Parameter(torch.ones(3))
+    adam = Adam([parameter], 0.5)
+    adam.step()
+    assert torch.equal(parameter.detach(), torch.ones(3))
+    assert all(not tensor.any() for tensor in adam.state())
+
+
+def optimizers(**values):
+    names = ("discriminator", "generator", "encoder", "prior")
+    parameters = {name: [nn.Parameter(torch.ones(2))] for name in names}
+    return Optimizers(parameters, resolved((6,), max_iter=10, **values))
+
+
+def test_rates_of_each_module():
+    rates = {"learning_rate": 2**-9, "prior_learning_rate": 2**-5}
+    found = [float(o.rate) for o in optimizers(generator_prior_rate="prior", **rates).all]
+    assert found == [2**-9, 2**-9, 2**-9, 2**-5]
+    found = optimizers(generator_prior_rate="networks", **rates)
+    assert [float(o.rate) for o in found.all] == [2**-9, 2**-9, 2**-9, 2**-5, 2**-9]
+    assert found.generator_prior is not found.prior
+
+
+def test_rates_fall_and_are_slowed_down():
+    found = optimizers(learning_rate=2**-9, learning_rate_decay=0.5)
+    rates = []
+    for n_iter in range(10):
+        if n_iter == 8:
+            found.slow_down(0.5)
+        found.set_rates(n_iter)
+        rates.append(float(found.generator.rate) * 2**9)
+    assert rates == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.2, 0.1])
+
+
+def test_state_is_loaded_into_the_tensors_that_are_there():
+    """A CUDA graph holds on to them. A state from before the first step has no moments."""
+    first, second = optimizers(), optimizers()
+    before = [tensor.clone() for tensor in first.generator.state()]
+    tensors = first.generator.state()
+    for parameter in first.generator.parameters:
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    first.generator.step()
+    assert any(tensor.isnan().any() for tensor in first.generator.state())
+    first.load(second.state())
+    assert all(a is b for a, b in zip(first.generator.state(), tensors, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))

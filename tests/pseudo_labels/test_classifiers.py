@@ -1,0 +1,27 @@
+import pytest
+import torch
+from support import generator, normal
+
+from skmpcc.pseudo_labels.classifiers import BatchedMLP, ConvNet
+
+
+def test_one_classifier_kept_is_the_one_it_was():
+    data = normal(40, 3)
+    classifiers = BatchedMLP(4, 3, 2, generator())
+    classifiers.keep_moments(data)
+    expected = classifiers.log_memberships(data)[2]
+    classifiers.keep_only(2)
+    found = classifiers.log_memberships(data)
+    assert found.shape == (1, 40, 2)
+    torch.testing.assert_close(found[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_convolutions"), [((1, 8, 8), 2), ((3, 32, 32), 3), ((1, 28, 40), 3), ((2, 64, 64), 4)]
+)
+def test_convolutions_end_on_a_small_side(shape, n_convolutions):
+    net = ConvNet(shape, 5, generator())
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.layers) == n_convolutions
+    log_q = net.log_memberships(normal(7, *shape))
+    assert log_q.shape == (7, 5)
+    torch.testing.assert_close(log_q.exp().sum(1), torch.ones(7))

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import entropy
+from sklearn.metrics import mutual_info_score
+from support import generator, normal
+
+from skmpcc.pseudo_labels import neighbors
+from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
+
+
+def test_nearest_neighbors_of_all_samples():
+    data = normal(30, 2, 3)
+    graph = NeighborGraph.of(data, 4, 3, generator())
+    distances = cdist(data.flatten(1), data.flatten(1))
+    np.fill_diagonal(distances, np.inf)
+    expected = np.argsort(distances, axis=1)[:, :4]
+    np.testing.assert_array_equal(graph.rows, np.arange(30))
+    np.testing.assert_array_equal(np.sort(graph.nearest), np.sort(expected))
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_clusters", "expected"), [(100, 2, 20), (100, 10, 5), (3, 3, 1), (2, 1, 1)]
+)
+def test_small_clusters_have_fewer_neighbors(n_samples, n_clusters, expected):
+    graph = NeighborGraph.of(normal(n_samples, 2), 20, n_clusters, generator())
+    assert graph.nearest.shape == (n_samples, expected)
+
+
+def test_clusters_of_less_than_two_samples_have_no_other_neighbor():
+    graph = NeighborGraph.of(normal(7, 2), 15, 4, generator())
+    np.testing.assert_array_equal(graph.nearest, np.arange(7)[:, None])
+
+
+def test_many_samples_are_represented_by_some(monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_ROWS", 40)
+    data = normal(100, 2)
+    graph = NeighborGraph.of(data, 3, 2, generator())
+    assert graph.rows.shape == (40,)
+    assert len(graph.rows.unique()) == 40
+    few = data[graph.rows]
+    distances = torch.cdist(few, few).fill_diagonal_(torch.inf)
+    np.testing.assert_array_equal(graph.nearest, distances.argsort(1)[:, :3])
+    first, second = graph.draw(500, generator())
+    assert set(first.tolist()) | set(second.tolist()) <= set(graph.rows.tolist())
+
+
+def test_drawn_neighbors_are_neighbors():
+    graph = NeighborGraph.of(normal(20, 2), 3, 2, generator())
+    pairs = {(i, int(j)) for i in range(20) for j in graph.nearest[i]}
+    first, second = graph.draw(2000, generator())
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) == pairs
+
+
+def test_information_is_that_of_neighbors_labels():
+    """Against scikit-learn's mutual information over all pairs: H(k' | k) = H(k') - I(k, k')."""
+    data = normal(80, 2)
+    graph = NeighborGraph.of(data, 5, 3, generator())
+    labels = torch.randint(3, (80,), generator=generator(1))
+    own, other = labels.repeat_interleave(5), labels[graph.nearest].flatten()
+    found = neighbor_information(labels, graph)
+    np.testing.assert_allclose(found.entropy, entropy(np.bincount(labels)))
+    expected = mutual_info_score(own, other) - entropy(np.bincount(other))
+    np.testing.assert_allclose(found.agreement, expected)

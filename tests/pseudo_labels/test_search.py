@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, make_blobs, make_circles
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
+from support import bars, generator, normal, stripes
+
+from skmpcc.pseudo_labels import neighbors, search
+from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
+from skmpcc.pseudo_labels.search import (
+    augmentation_labels,
+    find_pseudo_labels,
+    kmeans_labels,
+    neighbor_labels,
+    spectral_labels,
+)
+
+
+@pytest.fixture
+def shorter(brief_pseudo_labels, monkeypatch):
+    """Fewer restarts and updates than users have, as many as these easy data need."""
+    monkeypatch.setattr(search, "MAX_ITER", 300)
+    monkeypatch.setattr(search, "MAX_RESTARTS", 6)
+    monkeypatch.setattr(search, "N_IMAGE_RESTARTS", 2)
+    monkeypatch.setattr(search, "IMAGE_MAX_ITER", 200)
+
+
+@pytest.mark.usefixtures("shorter")
+def test_clusters_of_neighbors_may_have_any_shape():
+    """Others than the cells around centres of KMeans."""
+    data, y = stripes()
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    labels = neighbor_labels(data, graph, 2, generator())
+    assert labels.dtype is torch.int64
+    assert adjusted_rand_score(y, labels) > 0.95
+    assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.6
+
+
+@pytest.mark.usefixtures("shorter")
+def test_clusters_of_neighbors_may_be_unequal():
+    X, y = make_blobs([400, 40, 60], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
+
+
+def test_clusters_of_neighbors_are_reproducible_and_leave_the_global_state():
+    data, _ = stripes(60)
+    graph = NeighborGraph.of(data, 5, 2, generator())
+    state = torch.get_rng_state()
+    first, second = (neighbor_labels(data, graph, 2, generator(1)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.usefixtures("shorter")
+def test_clusters_of_neighbors_found_on_some_label_all(monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_ROWS", 150)
+    monkeypatch.setattr(search, "CHUNK", 64)
+    X, y = make_blobs(400, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    assert len(graph.rows) == 150
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
+
+
+@pytest.mark.parametrize("data", [torch.zeros(8, 3), normal(2, 1), normal(5, 4)])
+def test_degenerate_data_get_labels_all_the_same(data):
+    graph = NeighborGraph.of(data, 20, 2, generator())
+    labels = neighbor_labels(data, graph, 2, generator())
+    assert labels.shape == (len(data),)
+    assert set(labels.tolist()) <= {0, 1}
+
+
+def test_best_classifier_is_the_one_whose_neighbors_agree():
+    data, y = stripes()
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    truth = torch.as_tensor(y)
+    worse = truth.clone()
+    worse[::7] = 1 - worse[::7]
+    one = torch.zeros_like(truth)
+    assert search._most_informative(torch.stack([worse, one, truth, worse]), graph) == 2
+
+
+def test_kmeans_is_taken_where_neighbors_agree_on_its_clusters(monkeypatch):
+    """Halves of the large cluster and the small ones as one have more mutual information."""
+    X, y = make_blobs([400, 40, 60], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    data, truth = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(y)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    halves = torch.where(truth > 0, 2, (data[:, 0] > 0).long())
+    assert sum(neighbor_information(halves, graph)) > sum(neighbor_information(truth, graph))
+    monkeypatch.setattr(search, "_classifier_labels", lambda *args: halves)
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) == 1.0
+
+
+def test_kmeans_of_mini_batches(monkeypatch):
+    monkeypatch.setattr(search, "MANY_SAMPLES", 100)
+    monkeypatch.setattr(search, "KMeans", None)
+    X, y = make_blobs(200, 4, centers=3, random_state=0)
+    labels = kmeans_labels(torch.as_tensor(X, dtype=torch.float32), 3, 0)
+    assert adjusted_rand_score(y, labels) > 0.95
+
+
+@pytest.mark.usefixtures("shorter")
+def test_classifiers_read_principal_components_of_wide_data(monkeypatch):
+    monkeypatch.setattr(search, "MAX_INPUTS", 8)
+    monkeypatch.setattr(search, "N_INPUTS", 2)
+    X, y = make_blobs(150, 12, centers=3, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32).view(150, 1, 3, 4)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    reduced = search._inputs(data, graph, 0)
+    assert reduced.shape == (150, 2)
+    expected = PCA(2).fit_transform(X)
+    np.testing.assert_allclose(reduced.abs(), np.abs(expected), atol=1e-2)
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
+    assert search._inputs(data[:, :, :2], graph, 0).shape == (150, 8)
+
+
+def test_spectral_clusters_are_taken_where_neighbors_agree_on_them_alone(monkeypatch):
+    X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    assert adjusted_rand_score(y, spectral_labels(graph, 2, 0)) == 1.0
+    assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.1
+    monkeypatch.setattr(search, "_classifier_labels", lambda *args: kmeans_labels(data, 2, 0))
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 2, generator())) == 1.0
+
+
+def test_classifiers_are_kept_where_others_agree_hardly_better(monkeypatch):
+    X, _ = make_blobs(300, centers=3, cluster_std=3.0, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    kept = kmeans_labels(data, 3, 1)
+    kept[:3] = (kept[:3] + 1) % 3  # a little worse than KMeans's
+    monkeypatch.setattr(search, "_classifier_labels", lambda *args: kept)
+    monkeypatch.setattr(search, "MARGIN", 0.5)
+    assert torch.equal(neighbor_labels(data, graph, 3, generator()), kept)
+
+
+def test_many_clusters_start_by_kmeans(monkeypatch):
+    monkeypatch.setattr(search, "MAX_CLUSTERS", 2)
+    monkeypatch.setattr(search, "_classifier_labels", None)
+    data = normal(150, 2)
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    assert torch.equal(neighbor_labels(data, graph, 3, generator(7)), kmeans_labels(data, 3, 7))
+
+
+@pytest.mark.usefixtures("shorter")
+def test_clusters_of_views_are_what_deformations_keep():
+    X, y = load_digits(return_X_y=True)
+    data = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    assert adjusted_rand_score(y, kmeans_labels(data, 10, 0)) < 0.7
+    assert adjusted_rand_score(y, augmentation_labels(data, 10, generator())) > 0.85
+
+
+def test_clusters_of_views_are_reproducible_and_leave_the_global_state():
+    data, _ = bars(40)
+    before = torch.random.get_rng_state()
+    first, second = (augmentation_labels(data, 2, generator(1)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.slow
+@pytest.mark.full_pseudo_labels
+def test_pseudo_labels_as_long_as_users_have_them():
+    X, y = load_digits(return_X_y=True)
+    images = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    assert adjusted_rand_score(y, augmentation_labels(images, 10, generator())) > 0.9
+    rows = images.flatten(1)
+    graph = NeighborGraph.of(rows, 15, 10, generator())
+    assert adjusted_rand_score(y, neighbor_labels(rows, graph, 10, generator())) > 0.85
+
+
+@pytest.mark.full_pseudo_labels
+def test_best_classifier_of_images_is_the_one_whose_views_agree(monkeypatch):
+    data, y = bars()
+    left = torch.linspace(0.0, 1.0, 8)
+
+    class Rows(torch.nn.Module):
+        """Bars that lie, by their mean over a row; what deformations rarely change."""
+
+        def log_memberships(self, x):
+            lies = x.mean(3).amax(2) > x.mean(2).amax(2)
+            return torch.nn.functional.one_hot(lies[:, 0].long(), 2).float().log()
+
+    class Places(torch.nn.Module):
+        """Bright to the left or to the right of the middle, which a shift changes."""
+
+        def log_memberships(self, x):
+            place = ((x + 1).mean(2) @ left)[:, 0] / (x + 1).mean((1, 2, 3))
+            return torch.nn.functional.one_hot((place > place.median()).long(), 2).float().log()
+
+    for order in ([Rows, Places, Places], [Places, Rows, Places], [Places, Places, Rows]):
+        left_over = [cls() for cls in order]
+        monkeypatch.setattr(search, "_image_classifier", lambda *args, rest=left_over: rest.pop(0))
+        assert adjusted_rand_score(y, augmentation_labels(data, 2, generator())) > 0.95
+
+
+def test_many_clusters_of_images_are_those_of_kmeans(monkeypatch):
+    monkeypatch.setattr(search, "MAX_CLUSTERS", 3)
+    monkeypatch.setattr(search, "_image_classifier", None)
+    data, _ = bars()
+    labels = augmentation_labels(data, 4, generator())
+    assert torch.equal(labels, kmeans_labels(data, 4, generator().initial_seed()))
+
+
+def test_each_kind_is_found():
+    images, _ = bars(40)
+    graph = NeighborGraph.of(images, 5, 2, generator())
+    for kind in ("neighbors", "augmentation", "kmeans"):
+        labels = find_pseudo_labels(kind, images, graph, 2, generator())
+        assert labels.shape == (40,)
+        assert set(labels.tolist()) <= {0, 1}
+    rows = images.flatten(1)
+    kmeans = find_pseudo_labels("kmeans", rows, None, 2, generator(7))
+    assert torch.equal(kmeans, kmeans_labels(rows, 2, 7))
+
+
+def test_every_sample_is_a_cluster_where_there_are_as_many():
+    data = normal(6, 4)
+    graph = NeighborGraph.of(data, 15, 6, generator())
+    assert sorted(neighbor_labels(data, graph, 6, generator()).tolist()) == list(range(6))

@@ -1,0 +1,231 @@
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from support import BRIEF, QUICK, Interrupting, images
+
+from skmpcc import MPCCClusterer
+from skmpcc.method.model import MPCCModel
+from skmpcc.metrics import clustering_accuracy
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def test_same_seed_same_result(blobs):
+    X = blobs[0]
+    first, second = (MPCCClusterer(3, random_state=7, **QUICK | {"max_iter": 30}).fit(X) for _ in range(2))
+    np.testing.assert_array_equal(first.labels_, second.labels_)
+    np.testing.assert_array_equal(first.transform(X), second.transform(X))
+    np.testing.assert_array_equal(first.sample(9)[0], second.sample(9)[0])
+    other = MPCCClusterer(3, random_state=8, **QUICK | {"max_iter": 30}).fit(X)
+    assert not np.array_equal(first.transform(X), other.transform(X))
+
+
+@pytest.mark.parametrize("random_state", [0, None])
+def test_global_random_states_are_untouched(blobs, random_state):
+    numpy_before = np.random.get_state()  # noqa: NPY002
+    torch_before = torch.get_rng_state()
+    clusterer = MPCCClusterer(3, random_state=random_state, **BRIEF).fit(blobs[0])
+    clusterer.sample(3)
+    clusterer.sample_posterior(blobs[0][:2])
+    pickle.loads(pickle.dumps(clusterer))
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    after = np.random.get_state()  # noqa: NPY002
+    assert all(np.array_equal(a, b) for a, b in zip(after, numpy_before, strict=True))
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_other_random_states_differ_from_call_to_call(blobs, random_state):
+    clusterer = MPCCClusterer(3, random_state=random_state, **BRIEF).fit(blobs[0])
+    assert not np.array_equal(clusterer.sample(5)[0], clusterer.sample(5)[0])
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy, lambda e: e],
+    ids=["pickle", "deepcopy", "itself"],
+)
+def test_pickle(blobs, fitted, copied):
+    X = blobs[0]
+    restored = copied(fitted)
+    np.testing.assert_array_equal(restored.transform(X), fitted.transform(X))
+    np.testing.assert_array_equal(restored.sample(5)[0], fitted.sample(5)[0])
+    np.testing.assert_array_equal(restored.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_joblib(blobs, fitted, tmp_path):
+    joblib.dump(fitted, tmp_path / "fitted")
+    restored = joblib.load(tmp_path / "fitted")
+    np.testing.assert_array_equal(restored.transform(blobs[0]), fitted.transform(blobs[0]))
+
+
+def test_image_model_pickles():
+    X = images((20, 8, 8))
+    clusterer = MPCCClusterer(2, random_state=0, **BRIEF).fit(X)
+    restored = pickle.loads(pickle.dumps(clusterer))
+    np.testing.assert_array_equal(restored.transform(X), clusterer.transform(X))
+
+
+def test_estimator_fitted_on_cuda_infers_where_there_is_none(blobs, fitted):
+    restored = pickle.loads(pickle.dumps(fitted)).set_params(device="cuda:99")
+    np.testing.assert_array_equal(restored.predict(blobs[0]), fitted.labels_)
+
+
+def test_clone(fitted):
+    cloned = clone(fitted)
+    assert cloned.get_params() == fitted.get_params()
+    assert not hasattr(cloned, "labels_")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("out of memory")])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_interruption_leaves_the_estimator_as_it_was(blobs, error, warm_start):
+    X = blobs[0]
+    unfitted = MPCCClusterer(3, random_state=0, warm_start=warm_start, **BRIEF)
+    unfitted.set_callbacks(Interrupting(error))
+    before = dict(vars(unfitted))
+    with pytest.raises(type(error)):
+        unfitted.fit(X)
+    assert vars(unfitted) == before
+
+    clusterer = MPCCClusterer(3, random_state=0, warm_start=warm_start, **BRIEF).fit(X)
+    before, codes = dict(vars(clusterer)), clusterer.transform(X)
+    clusterer.set_callbacks(Interrupting(error))
+    with pytest.raises(type(error)):
+        clusterer.fit(X if warm_start else X[:50, :2])
+    clusterer.set_callbacks()
+    assert vars(clusterer).keys() == before.keys()
+    assert all(value is before[name] for name, value in vars(clusterer).items())
+    np.testing.assert_array_equal(clusterer.transform(X), codes)
+
+
+def test_divergence_is_an_error(blobs):
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF | {"learning_rate": 1e38})
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        clusterer.fit(blobs[0])
+    assert not hasattr(clusterer, "labels_")
+
+
+def test_empty_clusters_are_the_last(blobs, monkeypatch):
+    """Components that no sample is assigned to move behind the others, in every attribute."""
+    X = blobs[0]
+    clusterer = MPCCClusterer(6, random_state=0, **QUICK)
+    prepare = MPCCModel.prepare_for_inference
+    before, every = [], torch.arange(6)
+
+    def with_lost_components(model, *args):
+        prepare(model, *args)
+        with torch.no_grad():
+            model.prior.means[[0, 3]] += 1000.0
+        before.append((model.prior.means.detach().clone(), model.decode(model.prior.means, every)))
+
+    monkeypatch.setattr(MPCCModel, "prepare_for_inference", with_lost_components)
+    with pytest.warns(ConvergenceWarning, match="of n_clusters=6 clusters have no sample"):
+        clusterer.fit(X)
+    present = np.unique(clusterer.labels_)
+    np.testing.assert_array_equal(present, np.arange(len(present)))
+    assert len(present) <= 4
+    np.testing.assert_array_equal(clusterer.predict(X), clusterer.labels_)
+    far = np.abs(clusterer.means_).max(axis=1) > 500
+    assert far.sum() == 2
+    assert not far[: len(present)].any()
+    # the generator's embeddings moved along: each component decodes as it did under its old number
+    ((means, decoded),) = before
+    model = clusterer._fitted.model
+    order = [int((means == mean).all(dim=1).nonzero()) for mean in model.prior.means]
+    assert sorted(order) == list(range(6))
+    np.testing.assert_allclose(model.prior.means.detach(), clusterer.means_)
+    np.testing.assert_allclose(
+        clusterer.cluster_centers_, clusterer._fitted.format.decode(decoded[order]), rtol=1e-6
+    )
+
+
+def test_permuted_clusters_decode_as_before(fitted):
+    model = copy.deepcopy(fitted._fitted.model)
+    z = torch.randn(5, model.settings.latent_dim, dtype=torch.float64)
+    order = torch.tensor([2, 0, 1])
+    before = [model.decode(z, torch.full((5,), k)) for k in range(3)]
+    means = model.prior.means.detach().clone()
+    model.permute_clusters(order)
+    for k in range(3):
+        torch.testing.assert_close(model.decode(z, torch.full((5,), k)), before[order[k]])
+    torch.testing.assert_close(model.prior.means.detach(), means[order])
+
+
+@pytest.mark.parametrize("kind", ["neighbors", "kmeans"])
+def test_pseudo_labels_are_found_without_labels_and_let_go(blobs, kind):
+    X, y = blobs
+    preset_params = QUICK["preset_params"] | {"consistency_weight": 0.0}
+    parameters = QUICK | {"max_iter": 60, "pseudo_labels": kind, "preset_params": preset_params}
+    supervised = MPCCClusterer(3, random_state=0, **parameters).fit(X)
+    assert clustering_accuracy(y, supervised.labels_) > 0.95
+    with_labels = MPCCClusterer(3, random_state=0, **parameters).fit(X, y)
+    np.testing.assert_array_equal(with_labels.transform(X), supervised.transform(X))
+    random = MPCCClusterer(3, random_state=0, **parameters | {"pseudo_labels": None}).fit(X)
+    assert not np.array_equal(random.transform(X), supervised.transform(X))
+    assert "consistency" not in supervised.history_
+    assert clustering_accuracy(y, supervised.pseudo_labels_) > 0.95
+    assert random.pseudo_labels_ is None
+
+
+def test_consistency_is_in_the_history_where_it_is_asked_for(blobs):
+    X = blobs[0]
+    clusterer = MPCCClusterer(3, preset_params={"consistency_weight": 0.5}, **BRIEF).fit(X)
+    assert clusterer.history_["consistency"].shape == (3,)
+    clusterer.set_params(preset_params={"consistency_weight": 0.0}).fit(X)
+    assert "consistency" not in clusterer.history_
+
+
+def test_warm_start_goes_on(blobs):
+    X = blobs[0]
+    cold = MPCCClusterer(3, random_state=0, **BRIEF).fit(X)
+    warm = MPCCClusterer(3, random_state=0, warm_start=True, **BRIEF).fit(X)
+    np.testing.assert_array_equal(cold.means_, warm.means_)
+    first = warm.means_
+    warm.set_params(learning_rate=1e-9, prior_learning_rate=1e-9).fit(X)
+    np.testing.assert_allclose(np.sort(warm.means_, 0), np.sort(first, 0), atol=1e-5)
+    with pytest.raises(ValueError, match="warm_start"):
+        warm.set_params(width=16).fit(X)
+    with pytest.raises(ValueError, match="warm_start"):
+        warm.set_params(width=8, n_clusters=2).fit(X)
+
+
+def test_n_clusters_1(blobs):
+    clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(blobs[0])
+    assert (clusterer.labels_ == 0).all()
+    np.testing.assert_array_equal(clusterer.predict_proba(blobs[0]), 1)
+
+
+def test_many_clusters():
+    """A hundred clusters of images, as in Omniglot."""
+    X = images((120, 32, 32), np.uint8)
+    clusterer = MPCCClusterer(100, random_state=0, max_iter=2, width=8).fit(X)
+    assert clusterer.predict_proba(X).shape == (120, 100)
+
+
+def test_predicting_elsewhere_leaves_the_model_where_it_is(blobs, fitted, monkeypatch):
+    """A copy goes to the other device."""
+    X = blobs[0]
+    model = fitted._fitted.model
+    expected, before = fitted.predict(X), {k: v.clone() for k, v in model.state_dict().items()}
+    moved = []
+    monkeypatch.setattr(MPCCModel, "to", lambda self, device: moved.append((self, device)) or self)
+    elsewhere = fitted._fitted.on(torch.device("cuda"))
+    ((copied, device),) = moved
+    assert device == torch.device("cuda")
+    assert elsewhere.model is copied
+    assert copied is not model
+    np.testing.assert_array_equal(elsewhere.labels(X), expected)
+    assert fitted._fitted.on(torch.device("cpu")) is fitted._fitted
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_every_sample_may_be_a_cluster():
+    X = np.random.default_rng(0).normal(size=(6, 4))
+    clusterer = MPCCClusterer(6, width=32, max_iter=300, random_state=0).fit(X)
+    assert sorted(clusterer.labels_) == list(range(6))

@@ -1,0 +1,78 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from skmpcc.devices import (
+    at_most_threads,
+    inference_device,
+    matmul_precision,
+    resolve_device,
+    to_device_if_fits,
+)
+
+
+def test_devices():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device(torch.device("cpu")) == torch.device("cpu")
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for bad in ("abacus", "mps", "meta", "cuda:99", ""):
+        with pytest.raises(ValueError, match="device="):
+            resolve_device(bad)
+    assert inference_device("cuda:99") == torch.device("cpu")
+    with pytest.raises(ValueError, match="cudda"):
+        inference_device("cudda")
+
+
+def test_data_larger_than_half_of_a_gpu_stay_on_the_host(monkeypatch):
+    moved = []
+    data = SimpleNamespace(nbytes=100, to=lambda device: moved.append(device) or "there")
+    gpu = torch.device("cuda")
+    for free, expected in ((200, "there"), (199, data)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 1000))
+        assert to_device_if_fits(data, gpu) == expected
+    assert moved == [gpu]
+
+
+def test_threads_come_back():
+    before = torch.get_num_threads()
+    with at_most_threads(0):
+        assert torch.get_num_threads() == 1
+    with at_most_threads(10_000):
+        assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before
+
+
+def switches():
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(cudnn, "conv"):
+        return matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.deterministic
+    return matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_precision_of_products_on_cuda_comes_back(tf32):
+    """The switches can be looked at without a GPU."""
+    before = switches()
+    with matmul_precision(torch.device("cpu"), tf32=tf32):
+        assert switches() == before
+    with matmul_precision(torch.device("cuda"), tf32=tf32):
+        inside = switches()
+    new = ("tf32" if tf32 else "ieee",) * 2
+    assert inside == (*(new if hasattr(torch.backends.cudnn, "conv") else (tf32, tf32)), True)
+    assert switches() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch below 2.9")
+@pytest.mark.parametrize("precision", ["ieee", "tf32"])
+def test_a_process_may_use_torchs_new_switch_of_precision(precision):
+    """After which torch refuses to read the old one."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = precision
+    try:
+        with matmul_precision(torch.device("cuda"), tf32=False):
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == precision
+    finally:
+        matmul.fp32_precision = before

@@ -1,0 +1,105 @@
+import inspect
+from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
+
+import pytest
+
+import skmpcc
+from skmpcc import MPCCClusterer
+from skmpcc.presets import PRESETS, Preset, choose
+from skmpcc.settings import NetworkSettings, TrainingSettings, parameter_docs, part, settings_of
+
+DOCS = Path(skmpcc.__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize(
+    ("name", "conditioning", "c", "latent_dim", "prior_rate", "max_iter"),
+    [
+        ("mnist", "embedding", 12, 24, 1.6e-3, 125_000),
+        ("omniglot", "embedding", 16, 24, 1.6e-3, 125_000),
+        ("fashion_mnist", "shared", 24, 16, 1.6e-3, 75_000),
+        ("cifar10", "split", 96, 128, 6e-4, 75_000),
+        ("cifar20", "split", 96, 128, 6e-4, 75_000),
+    ],
+)
+def test_the_papers_presets(name, conditioning, c, latent_dim, prior_rate, max_iter):
+    preset = PRESETS[name]
+    assert (preset.conditioning, preset.width, preset.latent_dim) == (conditioning, 4 * c, latent_dim)
+    assert (preset.prior_learning_rate, preset.max_iter) == (prior_rate, max_iter)
+    assert (preset.learning_rate, preset.batch_size) == (2e-4, 50)
+    assert (preset.discriminator_steps, preset.encoder_steps) == (4, 4)
+    assert (preset.prior_entropy_weight, preset.min_std) == (0.01, 0.5)
+    assert (preset.ema_decay, preset.ema_start, preset.standing_passes) == (0.9999, 1000, 16)
+    assert (preset.upsampling, preset.generator_spectral_norm) == ("bilinear", True)
+    assert (preset.learning_rate_decay, preset.input_noise) == (0.0, 0.0)
+    assert (preset.pseudo_labels, preset.consistency_weight) == (None, 0.0)
+
+
+@pytest.mark.parametrize("image", [None, (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 128, 128)])
+@pytest.mark.parametrize("n_clusters", [2, 100])
+@pytest.mark.parametrize("n_features", [2, 784])
+def test_choice(image, n_clusters, n_features):
+    preset = choose(image, n_features, n_clusters)
+    assert PRESETS[preset.name] is preset
+    assert preset.kind == ("vector" if image is None else "image")
+
+
+def test_presets_of_images_have_a_dimension_for_every_place_of_split():
+    for preset in PRESETS.values():
+        assert preset.conditioning != "split" or preset.latent_dim >= 6
+
+
+def test_no_two_presets_are_the_same():
+    """But for the paper's own two names of one setting."""
+    different = {replace(preset, name="") for name, preset in PRESETS.items() if name != "cifar20"}
+    assert len(different) == len(PRESETS) - 1
+
+
+def test_every_field_is_declared_with_constraint_and_description():
+    assert {f.name for f in fields(Preset)} == {"name", "kind", *settings_of(Preset)}
+    for field in settings_of(Preset).values():
+        assert field.metadata["description"].endswith(".")
+        assert field.metadata["constraints"]
+
+
+def test_parts_make_up_a_preset():
+    preset = PRESETS["cifar10"]
+    both = vars(part(preset, NetworkSettings)) | vars(part(preset, TrainingSettings))
+    assert both | {"name": "cifar10", "kind": "image"} == vars(preset)
+
+
+def test_fields_are_parameters_or_go_by_preset_params():
+    parameters = inspect.signature(MPCCClusterer).parameters
+    assert len(parameters) <= 22
+    document = MPCCClusterer.__doc__
+    own, other = document.split("Other Parameters\n    ----")
+    for name in settings_of(Preset):
+        assert f"    {name} : " in (own if name in parameters else other)
+    assert "{settings}" not in document
+    assert "{preset_params}" not in document
+    assert parameter_docs(Preset, ["width"], ", default=None") in document
+
+
+def test_overriding():
+    preset = PRESETS["mnist"]
+    assert preset.override({}, "x") == preset
+    assert preset.override({"width": 7, "pseudo_labels": "kmeans"}, "x").width == 7
+    with pytest.raises(
+        ValueError, match=r"x has 'name', 'size', but a preset's fields are batch_size, "
+    ):
+        preset.override({"size": 7, "name": "mine"}, "x")
+    with pytest.raises(
+        ValueError, match=r"'width' parameter of x must be an int in the range \[2, inf\)"
+    ):
+        preset.override({"width": 1}, "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"width": 1}, "width"), ({"upsampling": "cubic"}, "upsampling"), ({"kind": "text"}, "kind")],
+)
+def test_presets_are_checked(values, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PRESETS["grey"], **values)
+    with pytest.raises(FrozenInstanceError):
+        PRESETS["grey"].width = 3

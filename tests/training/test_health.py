@@ -1,0 +1,298 @@
+"""Convergence, lost components and trainings that cannot go on."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
+from support import resolved
+from torch.nn.utils import parametrize
+
+from skmpcc import MPCCClusterer
+from skmpcc.engine.fast import FastAlgorithm1
+from skmpcc.method.model import MPCCModel
+from skmpcc.settings import NetworkSettings
+from skmpcc.training import health as health_module
+from skmpcc.training.health import TrainingHealth
+
+SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, min_std=0.0)
+
+
+def build(n_clusters=3, n=200, **training):
+    """Health of a training after one iteration."""
+    defaults = {
+        "max_iter": 100,
+        "batch_size": 16,
+        "ema_start": 0,
+        "ema_decay": 0.5,
+        "n_iter_no_change": 2,
+    }
+    settings = resolved((6,), **defaults | training)
+    model = MPCCModel(SETTINGS, (6,), n_clusters, 0)
+    algorithm = FastAlgorithm1(model, settings, torch.Generator().manual_seed(0))
+    data = torch.randn(n, 6, generator=torch.Generator().manual_seed(1))
+    algorithm.iteration(lambda: (data[:16],))
+    return TrainingHealth(algorithm, data, torch.Generator().manual_seed(2))
+
+
+def test_change_is_the_share_of_memberships_that_moved():
+    health = build()
+    assert health.membership_change() == 1.0
+    assert health.membership_change() == 0.0
+    prior = health.model.prior
+    before = prior.log_responsibilities(health.model.encode(health.x)[0]).exp()
+    with torch.no_grad():
+        prior.means.add_(torch.randn(prior.means.shape))
+    after = prior.log_responsibilities(health.model.encode(health.x)[0]).exp()
+    expected = 0.5 * np.abs((after - before).detach().numpy()).sum(1).mean()
+    assert health.membership_change() == pytest.approx(expected, rel=1e-5)
+
+
+def test_converged_after_checks_in_a_row():
+    health = build(tol=0.1, n_iter_no_change=2)
+    # too early
+    assert not any(health._has_converged(0.0) for _ in range(4))
+    health.algorithm.n_iter = 60
+    seen = [health._has_converged(change) for change in (0.05, 0.2, 0.05, 0.09, 0.05, 0.3)]
+    assert seen == [False, False, False, True, True, False]
+
+
+@pytest.mark.parametrize("tol", [0.0, 1.5])
+def test_fit_ends_when_memberships_have_converged(tol):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    clusterer = MPCCClusterer(
+        3,
+        tol=tol,
+        preset_params={"n_iter_no_change": 4},
+        max_iter=20,
+        pseudo_labels=None,
+        width=8,
+        random_state=0,
+    ).fit(X)
+    # every change is below 1.5, and looked at from half of so short a training on
+    assert clusterer.n_iter_ == (13 if tol else 20)
+    assert clusterer.converged_ == bool(tol)
+    assert len(clusterer.history_["change"]) == clusterer.n_iter_
+
+
+def test_a_cap_that_comes_first_is_said():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    clusterer = MPCCClusterer(3, tol=1e-9, max_iter=6, pseudo_labels=None, width=8, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=6 iterations.*tol"):
+        clusterer.fit(X)
+
+
+@pytest.mark.parametrize("case", ["empty", "double"])
+def test_lost_components_are_found_and_moved(case):
+    health = build(reseed=True, max_iter=1000)
+    model = health.model
+    health.membership_change()
+    means = health.codes.mean(0) + torch.tensor([[-1.0], [0.0], [1.0]]) * health.codes.std(0)
+    with torch.no_grad():
+        model.prior.log_variances.copy_((0.2 * health.codes.std(0)).log() * 2)
+        model.prior.means.copy_(means)
+        model.prior.means[2] = means[2] + 100.0 if case == "empty" else means[1]
+    health.membership_change()
+    assert health._lost_components(health._memberships).sum() == 1
+    lost = int(health._lost_components(health._memberships).nonzero())
+    health.algorithm.n_iter = 600
+    n_moved = []
+    for _ in range(health_module.PATIENCE):
+        n_moved.append(health.reseed_lost_component())
+        health.membership_change()
+    assert n_moved == [False] * (health_module.PATIENCE - 1) + [True]
+    # now among the samples' codes, with as many members as it takes
+    share = health._memberships.mean(0)
+    assert share[lost] > health_module.LOST_SHARE / 3
+    low, high = health.codes.min(0).values, health.codes.max(0).values
+    assert ((model.prior.means[lost] >= low) & (model.prior.means[lost] <= high)).all()
+
+
+@pytest.mark.parametrize("reseed", [True, False])
+def test_a_lost_component_is_reseeded_within_a_fit(reseed, monkeypatch):
+    """One that is thrown far away in mid-training has members again at its end; without, it has none."""
+    X, _ = make_blobs(400, centers=[[-6, 0], [6, 0], [0, 9]], random_state=0)
+    thrown, check = [], TrainingHealth.check
+
+    def throw(self, entry):
+        if self.algorithm.n_iter >= 100 and not thrown:
+            thrown.append(True)
+            with torch.no_grad():
+                self.model.prior.means[1] += 1000.0
+        return check(self, entry)
+
+    monkeypatch.setattr(TrainingHealth, "check", throw)
+    clusterer = MPCCClusterer(
+        3, max_iter=300, tol=0.0, preset_params={"reseed": reseed}, random_state=0, width=32
+    )
+    if not reseed:
+        with pytest.warns(ConvergenceWarning, match="no sample"):
+            clusterer.fit(X)
+        assert len(np.unique(clusterer.labels_)) == 2
+        assert np.abs(clusterer.means_).max() > 900
+        return
+    clusterer.fit(X)
+    assert thrown
+    assert len(np.unique(clusterer.labels_)) == 3
+    assert np.abs(clusterer.means_).max() < 100
+
+
+def test_trouble_is_named():
+    health = build(max_iter=1000)
+    healthy = {"discriminator": 1.0, "generator": 0.1}
+    assert health.diagnose(healthy) is None
+    assert "not finite" in health.diagnose(healthy | {"generator": math.nan})
+    won = healthy | {"discriminator": 0.0}
+    # At first it is no wonder.
+    assert [health.diagnose(won) for _ in range(2 * health_module.PATIENCE)] == [
+        None
+    ] * 2 * health_module.PATIENCE
+    health.algorithm.n_iter = 250
+    won = [health.diagnose(won) for _ in range(health_module.PATIENCE)]
+    assert won[:-1] == [None] * (health_module.PATIENCE - 1)
+    assert "tells all generated" in won[-1]
+    with torch.no_grad():
+        for module in health.model.averaged_generator.norms:
+            module.bias.weight.zero_()
+            module.gain.weight.fill_(-1.0)
+    health.algorithm.n_iter = 5
+    assert [health.diagnose(healthy) for _ in range(health_module.PATIENCE)] == [
+        None
+    ] * health_module.PATIENCE
+    health.algorithm.n_iter = 250
+    constant = [health.diagnose(healthy) for _ in range(health_module.PATIENCE)]
+    assert constant[:-1] == [None] * (health_module.PATIENCE - 1)
+    assert "always the same" in constant[-1]
+
+
+def test_an_encoder_that_sees_no_difference_is_trouble():
+    health = build(max_iter=1000)
+    healthy = dict.fromkeys(("discriminator", "generator"), 1.0)
+    health.algorithm.n_iter = 250
+    health.model.update_averages(0.5)
+    health.membership_change()
+    assert [health.diagnose(healthy) for _ in range(5)] == [None] * 5
+    with torch.no_grad():
+        # the last layer of the mean's head: nothing but its bias is left
+        head = health.model.averaged_encoder.mean[-1]
+        parametrize.remove_parametrizations(head, "weight")
+        head.weight.zero_()
+    health.membership_change()
+    found = [health.diagnose(healthy) for _ in range(health_module.PATIENCE)]
+    assert found[:-1] == [None] * (health_module.PATIENCE - 1)
+    assert "same code" in found[-1]
+    # at first it is no wonder
+    health.algorithm.n_iter = 5
+    assert [health.diagnose(healthy) for _ in range(2 * health_module.PATIENCE)] == [
+        None
+    ] * 2 * health_module.PATIENCE
+
+
+@pytest.mark.parametrize("n_bad", [1, 100])
+def test_a_diverging_training_is_rolled_back_at_lower_rates(n_bad, monkeypatch):
+    """Once in trouble it goes on; always in trouble it ends as it last was, and says so."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    rates, bad = [], []
+    diagnose = TrainingHealth.diagnose
+
+    def look(self, losses):
+        rates.append(float(self.algorithm.optimizers.generator.rate))
+        if losses["iteration"] == 8 and len(bad) < n_bad:
+            bad.append(True)
+            with torch.no_grad():
+                self.model.prior.means.fill_(math.nan)
+        return diagnose(self, losses)
+
+    monkeypatch.setattr(TrainingHealth, "diagnose", look)
+    clusterer = MPCCClusterer(
+        3,
+        max_iter=12,
+        learning_rate=1e-3,
+        preset_params={"learning_rate_decay": 0.0},
+        pseudo_labels=None,
+        width=8,
+        random_state=0,
+        tol=0.0,
+    )
+    if n_bad == 1:
+        clusterer.fit(X)
+        assert clusterer.n_iter_ == 12
+        assert rates == pytest.approx([1e-3] * 8 + [5e-4] * 5)
+    else:
+        with pytest.warns(ConvergenceWarning, match=r"after iteration 7: .* not finite"):
+            clusterer.fit(X)
+        assert len(bad) == health_module.MAX_ROLLBACKS + 1
+        assert rates[-1] == pytest.approx(1e-3 / 2**health_module.MAX_ROLLBACKS)
+    assert np.isfinite(clusterer.means_).all()
+    np.testing.assert_array_equal(clusterer.history_["iteration"], np.arange(1, clusterer.n_iter_ + 1))
+    assert np.isfinite(clusterer.predict_proba(X)).all()
+
+
+def test_learned_weights_follow_the_data():
+    """Of blobs of sizes 10 to 1, which equal weights cannot make."""
+    X, _ = make_blobs([1000, 100], centers=[[-6, 0], [6, 0]], random_state=0)
+    learned = MPCCClusterer(2, weights="learned", max_iter=400, random_state=0).fit(X)
+    np.testing.assert_allclose(np.sort(learned.weights_), [1 / 11, 10 / 11], atol=0.02)
+    np.testing.assert_array_equal(np.sort(np.bincount(learned.labels_)), [100, 1000])
+    drawn = learned.sample(2000)[1]
+    np.testing.assert_allclose(np.bincount(drawn) / 2000, learned.weights_, atol=0.03)
+    uniform = MPCCClusterer(2, weights="uniform", max_iter=5, random_state=0).fit(X)
+    np.testing.assert_array_equal(uniform.weights_, [0.5, 0.5])
+
+
+@pytest.mark.parametrize("ema_start", [0, 6])
+def test_a_rollback_before_the_first_entry_recovers(ema_start, monkeypatch):
+    """Moments and averages go back, too: nothing that is not finite is left."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    diagnose, bad = TrainingHealth.diagnose, []
+
+    def look(self, losses):
+        if not bad:
+            bad.append(True)
+            for tensors in self.algorithm.optimizers.state():
+                for tensor in tensors:
+                    tensor.fill_(math.nan)
+            with torch.no_grad():
+                self.model.prior.means.fill_(math.nan)
+                for parameter in self.model.averaged_encoder.parameters():
+                    parameter.fill_(math.nan)
+        return diagnose(self, losses)
+
+    monkeypatch.setattr(TrainingHealth, "diagnose", look)
+    clusterer = MPCCClusterer(
+        3,
+        max_iter=12,
+        pseudo_labels=None,
+        width=8,
+        tol=0.0,
+        preset_params={"ema_start": ema_start},
+        random_state=0,
+    ).fit(X)
+    assert clusterer.n_iter_ == 12
+    assert np.isfinite(clusterer.predict_proba(X)).all()
+    assert np.isfinite(clusterer.sample(5)[0]).all()
+
+
+def test_averages_start_afresh_after_a_rollback_to_before_they_began():
+    health = build(ema_start=0)
+    algorithm, model = health.algorithm, health.model
+    algorithm.load(health._healthy)
+    model.restart_averages()
+    algorithm.iteration(lambda: (health.x[:16],))
+    for average, parameter in zip(
+        model.averaged_generator.parameters(), model.generator.parameters(), strict=True
+    ):
+        assert torch.equal(average, parameter)
+
+
+@pytest.mark.parametrize("as_images", [False, True])
+def test_constant_data_are_fitted(as_images):
+    X = np.full((60, 8, 8), 3.0) if as_images else np.full((60, 4), 3.0)
+    clusterer = MPCCClusterer(2, max_iter=60, width=8, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="have no sample"):
+        clusterer.fit(X)
+    assert len(np.unique(clusterer.labels_)) == 1
+    np.testing.assert_array_equal(clusterer.cluster_centers_, 3.0)
+    np.testing.assert_array_equal(clusterer.sample(5)[0], 3.0)
