@@ -3,10 +3,11 @@
 python benchmarks/paper.py --data mnist.npz --preset mnist --checkpoint results/mnist.pt
 python benchmarks/paper.py --data mnist.npz --preset mnist --checkpoint results/mnist.pt --minutes 9
 
-The file has arrays X and y. A training of many hours on a CPU, and of minutes on a GPU. With --minutes
-it stops after that time, and the same command goes on from the checkpoint. At its end, scores on all
-samples, beside the checkpoint, as JSON, and a sheet with a row of new samples from each cluster (with
-matplotlib). Labels are used for the scores alone.
+The file has arrays X and y. A training takes many hours on a CPU, and minutes on a GPU. With --minutes
+it stops after that time, and the same command goes on from the checkpoint. At its end it writes, beside
+the checkpoint, scores on all samples as JSON and a picture with a row of new samples from each cluster
+(with matplotlib). Everything goes through the estimator's own steps, pseudo-labels included where the
+preset has them. Labels are used for the scores alone.
 """
 
 import argparse
@@ -16,35 +17,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from compare import machine
+from common import machine
+from numpy.typing import NDArray
 
-from skmpcc.algorithm import Recipe
-from skmpcc.devices import resident, resolve_device
-from skmpcc.inference import FittedModel
-from skmpcc.inputs import InputFormat, Layout
+from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_scores
-from skmpcc.model import MPCCModel, NetworkSettings
 from skmpcc.presets import PRESETS
-from skmpcc.training import Checkpoint, finish, train
+from skmpcc.training.checkpoint import Checkpoint
 
 N_COLUMNS = 16
 
 
-def sheet(fitted: FittedModel, path: Path) -> None:
-    """A row of new samples from each cluster, as a picture."""
+def picture(clusterer: MPCCClusterer, path: Path) -> None:
+    """Draw a row of new samples from each cluster."""
     try:
         from matplotlib.image import imsave
     except ImportError:
         print("no picture without matplotlib")
         return
-    prior = fitted.model.prior
-    y = np.repeat(np.arange(fitted.model.n_clusters), N_COLUMNS)
-    noise = np.random.default_rng(0).standard_normal((len(y), prior.means.shape[1]))
-    means, stds = (values.detach().cpu().numpy() for values in (prior.means, prior.stds))
-    images = fitted.decode(means[y] + stds[y] * noise, y)
-    rows = images.reshape(-1, N_COLUMNS, *images.shape[1:])
-    picture = np.concatenate(np.concatenate(rows, axis=1), axis=1)
-    imsave(path, np.clip(picture, 0, 255).astype(np.uint8), cmap="gray")
+    rows = [clusterer.sample(N_COLUMNS, cluster=k)[0] for k in range(clusterer.n_clusters)]
+    sheet = np.concatenate([np.concatenate(list(images), axis=1) for images in rows], axis=0)
+    imsave(path, np.clip(sheet, 0, 255).astype(np.uint8), cmap="gray")
 
 
 def main() -> None:
@@ -62,44 +55,46 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    device = resolve_device(options.device)
     with np.load(options.data) as file:
         X, y = file["X"][: options.limit], file["y"][: options.limit]
-    preset = PRESETS[options.preset].overridden(max_iter=options.max_iter, precision=options.precision)
-    n_clusters = len(np.unique(y))
-    data_format = InputFormat.from_data(X, Layout.of(X.shape[1:], None))
-    data = data_format.encode_all(X)
-    recipe = preset.part(Recipe).adapted_to(data)
-    settings = preset.part(NetworkSettings)
-    model = MPCCModel(settings, data_format.tensor_shape, n_clusters, options.seed).to(device)
+    clusterer = MPCCClusterer(
+        len(np.unique(y)),
+        preset=options.preset,
+        preset_params={"precision": options.precision} if options.precision else None,
+        max_iter=options.max_iter,
+        device=options.device,
+        random_state=options.seed,
+    )
+    prepared = clusterer._prepare(X, {"n_features_in_": X[0].size})
+    initialization, seeds = prepared.initializations()[0], prepared.seeds[0]
+    max_iter = prepared.preset.max_iter
 
     started = time.monotonic()
     seen: list[tuple[float, float]] = []
 
-    def on_interval(history: dict[str, np.ndarray], done: bool) -> bool:
+    def on_interval(history: dict[str, NDArray], last: bool) -> bool:
         lapse = time.monotonic() - started
         seen.append((history["iteration"][-1], lapse))
         latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
         print(f"{lapse:.0f} s: {latest}", flush=True)
         return lapse > 60 * options.minutes
 
-    checkpoint = Checkpoint(options.checkpoint)
-    random = torch.Generator(device).manual_seed(options.seed)
-    outcome = train(model, recipe, resident(data, device), random, on_interval, checkpoint=checkpoint)
+    trained = initialization.run(on_interval, Checkpoint(options.checkpoint))
+    outcome = trained.outcome
     done = int(outcome.history["iteration"][-1])
     if len(seen) > 1:
         (first, began), (last, ended) = seen[0], seen[-1]
         print(f"{1e3 * (ended - began) / (last - first):.2f} ms an iteration")
     if outcome.failure:
         print(f"ended early: {outcome.failure}")
-    elif done < recipe.max_iter:
-        print(f"{done} of {recipe.max_iter} iterations; the same command goes on from here")
+    elif outcome.stopped and done < max_iter:
+        print(f"{done} of {max_iter} iterations; the same command goes on from here")
         return
-    finish(model, recipe, torch.Generator(device).manual_seed(options.seed))
-    fitted = FittedModel(model, data_format)
-    scores = clustering_scores(y, fitted.labels(X))
+    vars(clusterer).update(prepared.attributes(prepared.finished(trained, seeds)))
+    scores = clustering_scores(y, clusterer.labels_)
+    device = prepared.device
     report = {
-        "preset": preset.name,
+        "preset": clusterer.preset_,
         "iterations": done,
         "samples": len(X),
         "seed": options.seed,
@@ -108,7 +103,7 @@ def main() -> None:
     }
     print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     options.checkpoint.with_suffix(".json").write_text(json.dumps(report, indent=1))
-    sheet(fitted, options.checkpoint.with_suffix(".png"))
+    picture(clusterer, options.checkpoint.with_suffix(".png"))
 
 
 if __name__ == "__main__":

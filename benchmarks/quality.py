@@ -1,15 +1,16 @@
-"""Quality by the protocol of docs/quality.md: many data sets, many seeds, one row a fit.
+"""Quality of the clusters on many data sets and seeds, one line of JSON for each fit.
 
-python benchmarks/quality.py run --data digits iris blobs --seeds 0-4 --output results/dev.jsonl
-python benchmarks/quality.py run --data mnist_10k --mnist mnist.npz --output results/dev.jsonl
-python benchmarks/quality.py run --methods MPCC KMeans --set n_init=5 --output results/five.jsonl
+python benchmarks/quality.py run --data digits iris blobs --seeds 0-4 --output results/development.jsonl
+python benchmarks/quality.py run --data mnist_10k --mnist mnist.npz --output results/development.jsonl
+python benchmarks/quality.py run --data FILE.npz --output results/mine.jsonl     # arrays X and y
+python benchmarks/quality.py run --set n_init=5 --output results/five.jsonl      # parameters of MPCC
 python benchmarks/quality.py run --methods VaDE DEC IDEC --data digits --output results/deep.jsonl
-python benchmarks/quality.py table results/*.jsonl       # mean, spread and worst
 python benchmarks/quality.py ranks results/runs.jsonl    # how well label-free criteria rank runs
 
-A file is added to: rows that it has already are not fitted again, so that the same command goes on
-after an interruption. Labels are used in the rows' scores alone. Runs are side by side with one thread
-each, unless --jobs 1; their seconds are then those of a core that has a neighbour.
+A file is added to, and rows that it has already are not fitted again, so that the same command goes on
+after an interruption. Labels enter the rows' scores alone; for MPCC those of its pseudo-labels stand
+beside the final ones. Fits run side by side with one thread each, unless --jobs 1; their seconds are
+then those of a core that has a neighbour. `benchmarks/tables.py` makes tables of the rows.
 """
 
 import argparse
@@ -18,120 +19,37 @@ import json
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from compare import load as load_small
-from compare import methods
+from common import GROUPS, load, machine, rivals
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import entropy, spearmanr
-from sklearn import datasets
 from sklearn.metrics import adjusted_rand_score
 
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_scores
-from skmpcc.neighbors import NeighborGraph, PairInformation, neighbor_information
-from skmpcc.scoring import N_NEIGHBORS
-
-Data = tuple[NDArray, NDArray]
-
-
-# ---- Data sets
-
-
-def blobs(n_clusters: int, n_features: int, *, sizes: str = "equal", spreads: str = "equal") -> Data:
-    """Gaussian blobs, 100 samples a cluster on average; sizes and deviations up to 10:1 and 3:1."""
-    n_samples = max(500, 100 * n_clusters)
-    shares = np.geomspace(1, 10, n_clusters) if sizes == "unequal" else np.ones(n_clusters)
-    counts = np.maximum(10, np.round(n_samples * shares / shares.sum())).astype(int)
-    stds = np.geomspace(0.5, 1.5, n_clusters) if spreads == "unequal" else np.ones(n_clusters)
-    # in few dimensions the usual box is too small for many clusters
-    box = 10.0 * max(1.0, n_clusters / 8) if n_features == 2 else 10.0
-    return datasets.make_blobs(
-        counts, n_features, cluster_std=np.random.default_rng(3).permutation(stds),
-        center_box=(-box, box), random_state=7,
-    )[:2]  # fmt: skip
-
-
-def unbalanced_digits() -> Data:
-    """Digits 5 to 9 at a tenth of the others."""
-    X, y = datasets.load_digits(return_X_y=True)
-    keep = (y < 5) | (np.random.default_rng(0).random(len(y)) < 0.1)
-    return X[keep], y[keep]
-
-
-SETS: dict[str, Callable[[], Data]] = {
-    "digits": lambda: load_small("digits", None),
-    "digits_images": lambda: (datasets.load_digits().images, datasets.load_digits().target),
-    "digits_10_to_1": unbalanced_digits,
-    "iris": lambda: load_small("iris", None),
-    "wine": lambda: load_small("wine", None),
-    "breast_cancer": lambda: load_small("breast_cancer", None),
-    "moons": lambda: datasets.make_moons(1000, noise=0.05, random_state=0),
-    "circles": lambda: datasets.make_circles(1000, noise=0.05, factor=0.5, random_state=0),
-    "blobs_3_in_2": lambda: blobs(3, 2),
-    "blobs_8_in_2": lambda: blobs(8, 2),
-    "blobs_20_in_2": lambda: blobs(20, 2),
-    "blobs_3_in_10": lambda: blobs(3, 10),
-    "blobs_20_in_10": lambda: blobs(20, 10),
-    "blobs_8_in_100": lambda: blobs(8, 100),
-    "blobs_20_in_100": lambda: blobs(20, 100),
-    "blobs_5_sizes": lambda: blobs(5, 2, sizes="unequal"),
-    "blobs_8_sizes_in_10": lambda: blobs(8, 10, sizes="unequal"),
-    "blobs_5_spreads": lambda: blobs(5, 2, spreads="unequal"),
-    "blobs_8_spreads_in_10": lambda: blobs(8, 10, spreads="unequal"),
-}
-BLOBS = [name for name in SETS if name.startswith("blobs")]
-GROUPS = {
-    "blobs": BLOBS,
-    "small": ["iris", "wine", "breast_cancer", "moons", "circles"],
-    "development": ["digits", "iris", "wine", "breast_cancer", "moons", "circles", *BLOBS],
-}
-FROM_FILES = {
-    "mnist_10k": ("mnist", 0, False),
-    "mnist_10k_images": ("mnist", 0, True),
-    "mnist_other_10k": ("mnist", 10_000, False),
-    "mnist_other_10k_images": ("mnist", 10_000, True),
-    "mnist_60k": ("mnist", 10_000, False),
-    "mnist_60k_images": ("mnist", 10_000, True),
-    "fashion_10k": ("fashion", 0, False),
-    "fashion_10k_images": ("fashion", 0, True),
-}
-
-
-def load(name: str, files: dict[str, Path]) -> Data:
-    """A set of SETS, or samples of a file: 10,000, in an order drawn once, or all behind those."""
-    if name not in FROM_FILES:
-        return SETS[name]()
-    source, start, images = FROM_FILES[name]
-    with np.load(files[source]) as file:
-        X, y = file["X"], file["y"]
-    order = np.random.default_rng(0).permutation(len(X))
-    order = order[start:] if "60k" in name else order[start : start + 10_000]
-    X = X[order]
-    return (X if images else X.reshape(len(X), -1)), y[order]
-
+from skmpcc.pseudo_labels.neighbors import NeighborGraph, PairInformation, neighbor_information
 
 # ---- Rows
 
 
 def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
-    """What may rank runs without labels; higher is meant to be better."""
+    """Compute what may rank runs without labels; higher is meant to be better."""
     flat = X.reshape(len(X), -1).astype(float)
     proba = clusterer.predict_proba(X)
     share = np.bincount(clusterer.labels_, minlength=proba.shape[1]) / len(X)
     rebuilt = clusterer.reconstruct(X).reshape(flat.shape)
-    # `sample` is fixed by an integer random_state
+    # An integer random_state fixes what `sample` draws.
     new, drawn = clusterer.sample(2000)
 
     def information(values: torch.Tensor) -> PairInformation:
-        random = torch.Generator().manual_seed(0)
-        graph = NeighborGraph.of(values, N_NEIGHBORS, len(clusterer.means_), random)
+        rng = torch.Generator().manual_seed(0)
+        n_neighbors = clusterer._fitted.n_neighbors
+        graph = NeighborGraph.of(values, n_neighbors, len(clusterer.means_), rng)
         return neighbor_information(torch.as_tensor(clusterer.labels_)[graph.rows], graph)
 
     found = information(clusterer._fitted.format.encode_all(X))
@@ -147,27 +65,16 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
     }
 
 
-def others() -> dict[str, Callable[[NDArray, int, int], NDArray]]:
-    """What MPCC is compared with; VaDE, DEC and IDEC, with their defaults, are clustpy's."""
-
-    def deep(method: str, X: NDArray, n_clusters: int, seed: int) -> NDArray:
-        import clustpy.deep
-
-        flat = X.reshape(len(X), -1).astype(np.float32)
-        low, high = flat.min(), flat.max()
-        clusterer = getattr(clustpy.deep, method)(n_clusters=n_clusters, random_state=seed)
-        return np.asarray(clusterer.fit((flat - low) / (high - low)).labels_)
-
-    return methods({}) | {name: partial(deep, name) for name in ("VaDE", "DEC", "IDEC")}
-
-
-def row(name: str, X: NDArray, y: NDArray, method: str, seed: int, settings: dict, jobs: int) -> dict:
-    if jobs > 1:
+def row(
+    name: str, X: NDArray, y: NDArray, method: str, seed: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Fit one method with one seed, and score its labels."""
+    if options.jobs > 1:
         torch.set_num_threads(1)
-    n_clusters = settings.get("n_clusters") or len(np.unique(y))
-    settings = {key: value for key, value in settings.items() if key != "n_clusters"}
+    settings = dict(options.settings)
+    n_clusters = settings.pop("n_clusters", None) or len(np.unique(y))
     out: dict[str, Any] = {"data": name, "method": method, "seed": seed, "set": settings}
-    out["n_clusters"] = n_clusters
+    out["n_clusters"], out["processor"] = n_clusters, machine()["processor"]
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -175,31 +82,29 @@ def row(name: str, X: NDArray, y: NDArray, method: str, seed: int, settings: dic
             clusterer = MPCCClusterer(n_clusters, random_state=seed, **settings).fit(X)
             labels = clusterer.labels_
         else:
-            labels = others()[method](X, n_clusters, seed)
+            labels = rivals()[method](X.reshape(len(X), -1), n_clusters, seed)
     out["seconds"] = time.perf_counter() - start
     out |= clustering_scores(y, labels)
     if method == "MPCC":
         out["warned"] = sorted({type(w.message).__name__ for w in caught})
         out["n_iter"], out["preset"] = clusterer.n_iter_, clusterer.preset_
-        out["criteria"] = criteria(clusterer, X)
-        out["labels"] = labels.tolist()
+        if clusterer.pseudo_labels_ is not None:
+            out["pseudo_labels"] = clustering_scores(y, clusterer.pseudo_labels_)
+        if options.criteria:
+            out["criteria"] = criteria(clusterer, X)
+            out["labels"] = labels.tolist()
     return out
 
 
 def run(options: argparse.Namespace) -> None:
-    settings = {}
-    for item in options.set:
-        key, value = item.split("=", 1)
-        try:
-            settings[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            settings[key] = value
+    """Fit what the file does not have yet."""
+    options.settings = dict(map(_setting, options.set))
     first, last = (int(part) for part in (options.seeds + "-" + options.seeds).split("-")[:2])
     names = [name for item in options.data for name in GROUPS.get(item, [item])]
     files = {"mnist": options.mnist, "fashion": options.fashion}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     done = {(r["data"], r["method"], r["seed"], json.dumps(r["set"])) for r in read([options.output])}
-    plain = {key: value for key, value in settings.items() if key != "n_clusters"}
+    plain = {key: value for key, value in options.settings.items() if key != "n_clusters"}
     for name in names:
         X, y = load(name, files)
         wanted = [
@@ -208,8 +113,11 @@ def run(options: argparse.Namespace) -> None:
             for method in options.methods
             if (name, method, seed, json.dumps(plain)) not in done
         ]
+        options_of_row = argparse.Namespace(
+            **{key: vars(options)[key] for key in ("jobs", "settings", "criteria")}
+        )
         rows = Parallel(options.jobs, return_as="generator_unordered")(
-            delayed(row)(name, X, y, method, seed, settings, options.jobs) for method, seed in wanted
+            delayed(row)(name, X, y, method, seed, options_of_row) for method, seed in wanted
         )
         for result in rows:
             with options.output.open("a") as file:
@@ -218,31 +126,25 @@ def run(options: argparse.Namespace) -> None:
             print(*(f"{v:.3f}" if isinstance(v := result[k], float) else v for k in shown), flush=True)
 
 
+def _setting(item: str) -> tuple[str, Any]:
+    """Read NAME=VALUE, where the value may be a Python literal."""
+    key, value = item.split("=", 1)
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
 # ---- Reports
 
 
 def read(paths: list[Path]) -> list[dict[str, Any]]:
+    """Read rows of all files that exist."""
     return [json.loads(line) for path in paths if path.exists() for line in path.open()]
 
 
-def table(options: argparse.Namespace) -> None:
-    groups = defaultdict(list)
-    for r in read(options.files):
-        given = ", ".join(f"{k}={v}" for k, v in r["set"].items())
-        groups[r["data"], r["method"] + (f" ({given})" if given else "")].append(r)
-    print("| data | method | fits | accuracy (worst) | NMI | ARI (worst) | seconds |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for (name, method), rows in sorted(groups.items()):
-        values = {k: np.array([r[k] for r in rows]) for k in ("accuracy", "nmi", "ari", "seconds")}
-        cells = [f"{values[k].mean():.3f} ± {values[k].std():.3f}" for k in ("accuracy", "nmi", "ari")]
-        cells[0] += f" ({values['accuracy'].min():.3f})"
-        cells[2] += f" ({values['ari'].min():.3f})"
-        seconds = np.median(values["seconds"])
-        print(f"| {name} | {method} | {len(rows)} | {' | '.join(cells)} | {seconds:.1f} |")
-
-
 def ranks(options: argparse.Namespace) -> None:
-    """Spearman's correlation of each criterion with accuracy over the runs of a data set."""
+    """Print Spearman's correlation of each criterion with accuracy over the runs of a data set."""
     groups = defaultdict(list)
     for r in read(options.files):
         if "criteria" in r:
@@ -267,18 +169,18 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run")
     runs.set_defaults(function=run)
-    runs.add_argument("--data", nargs="+", default=["development"])
+    runs.add_argument("--data", nargs="+", default=["development"], metavar="NAME or FILE.npz")
     runs.add_argument("--seeds", default="0-4", help="FIRST-LAST")
     runs.add_argument("--methods", nargs="+", default=["MPCC"])
     runs.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="parameters of MPCC")
+    runs.add_argument("--criteria", action="store_true", help="compute what `ranks` needs")
     runs.add_argument("--jobs", type=int, default=2)
     runs.add_argument("--mnist", type=Path, help="an .npz file with X and y")
     runs.add_argument("--fashion", type=Path, help="likewise")
     runs.add_argument("--output", type=Path, required=True, help="a file of JSON lines")
-    for name, function in (("table", table), ("ranks", ranks)):
-        command = commands.add_parser(name)
-        command.set_defaults(function=function)
-        command.add_argument("files", nargs="+", type=Path)
+    command = commands.add_parser("ranks")
+    command.set_defaults(function=ranks)
+    command.add_argument("files", nargs="+", type=Path)
     options = parser.parse_args()
     options.function(options)
 

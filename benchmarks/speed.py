@@ -1,12 +1,13 @@
-"""Milliseconds of an iteration, plain loop and fast engine in one run, and of inference.
+"""Milliseconds of an iteration, the plain loop and the fast engine in one run, and of inference.
 
 python benchmarks/speed.py                                # every case on every device present
 python benchmarks/speed.py --cases vectors mnist --threads 2 --output results/speed.json
 python benchmarks/speed.py --growth                       # by the number of samples and of clusters
 
-An iteration of either engine is timed in turns after a warm-up, and medians are reported. Operations are
-counted (products and convolutions, forwards and backwards) and set against the rate at which the same
-machine, with the same threads, multiplies square matrices.
+An iteration is what a fit runs: with pseudo-labels (random ones) and consistency where the preset has
+them. Both engines are timed in turns after a warm-up, and medians are reported. Operations are counted
+(products and convolutions, forwards and backwards) and set against the rate at which the same machine,
+with the same threads, multiplies square matrices.
 """
 
 import argparse
@@ -21,17 +22,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from compare import machine
+from common import machine
 from torch.utils.flop_counter import FlopCounterMode
 
 from skmpcc import MPCCClusterer
-from skmpcc.algorithm import Algorithm1, Recipe
-from skmpcc.capture import WARM_UP, CapturedAlgorithm1
-from skmpcc.engine import FastAlgorithm1
-from skmpcc.model import MPCCModel, NetworkSettings
-from skmpcc.neighbors import NeighborGraph
-from skmpcc.presets import PRESETS
-from skmpcc.training import sources
+from skmpcc.engine.cuda_graph import WARM_UP, CapturedAlgorithm1
+from skmpcc.engine.fast import FastAlgorithm1
+from skmpcc.method.algorithm import Algorithm1
+from skmpcc.method.model import MPCCModel
+from skmpcc.presets import PRESETS, Preset
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.settings import NetworkSettings, TrainingSettings, part
+from skmpcc.training.batches import batch_samplers
+from skmpcc.training.resolution import resolve
 
 SQUARE = 1024
 
@@ -48,7 +51,7 @@ class Case:
 
 CASES = {
     "vectors": Case("vectors", (64,), 1797),
-    "8x8": Case("grey_small", (1, 8, 8), 1797),
+    "8x8": Case("grey", (1, 8, 8), 1797),
     "mnist": Case("mnist", (1, 32, 32), 2000),
     "fashion_mnist": Case("fashion_mnist", (1, 32, 32), 2000),
     "cifar10": Case("cifar10", (3, 32, 32), 500),
@@ -76,40 +79,55 @@ def product_rate(device: torch.device) -> float:
     return 2 * SQUARE**3 / statistics.median(times[10:])
 
 
+def training(
+    engine: type[Algorithm1], preset: Preset, data: torch.Tensor, n_clusters: int
+) -> Callable[[], Any]:
+    """Make the iteration of a new training on the data, which lie on the device, with random labels."""
+    device = data.device
+    rng = torch.Generator(device).manual_seed(0)
+    labels = None
+    if preset.pseudo_labels is not None:
+        labels = torch.randint(n_clusters, (len(data),), generator=rng, device=device)
+    settings = resolve(part(preset, TrainingSettings), data, n_clusters, labels)
+    model = MPCCModel(part(preset, NetworkSettings), tuple(data.shape[1:]), n_clusters, 0).to(device)
+    algorithm = engine(model, settings, rng)
+    graph = None
+    if settings.consistency_weight and settings.consistency == "neighbors":
+        nearest = torch.randint(len(data), (len(data), 15), generator=rng, device=device)
+        graph = NeighborGraph(torch.arange(len(data), device=device), nearest)
+    draws = batch_samplers(
+        device,
+        settings.batch_size,
+        data,
+        labels,
+        graph,
+        seed=0,
+        augmentation=bool(settings.consistency_weight) and settings.consistency == "augmentation",
+    )
+    return lambda: algorithm.iteration(*draws)
+
+
+def random_data(shape: tuple[int, ...], n_samples: int, device: torch.device) -> torch.Tensor:
+    rng = torch.Generator(device).manual_seed(0)
+    return torch.rand((n_samples, *shape), generator=rng, device=device) * 2 - 1
+
+
 def iteration(engine: type[Algorithm1], case: Case, device: torch.device) -> Callable[[], Any]:
-    """One iteration of a new training on random data that lie on the device."""
-    preset = PRESETS[case.preset]
-    model = MPCCModel(preset.part(NetworkSettings), case.shape, case.n_clusters, 0).to(device)
-    random = torch.Generator(device=device).manual_seed(0)
-    algorithm = engine(model, preset.part(Recipe), random)
-    data = torch.rand((case.n_samples, *case.shape), generator=random, device=device) * 2 - 1
-
-    draws = torch.Generator(device=device).manual_seed(1)
-
-    def batch() -> torch.Tensor:
-        n = algorithm.recipe.batch_size
-        return data[torch.randint(len(data), (n,), generator=draws, device=device)]
-
-    return lambda: algorithm.iteration(lambda: (batch(),), lambda: (batch(), batch()))
+    """Make the iteration of a case."""
+    data = random_data(case.shape, case.n_samples, device)
+    return training(engine, PRESETS[case.preset], data, case.n_clusters)
 
 
 def growth(device: torch.device, budget: float) -> dict[str, dict[int, float]]:
     """Median milliseconds of the fast engine by n_samples and by n_clusters, `vectors` preset."""
-    preset = PRESETS["vectors"]
     engine = CapturedAlgorithm1 if device.type == "cuda" else FastAlgorithm1
 
     def milliseconds(n_samples: int, n_clusters: int) -> float:
-        random = torch.Generator(device=device).manual_seed(0)
-        settings = preset.part(NetworkSettings)
-        model = MPCCModel(settings, (64,), n_clusters, 0).to(device)
-        algorithm = engine(model, preset.part(Recipe), random)
-        data = torch.randn((n_samples, 64), generator=random, device=device)
-        nearest = torch.randint(n_samples, (n_samples, 15), generator=random, device=device)
-        graph = NeighborGraph(torch.arange(n_samples, device=device), nearest)
-        draws = sources(device, algorithm.recipe.batch_size, data, None, graph, 0)
+        data = random_data((64,), n_samples, device)
+        step = training(engine, PRESETS["vectors"], data, n_clusters)
         times: list[float] = []
         while len(times) < 10 or sum(times) < budget:
-            times.append(seconds(lambda: algorithm.iteration(*draws), device))
+            times.append(seconds(step, device))
         return 1e3 * statistics.median(times[5:])
 
     return {
@@ -155,8 +173,8 @@ def time_inference(case: Case, device: torch.device, n_samples: int) -> dict[str
         case.n_clusters,
         preset=case.preset,
         max_iter=1,
-        init_params="random",
-        consistency_weight=0.0,
+        pseudo_labels=None,
+        preset_params={"consistency_weight": 0.0},
         device=device,
         random_state=0,
     )

@@ -1,0 +1,171 @@
+"""Data sets, methods and the machine's description, which the benchmarks share."""
+
+import importlib.util
+import os
+import platform
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn import datasets
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
+
+Data = tuple[NDArray, NDArray]
+Method = Callable[[NDArray, int, int], NDArray]
+
+
+# ---- Data sets
+
+
+def _standardized(loader: Callable[..., Any]) -> Data:
+    """Features in units of their standard deviation: KMeans and GaussianMixture do not scale."""
+    X, y = loader(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+def blobs(n_clusters: int, n_features: int, *, sizes: str = "equal", spreads: str = "equal") -> Data:
+    """Gaussian blobs, 100 samples a cluster on average; sizes and deviations up to 10:1 and 3:1."""
+    n_samples = max(500, 100 * n_clusters)
+    shares = np.geomspace(1, 10, n_clusters) if sizes == "unequal" else np.ones(n_clusters)
+    counts = np.maximum(10, np.round(n_samples * shares / shares.sum())).astype(int)
+    stds = np.geomspace(0.5, 1.5, n_clusters) if spreads == "unequal" else np.ones(n_clusters)
+    # in few dimensions the usual box is too small for many clusters
+    box = 10.0 * max(1.0, n_clusters / 8) if n_features == 2 else 10.0
+    return datasets.make_blobs(
+        counts, n_features, cluster_std=np.random.default_rng(3).permutation(stds),
+        center_box=(-box, box), random_state=7,
+    )[:2]  # fmt: skip
+
+
+def unbalanced_digits() -> Data:
+    """Digits 5 to 9 at a tenth of the others."""
+    X, y = datasets.load_digits(return_X_y=True)
+    keep = (y < 5) | (np.random.default_rng(0).random(len(y)) < 0.1)
+    return X[keep], y[keep]
+
+
+SETS: dict[str, Callable[[], Data]] = {
+    "digits": lambda: datasets.load_digits(return_X_y=True),
+    "digits_images": lambda: (datasets.load_digits().images, datasets.load_digits().target),
+    "digits_10_to_1": unbalanced_digits,
+    "iris": lambda: _standardized(datasets.load_iris),
+    "wine": lambda: _standardized(datasets.load_wine),
+    "breast_cancer": lambda: _standardized(datasets.load_breast_cancer),
+    "moons": lambda: datasets.make_moons(1000, noise=0.05, random_state=0),
+    "circles": lambda: datasets.make_circles(1000, noise=0.05, factor=0.5, random_state=0),
+    "blobs_3_in_2": lambda: blobs(3, 2),
+    "blobs_8_in_2": lambda: blobs(8, 2),
+    "blobs_20_in_2": lambda: blobs(20, 2),
+    "blobs_3_in_10": lambda: blobs(3, 10),
+    "blobs_20_in_10": lambda: blobs(20, 10),
+    "blobs_8_in_100": lambda: blobs(8, 100),
+    "blobs_20_in_100": lambda: blobs(20, 100),
+    "blobs_5_sizes": lambda: blobs(5, 2, sizes="unequal"),
+    "blobs_8_sizes_in_10": lambda: blobs(8, 10, sizes="unequal"),
+    "blobs_5_spreads": lambda: blobs(5, 2, spreads="unequal"),
+    "blobs_8_spreads_in_10": lambda: blobs(8, 10, spreads="unequal"),
+}
+BLOBS = [name for name in SETS if name.startswith("blobs")]
+GROUPS = {
+    "blobs": BLOBS,
+    "small": ["iris", "wine", "breast_cancer", "moons", "circles"],
+    "development": ["digits", "iris", "wine", "breast_cancer", "moons", "circles", *BLOBS],
+}
+# Sets that are drawn from a file: which file, from which sample on, and whether as images.
+FROM_FILES = {
+    "mnist_10k": ("mnist", 0, False),
+    "mnist_10k_images": ("mnist", 0, True),
+    "mnist_other_10k": ("mnist", 10_000, False),
+    "mnist_other_10k_images": ("mnist", 10_000, True),
+    "mnist_60k": ("mnist", 10_000, False),
+    "mnist_60k_images": ("mnist", 10_000, True),
+    "fashion_10k": ("fashion", 0, False),
+    "fashion_10k_images": ("fashion", 0, True),
+}
+
+
+def load(name: str, files: dict[str, Path | None]) -> Data:
+    """Load a data set by name, or the arrays X and y of an .npz file.
+
+    Those of FROM_FILES are 10,000 samples of a file, in an order drawn once, or all behind those.
+    """
+    if name in SETS:
+        return SETS[name]()
+    if name not in FROM_FILES:
+        with np.load(name) as file:
+            return file["X"], file["y"]
+    source, start, images = FROM_FILES[name]
+    path = files[source]
+    if path is None:
+        raise SystemExit(f"{name} needs --{source}, an .npz file with X and y.")
+    with np.load(path) as file:
+        X, y = file["X"], file["y"]
+    order = np.random.default_rng(0).permutation(len(X))
+    order = order[start:] if "60k" in name else order[start : start + 10_000]
+    X = X[order]
+    return (X if images else X.reshape(len(X), -1)), y[order]
+
+
+# ---- What MPCC is compared with
+
+
+def _umap_gmm(X: NDArray, n_clusters: int, seed: int) -> NDArray:
+    import umap
+
+    n_components = min(10, X.shape[1])
+    reducer = umap.UMAP(n_components=n_components, min_dist=0.0, random_state=seed, n_jobs=1)
+    embedded = reducer.fit_transform(X)
+    return GaussianMixture(n_clusters, random_state=seed).fit_predict(embedded)
+
+
+def _deep(method: str, X: NDArray, n_clusters: int, seed: int) -> NDArray:
+    """One of clustpy's methods with its defaults, on data scaled to [0, 1]."""
+    import clustpy.deep
+
+    X = X.astype(np.float32)
+    low, high = X.min(), X.max()
+    clusterer = getattr(clustpy.deep, method)(n_clusters=n_clusters, random_state=seed)
+    return np.asarray(clusterer.fit((X - low) / (high - low)).labels_)
+
+
+def rivals() -> dict[str, Method]:
+    """Functions of (X, n_clusters, seed) that return labels; X has rows."""
+    table: dict[str, Method] = {
+        "KMeans": lambda X, k, seed: KMeans(k, n_init=10, random_state=seed).fit_predict(X),
+        "GaussianMixture": lambda X, k, seed: GaussianMixture(k, random_state=seed).fit_predict(X),
+    }
+    if importlib.util.find_spec("umap"):
+        table["UMAP + GMM"] = _umap_gmm
+    if importlib.util.find_spec("clustpy"):
+        table |= {name: partial(_deep, name) for name in ("VaDE", "DEC", "IDEC")}
+    return table
+
+
+# ---- The machine
+
+
+def machine() -> dict[str, Any]:
+    """Describe what seconds depend on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

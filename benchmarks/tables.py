@@ -1,0 +1,130 @@
+"""Tables of README.md and docs/benchmarks.md from the rows in benchmarks/results/.
+
+python benchmarks/tables.py            # write the tables into the pages
+python benchmarks/tables.py --check    # exit status 1 if a page has other tables than the rows give
+
+A table stands between the lines `<!-- tables.py: NAME -->` and `<!-- tables.py: end -->`.
+"""
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from quality import read
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md"]
+NAMES = {
+    "digits": "digits, 1,797 rows of 64",
+    "digits_images": "the same as images, 8 x 8",
+    "iris": "iris",
+    "wine": "wine",
+    "breast_cancer": "breast cancer",
+    "moons": "moons",
+    "circles": "circles",
+    "mnist_10k_images": "MNIST, 10,000 images",
+    "fashion_10k_images": "Fashion-MNIST, 10,000 images",
+}
+RIVALS = ("KMeans", "GaussianMixture", "UMAP + GMM")
+
+Rows = list[dict[str, Any]]
+Groups = dict[str, dict[str, Rows]]
+
+
+def _cell(rows: Rows, score: str, *, worst: bool = False) -> str:
+    if not rows:
+        return ""
+    values = np.array([r[score] for r in rows])
+    cell = f"{values.mean():.3f} ± {values.std():.3f}"
+    return f"{cell} ({values.min():.3f})" if worst else cell
+
+
+def _pseudo_labels(rows: Rows) -> Rows:
+    return [r["pseudo_labels"] for r in rows if "pseudo_labels" in r]
+
+
+def accuracy(groups: Groups) -> list[str]:
+    """One-to-one accuracy, a row for each data set."""
+    lines = [
+        f"| data | seeds | MPCC (worst) | its pseudo-labels | {' | '.join(RIVALS)} |",
+        "| --- | --- | --- | --- |" + " --- |" * len(RIVALS),
+    ]
+    for name, methods in groups.items():
+        mpcc = methods["MPCC"]
+        cells = [NAMES[name], str(len(mpcc)), _cell(mpcc, "accuracy", worst=True)]
+        cells.append(_cell(_pseudo_labels(mpcc), "accuracy"))
+        cells += [_cell(methods.get(method, []), "accuracy") for method in RIVALS]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def quality(groups: Groups) -> list[str]:
+    """All scores and seconds, a row for each data set and method."""
+    lines = [
+        "| data | method | fits | accuracy (worst) | NMI | ARI (worst) | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, methods in groups.items():
+        for method in ("MPCC", "its pseudo-labels", *RIVALS):
+            rows = methods.get(method, [])
+            seconds = ""
+            if method == "its pseudo-labels":
+                rows = _pseudo_labels(methods["MPCC"])
+            elif rows:
+                seconds = f"{np.median([r['seconds'] for r in rows]):.3g}"
+            if rows:
+                cells = [NAMES[name], method, str(len(rows)), _cell(rows, "accuracy", worst=True)]
+                cells += [_cell(rows, "nmi"), _cell(rows, "ari", worst=True), seconds]
+                lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+TABLES = {"accuracy": accuracy, "quality": quality}
+
+
+def groups_of(rows: Rows) -> Groups:
+    """Rows of default settings by data set and method, in the order of NAMES."""
+    found: dict[str, dict[str, Rows]] = {name: defaultdict(list) for name in NAMES}
+    for r in rows:
+        if not r["set"] and r["data"] in found:
+            found[r["data"]][r["method"]].append(r)
+    return {name: methods for name, methods in found.items() if methods["MPCC"]}
+
+
+def with_tables(text: str, groups: Groups) -> str:
+    """Put the tables into a page."""
+
+    def replaced(match: re.Match[str]) -> str:
+        return "\n".join([match[1], "", *TABLES[match[2]](groups), "", match[3]])
+
+    return re.sub(
+        r"(<!-- tables\.py: (\w+) -->)\n.*?(<!-- tables\.py: end -->)", replaced, text, flags=re.DOTALL
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    groups = groups_of(read(sorted(RESULTS.glob("*.jsonl"))))
+    stale = False
+    for page in PAGES:
+        before = page.read_text()
+        after = with_tables(before, groups)
+        stale |= before != after
+        if options.check and before != after:
+            print(f"{page.relative_to(ROOT)} has other tables than the rows in benchmarks/results/ give")
+        elif not options.check:
+            page.write_text(after)
+    return int(stale and options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
