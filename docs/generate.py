@@ -1,0 +1,133 @@
+"""Make docs/presets.md from the settings' declarations, and docs/clusters.png from a fit.
+
+python docs/generate.py              # docs/presets.md
+python docs/generate.py --picture    # docs/clusters.png too, which takes a minute
+"""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from sklearn.utils._param_validation import StrOptions, make_constraint
+
+from skmpcc.presets import PRESETS, Preset
+from skmpcc.settings import NetworkSettings, TrainingSettings, settings_of
+
+DOCS = Path(__file__).parent
+
+CHOSEN_FOR = {
+    "vectors": "tables of 33 to 512 features",
+    "vectors_narrow": "tables of up to 32 features",
+    "vectors_wide": "tables of more than 512 features",
+    "vectors_many": "tables, more than 30 clusters",
+    "grey": "images of one channel",
+    "grey_many": "images of one channel, more than 30 clusters",
+    "colour": "images of several channels",
+    "colour_many": "images of several channels, more than 30 clusters",
+}
+COLUMNS = {
+    "conditioning": "conditioning",
+    "width": "width",
+    "latent_dim": "latent_dim",
+    "batch_size": "batch",
+    "learning_rate": "rate",
+    "prior_learning_rate": "prior's rate",
+    "max_iter": "max_iter",
+    "pseudo_labels": "pseudo_labels",
+}
+
+HEAD = """# Presets
+
+<!-- Made by docs/generate.py: edit that file, or the declarations in skmpcc/settings.py. -->
+
+A preset is a frozen dataclass, `skmpcc.presets.Preset`, that holds all settings of a fit.
+`preset="auto"` chooses one of `skmpcc.presets.PRESETS` by the shape of the input and `n_clusters`
+alone, and the fitted attribute `preset_` tells which. The settings that are changed most are
+parameters of `MPCCClusterer`; every one can be replaced by `preset_params`, or in a preset of your
+own, made by `dataclasses.replace` and passed as `preset`.
+"""
+ABOUT = """
+Those named after data sets are the paper's settings: a random start, no early stopping, 75,000 or
+125,000 iterations. They are meant for a GPU. "cifar10" and "cifar20" are the same, as in the paper.
+The general ones take rates several times as high and are taught by pseudo-labels
+([method](method.md)), so that a thousand iterations do.
+
+The presets for tables and `grey` were measured ([benchmarks](benchmarks.md)); `grey_many`, `colour` and
+`colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).
+"""
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"
+
+
+def _constraint(constraint: object) -> str:
+    if isinstance(constraint, StrOptions):  # a set, whose order changes
+        return ", ".join(f'"{option}"' for option in sorted(constraint.options))
+    return str(make_constraint(constraint))
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def presets_page() -> str:
+    """Text of docs/presets.md."""
+    lines = [HEAD, "## The presets", "", _row(["preset", "chosen for", *COLUMNS.values()])]
+    lines.append(_row(["---"] * (2 + len(COLUMNS))))
+    for name, preset in PRESETS.items():
+        values = [_shown(getattr(preset, field)) for field in COLUMNS]
+        lines.append(_row([f"`{name}`", CHOSEN_FOR.get(name, "by name"), *values]))
+    lines.append(ABOUT)
+    for title, cls in (("networks", NetworkSettings), ("training", TrainingSettings)):
+        lines += [
+            f"## Settings of the {title}",
+            "",
+            _row(["setting", "values", "what it is", "presets"]),
+        ]
+        lines.append(_row(["---"] * 4))
+        for name, field in settings_of(cls).items():
+            described = field.metadata["description"].replace("|", "\\|")
+            constraints = " or ".join(map(_constraint, field.metadata["constraints"]))
+            lines.append(_row([f"`{name}`", constraints, described, _values(name)]))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _values(name: str) -> str:
+    """Values of a setting in the presets, those of most presets first."""
+    groups: dict[str, list[str]] = {}
+    for preset in PRESETS.values():
+        groups.setdefault(_shown(getattr(preset, name)), []).append(preset.name)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    shown = [f"`{ordered[0][0]}`"]
+    shown += [f"`{value}` in {', '.join(names)}" for value, names in ordered[1:]]
+    return "; ".join(shown)
+
+
+def draw_picture(path: Path) -> None:
+    """Members and new samples of each cluster of scikit-learn's digits, clustered as images."""
+    from sklearn.datasets import load_digits
+
+    from skmpcc import MPCCClusterer
+    from skmpcc.plotting import plot_clusters
+
+    X = load_digits().images
+    clusterer = MPCCClusterer(n_clusters=10, random_state=0).fit(X)
+    plot_clusters(clusterer, X).savefig(path, dpi=60)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--picture", action="store_true", help="draw docs/clusters.png too")
+    options = parser.parse_args()
+    assert {field.name for field in fields(Preset)} >= set(COLUMNS)
+    (DOCS / "presets.md").write_text(presets_page())
+    if options.picture:
+        draw_picture(DOCS / "clusters.png")
+
+
+if __name__ == "__main__":
+    main()
