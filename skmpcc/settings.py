@@ -35,7 +35,7 @@ class _Validated:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings(_Validated):
-    """What shapes the networks and the prior."""
+    """Settings that shape the networks and the prior."""
 
     latent_dim: int = setting("Dimensions of the code z, J in the paper.", _COUNT)
     conditioning: str = setting(
@@ -88,9 +88,9 @@ class NetworkSettings(_Validated):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(_Validated):
-    """How the networks and the prior are trained, as a user states it.
+    """Settings of the training, as a user states them.
 
-    `skmpcc.training.resolution.resolve` turns it into what runs on given data.
+    `skmpcc.training.resolution.resolve` turns them into what runs on given data.
     """
 
     max_iter: int = setting(
@@ -225,7 +225,7 @@ class TrainingSettings(_Validated):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSettings(TrainingSettings):
-    """What runs on given data: no "auto", no "dimension", no units of the data.
+    """Settings that run on given data: no "auto", no "dimension", no units of the data.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What several test files share."""
+"""Settings, data and callbacks that several test files share."""
 
 import math
 

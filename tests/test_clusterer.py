@@ -231,7 +231,7 @@ def test_image_preset_on_a_table_says_so(blobs):
 
 
 def test_image_preset_on_a_table_looks_at_neighbors(blobs):
-    """Of rows there are no views."""
+    """Rows have no augmented views."""
     parameters = {"max_iter": 3, "width": 8, "tol": 0.0, "random_state": 0}
     with pytest.warns(UserWarning, match="image_shape"):
         given = MPCCClusterer(3, preset="grey", **parameters).fit(blobs[0])

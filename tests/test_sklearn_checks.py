@@ -10,7 +10,7 @@ from skmpcc import MPCCClusterer
 
 # Enough for the checks' well separated blobs: high rates, short averages, one step of each kind.
 SMALL = {
-    "max_iter": 30,
+    "max_iter": 20,
     "width": 16,
     "learning_rate": 2e-3,
     "prior_learning_rate": 3e-2,

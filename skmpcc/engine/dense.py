@@ -239,7 +239,7 @@ class _DenseConditionalNorm:
         )[0]
 
     def apply(self, x: Tensor, y: Tensor, n_chunks: int) -> Tensor:
-        """The same for several batches at once."""
+        """Do as `forward`, for several batches at once and without a backward."""
         chunks = x.view(n_chunks, -1, x.shape[1])
         mean = chunks.mean(1)
         centred = chunks - mean.unsqueeze(1)

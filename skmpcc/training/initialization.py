@@ -17,7 +17,7 @@ from skmpcc.training.resolution import resolve
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What an initialization comes to.
+    """Result of an initialization.
 
     Attributes
     ----------

@@ -90,7 +90,7 @@ def test_grid_of_the_paper():
 
 
 def test_grids_of_all_sizes_are_their_own():
-    """What a grid makes is of a size for which it is the grid, no smaller than what was asked for."""
+    """The size that a grid makes has that very grid, and is no smaller than what was asked for."""
     for height in range(8, 41):
         for width in range(8, 41):
             grid = Grid.for_image(height, width)

@@ -1,4 +1,4 @@
-"""What networks for images and for tables share: their roles, their layers, conditioning on (z, y)."""
+"""Roles, layers and conditioning on (z, y) that networks for images and for tables share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
