@@ -18,13 +18,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 def test_same_seed_same_result(blobs):
     X = blobs[0]
-    first, second = (
-        MPCCClusterer(3, random_state=7, **QUICK | {"max_iter": 30}).fit(X) for _ in range(2)
-    )
+    quick = QUICK | {"max_iter": 30}
+    first, second = (MPCCClusterer(3, random_state=7, **quick).fit(X) for _ in range(2))
     np.testing.assert_array_equal(first.labels_, second.labels_)
     np.testing.assert_array_equal(first.transform(X), second.transform(X))
     np.testing.assert_array_equal(first.sample(9)[0], second.sample(9)[0])
-    other = MPCCClusterer(3, random_state=8, **QUICK | {"max_iter": 30}).fit(X)
+    other = MPCCClusterer(3, random_state=8, **quick).fit(X)
     assert not np.array_equal(first.transform(X), other.transform(X))
 
 
