@@ -1,7 +1,7 @@
 """Milliseconds of an iteration, the plain loop and the fast engine in one run, and of inference.
 
 python benchmarks/speed.py                                # every case on every device present
-python benchmarks/speed.py --cases vectors mnist --threads 2 --output results/speed.json
+python benchmarks/speed.py --cases vectors mnist --threads 2 --output results/speed.jsonl
 python benchmarks/speed.py --growth                       # by the number of samples and of clusters
 
 An iteration is what a fit runs: with pseudo-labels (random ones) and consistency where the preset has
@@ -205,33 +205,37 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000, help="to predict")
     parser.add_argument("--no-inference", action="store_true")
     parser.add_argument("--growth", action="store_true", help="this table alone")
-    parser.add_argument("--output", type=Path, help="a JSON file")
+    parser.add_argument("--output", type=Path, help="a file of JSON lines, which is added to")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    report: dict[str, Any] = {"machine": machine(), "devices": {}}
-    print(report["machine"])
+    described = machine()
+    print(described)
+
+    def keep(row: dict[str, Any]) -> None:
+        if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            with options.output.open("a") as file:
+                file.write(json.dumps(row | {"machine": described}) + "\n")
+
     for name in options.devices:
         if name.startswith("cuda") and not torch.cuda.is_available():
             continue
         device = torch.device(name)
         rate = product_rate(device)
-        report["devices"][name] = {"product GFLOP/s": rate / 1e9}
         print(f"\n{name}: {rate / 1e9:.0f} GFLOP/s in matrix products")
         if options.growth:
-            table = report["devices"][name]["growth"] = growth(device, options.budget / 7)
-            for key, column in table.items():
-                print(f"{key}: " + ", ".join(f"{k}: {ms:.3g} ms" for k, ms in column.items()))
+            for axis, column in growth(device, options.budget / 7).items():
+                print(f"{axis}: " + ", ".join(f"{k}: {ms:.3g} ms" for k, ms in column.items()))
+                for value, ms in column.items():
+                    keep({"kind": "growth", "device": name, "axis": axis, "value": value, "ms": ms})
         for key in [] if options.growth else options.cases:
             row = time_engines(CASES[key], device, options.budget)
             row["share"] = row["GFLOP/s"] * 1e9 / rate
             if not options.no_inference:
                 row |= time_inference(CASES[key], device, options.samples)
-            report["devices"][name][key] = row
+            keep({"kind": "speed", "device": name, "case": key, "product GFLOP/s": rate / 1e9} | row)
             print(f"{key}: " + ", ".join(f"{k} {v:.3g}" for k, v in row.items()), flush=True)
-        if options.output:
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            options.output.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

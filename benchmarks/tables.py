@@ -1,4 +1,4 @@
-"""Tables of README.md and docs/benchmarks.md from the rows in benchmarks/results/.
+"""Tables of figures in README.md and docs/ from the rows in benchmarks/results/.
 
 python benchmarks/tables.py            # write the tables into the pages
 python benchmarks/tables.py --check    # exit status 1 if a page has other tables than the rows give
@@ -18,7 +18,11 @@ from quality import read
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
-PAGES = [ROOT / "README.md", ROOT / "docs" / "benchmarks.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "benchmarks.md",
+    ROOT / "docs" / "development" / "performance.md",
+]
 NAMES = {
     "digits": "digits, 1,797 rows of 64",
     "digits_images": "the same as images, 8 x 8",
@@ -48,8 +52,9 @@ def _pseudo_labels(rows: Rows) -> Rows:
     return [r["pseudo_labels"] for r in rows if "pseudo_labels" in r]
 
 
-def accuracy(groups: Groups) -> list[str]:
+def accuracy(rows: Rows) -> list[str]:
     """One-to-one accuracy, a row for each data set."""
+    groups = groups_of(rows)
     lines = [
         f"| data | seeds | MPCC (worst) | its pseudo-labels | {' | '.join(RIVALS)} |",
         "| --- | --- | --- | --- |" + " --- |" * len(RIVALS),
@@ -63,44 +68,73 @@ def accuracy(groups: Groups) -> list[str]:
     return lines
 
 
-def quality(groups: Groups) -> list[str]:
+def quality(rows: Rows) -> list[str]:
     """All scores and seconds, a row for each data set and method."""
+    groups = groups_of(rows)
     lines = [
         "| data | method | fits | accuracy (worst) | NMI | ARI (worst) | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, methods in groups.items():
         for method in ("MPCC", "its pseudo-labels", *RIVALS):
-            rows = methods.get(method, [])
-            seconds = ""
+            fits, seconds = methods.get(method, []), ""
             if method == "its pseudo-labels":
-                rows = _pseudo_labels(methods["MPCC"])
-            elif rows:
-                seconds = f"{np.median([r['seconds'] for r in rows]):.3g}"
-            if rows:
-                cells = [NAMES[name], method, str(len(rows)), _cell(rows, "accuracy", worst=True)]
-                cells += [_cell(rows, "nmi"), _cell(rows, "ari", worst=True), seconds]
+                fits = _pseudo_labels(methods["MPCC"])
+            elif fits:
+                seconds = f"{np.median([r['seconds'] for r in fits]):.3g}"
+            if fits:
+                cells = [NAMES[name], method, str(len(fits)), _cell(fits, "accuracy", worst=True)]
+                cells += [_cell(fits, "nmi"), _cell(fits, "ari", worst=True), seconds]
                 lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-TABLES = {"accuracy": accuracy, "quality": quality}
+def speed(rows: Rows) -> list[str]:
+    """Milliseconds of an iteration by either loop, a row for each case."""
+    columns = {
+        "plain ms": "plain loop, ms",
+        "fast ms": "fast engine, ms",
+        "ratio": "ratio",
+        "GFLOP": "GFLOP",
+        "GFLOP/s": "GFLOP/s",
+        "share": "share",
+        "predict /s": "predict, 1/s",
+        "transform /s": "transform, 1/s",
+    }
+    lines = [f"| case | {' | '.join(columns.values())} |", "| --- |" + " --- |" * len(columns)]
+    for r in rows:
+        if r.get("kind") == "speed":
+            cells = [f"{r[key]:,.3g}" if r[key] < 1000 else f"{r[key]:,.0f}" for key in columns]
+            lines.append(f"| `{r['case']}`, {r['device']} | {' | '.join(cells)} |")
+    return lines
+
+
+def growth(rows: Rows) -> list[str]:
+    """Milliseconds of an iteration by the number of samples and of clusters."""
+    lines = ["| | number | ms |", "| --- | --- | --- |"]
+    for r in rows:
+        if r.get("kind") == "growth":
+            lines.append(f"| {r['axis']}, {r['device']} | {r['value']:,} | {r['ms']:.1f} |")
+    return lines
+
+
+TABLES = {"accuracy": accuracy, "quality": quality, "speed": speed, "growth": growth}
 
 
 def groups_of(rows: Rows) -> Groups:
     """Rows of default settings by data set and method, in the order of NAMES."""
     found: dict[str, dict[str, Rows]] = {name: defaultdict(list) for name in NAMES}
     for r in rows:
-        if not r["set"] and r["data"] in found:
+        if "data" in r and not r["set"] and r["data"] in found:
             found[r["data"]][r["method"]].append(r)
     return {name: methods for name, methods in found.items() if methods["MPCC"]}
 
 
-def with_tables(text: str, groups: Groups) -> str:
+def with_tables(text: str, rows: Rows) -> str:
     """Put the tables into a page."""
 
     def replaced(match: re.Match[str]) -> str:
-        return "\n".join([match[1], "", *TABLES[match[2]](groups), "", match[3]])
+        return "\n".join([match[1], "", *TABLES[match[2]](rows), "", match[3]])
 
     return re.sub(
         r"(<!-- tables\.py: (\w+) -->)\n.*?(<!-- tables\.py: end -->)", replaced, text, flags=re.DOTALL
@@ -113,11 +147,11 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
-    groups = groups_of(read(sorted(RESULTS.glob("*.jsonl"))))
+    rows = read(sorted(RESULTS.glob("*.jsonl")))
     stale = False
     for page in PAGES:
         before = page.read_text()
-        after = with_tables(before, groups)
+        after = with_tables(before, rows)
         stale |= before != after
         if options.check and before != after:
             print(f"{page.relative_to(ROOT)} has other tables than the rows in benchmarks/results/ give")

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,18 +154,18 @@ class PreparedFit:
         if len(self.seeds) > 1:
             preset, n_clusters = self.preset, self.model.n_clusters
             scorer = Scorer(self.data, preset.n_neighbors, n_clusters, self.graph)
-        best, best_rank = None, (False, -math.inf)
-        error = DivergedError("no initialization")
-        for result in self.candidates(monitor, n_jobs):
-            if isinstance(result, DivergedError):
-                error = result
+        best: Candidate | None = None
+        best_rank, errors = (False, -math.inf), []
+        for candidate in self.candidates(monitor, n_jobs):
+            if isinstance(candidate, DivergedError):
+                errors.append(candidate)
                 continue
-            score = 0.0 if scorer is None else scorer(result.fitted, result.labels)
-            rank = (result.outcome.failure is None, score)
+            score = 0.0 if scorer is None else scorer(candidate.fitted, candidate.labels)
+            rank = (candidate.outcome.failure is None, score)
             if best is None or rank > best_rank:
-                best, best_rank = result, rank
+                best, best_rank = candidate, rank
         if best is None:
-            raise error
+            raise errors[-1]
         return best
 
     def candidates(self, monitor: FitMonitor, n_jobs: int | None) -> Iterator[Candidate | DivergedError]:
@@ -176,14 +177,8 @@ class PreparedFit:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
             workers = parallel(delayed(train_in_worker)(each) for each in initializations)
         for index, (initialization, seeds) in enumerate(zip(initializations, self.seeds, strict=True)):
-
-            def candidate_now(history: dict[str, NDArray], of=initialization, seeds=seeds) -> Any:
-                # Callbacks see copies: standing statistics are not for a model that is in training.
-                model = copy.deepcopy(of.model)
-                now = TrainedModel(model, Outcome(history, converged=False), None)
-                return self.attributes(self.finished(now, seeds))
-
-            watcher = monitor.initialization(index, candidate_now)
+            attributes_now = partial(self._attributes_now, initialization.model, seeds)
+            watcher = monitor.initialization(index, attributes_now)
             try:
                 trained = initialization.run(watcher.begin()) if workers is None else next(workers)
             except DivergedError as error:
@@ -194,6 +189,16 @@ class PreparedFit:
             candidate = self.finished(trained, seeds)
             watcher.end(candidate.outcome.history)
             yield candidate
+
+    def _attributes_now(
+        self, model: MPCCModel, seeds: Seeds, history: dict[str, NDArray]
+    ) -> dict[str, Any]:
+        """Fitted attributes if the training of `model` stopped now, for callbacks.
+
+        They are of a copy: standing statistics and renumbering are not for a model in training.
+        """
+        now = TrainedModel(copy.deepcopy(model), Outcome(history, converged=False), None)
+        return self.attributes(self.finished(now, seeds))
 
     def finished(self, trained: TrainedModel, seeds: Seeds) -> Candidate:
         """Prepare a trained model for use, number its clusters, and label the data."""

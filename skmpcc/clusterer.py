@@ -142,7 +142,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     >>> from sklearn.datasets import make_blobs
     >>> from skmpcc import MPCCClusterer
     >>> X, y = make_blobs(200, centers=[[-5, 0], [5, 0], [0, 9]], random_state=0)
-    >>> clusterer = MPCCClusterer(n_clusters=3, max_iter=100, width=32, random_state=0).fit(X)
+    >>> clusterer = MPCCClusterer(n_clusters=3, max_iter=50, width=32, random_state=0).fit(X)
     >>> clusterer.predict(X[:5]).shape
     (5,)
     >>> clusterer.transform(X).shape

@@ -264,8 +264,10 @@ def _share_a_unit(low: NDArray[np.float64], half_range: NDArray[np.float64]) -> 
 
 def _scaled(X: NDArray, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
     """(X - centre) / scale, and 0 where the scale is 0: what is constant tells the networks nothing."""
-    centred = np.asarray(X, dtype=np.float64) - centre
-    return np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0)
+    # Halves, because the difference of two large finite numbers may not be finite.
+    centred = np.multiply(X, 0.5, dtype=np.float64) - 0.5 * centre
+    half = 0.5 * scale
+    return np.divide(centred, half, out=np.zeros_like(centred), where=half > 0)
 
 
 def _image_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -31,11 +31,11 @@ def test_presets_page():
 
 def test_tables_of_figures():
     tables = load(ROOT / "benchmarks" / "tables.py")
-    groups = tables.groups_of(tables.read(sorted(tables.RESULTS.glob("*.jsonl"))))
+    rows = tables.read(sorted(tables.RESULTS.glob("*.jsonl")))
     found = 0
     for page in tables.PAGES:
         text = page.read_text()
-        assert text == tables.with_tables(text, groups)
+        assert text == tables.with_tables(text, rows)
         found += text.count("<!-- tables.py: end -->")
     assert found == len(tables.TABLES)
 

@@ -168,6 +168,13 @@ def test_any_finite_table_is_encoded_finite(X):
         assert torch.isfinite(fitted(X).encode(X)).all()
 
 
+def test_values_whose_differences_overflow_are_encoded():
+    X = np.array([[-1.79769313e308]] + [[4.49423284e307]] * 4)
+    tensor = fitted(X).encode(X)
+    assert torch.isfinite(tensor).all()
+    assert tensor[0] < tensor[1]
+
+
 def test_encode_all_is_encode_in_chunks(monkeypatch):
     monkeypatch.setattr("skmpcc.inputs.CHUNK", 7)
     X = np.random.default_rng(0).normal(size=(30, 4))

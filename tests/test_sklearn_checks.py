@@ -39,7 +39,7 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        settings = SMALL | {"width": 8, "max_iter": 10, "random_state": self.random_state}
+        settings = SMALL | {"width": 8, "max_iter": 6, "random_state": self.random_state}
         self.clusterer_ = MPCCClusterer(self.n_clusters, **settings).fit(self._images(X))
         self.labels_ = self.clusterer_.labels_
         self.n_iter_ = self.clusterer_.n_iter_

@@ -233,7 +233,7 @@ def test_a_diverging_training_is_rolled_back_at_lower_rates(n_bad, monkeypatch):
 def test_learned_weights_follow_the_data():
     """Equal weights cannot make blobs of sizes 10 to 1."""
     X, _ = make_blobs([1000, 100], centers=[[-6, 0], [6, 0]], random_state=0)
-    learned = MPCCClusterer(2, weights="learned", max_iter=400, random_state=0).fit(X)
+    learned = MPCCClusterer(2, weights="learned", max_iter=200, random_state=0).fit(X)
     np.testing.assert_allclose(np.sort(learned.weights_), [1 / 11, 10 / 11], atol=0.02)
     np.testing.assert_array_equal(np.sort(np.bincount(learned.labels_)), [100, 1000])
     drawn = learned.sample(2000)[1]
