@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def test_tables_of_figures():
         assert text == tables.with_tables(text, rows)
         found += text.count("<!-- tables.py: end -->")
     assert found == len(tables.TABLES)
+
+
+def test_version_and_citation_agree():
+    citation = (ROOT / "docs" / "CITATION.cff").read_text()
+    assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [skmpcc.__version__]
+    assert version("skmpcc") == skmpcc.__version__
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
