@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from support import BRIEF, QUICK, Interrupting, images
 
 from skmpcc import MPCCClusterer
+from skmpcc._fit import PreparedFit
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
 
@@ -117,7 +118,13 @@ def test_empty_clusters_are_the_last(blobs, monkeypatch):
     X = blobs[0]
     clusterer = MPCCClusterer(6, random_state=0, **QUICK)
     prepare = MPCCModel.prepare_for_inference
-    before, every = [], torch.arange(6)
+    before, found, every = [], [], torch.arange(6)
+    finished = PreparedFit.finished
+    monkeypatch.setattr(
+        PreparedFit,
+        "finished",
+        lambda self, trained, *seeds: found.append(trained) or finished(self, trained, *seeds),
+    )
 
     def with_lost_components(model, *args):
         prepare(model, *args)
@@ -141,6 +148,9 @@ def test_empty_clusters_are_the_last(blobs, monkeypatch):
     order = [int((means == mean).all(dim=1).nonzero()) for mean in model.prior.means]
     assert sorted(order) == list(range(6))
     np.testing.assert_allclose(model.prior.means.detach(), clusterer.means_)
+    # and so did the pseudo-labels
+    number = np.argsort(order)
+    np.testing.assert_array_equal(clusterer.pseudo_labels_, number[found[0].pseudo_labels.numpy()])
     np.testing.assert_allclose(
         clusterer.cluster_centers_, clusterer._fitted.format.decode(decoded[order]), rtol=1e-6
     )

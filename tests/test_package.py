@@ -15,7 +15,7 @@ PACKAGE = Path(skmpcc.__file__).parent
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")
 }
-# Who may import whom, beside itself. All other modules, at the top level, may import any of these.
+# Packages and modules below the estimator: whom they may import, beside themselves.
 MAY_IMPORT = {
     "settings": set(),
     "devices": set(),
@@ -24,6 +24,24 @@ MAY_IMPORT = {
     "pseudo_labels": {"method"},
     "training": {"engine", "pseudo_labels", "method", "settings", "devices"},
 }
+
+# Modules at the top level, which may import any of these and each other downwards.
+TOP = [
+    {"__init__"},
+    {"__main__"},
+    {"plotting"},
+    {"clusterer"},
+    {"_fit"},
+    {"_latent", "scoring", "monitoring", "metrics"},
+    {"inference"},
+    {"inputs", "presets"},
+]
+METHOD = [
+    {"method.algorithm"},
+    {"method.model", "method.losses", "method.optimizers"},
+    {"method.prior", "method.networks.image", "method.networks.vector"},
+    {"method.networks.layers"},
+]
 
 
 def imports(path):
@@ -53,6 +71,21 @@ def test_packages_import_those_below_them(package):
     assert found
 
 
+def test_every_module_has_its_place():
+    top = set().union(*TOP)
+    assert {module.split(".")[0] for module in MODULES} == top | set(MAY_IMPORT)
+    method = {module for module in MODULES if module.startswith("method.") and "__init__" not in module}
+    assert method == set().union(*METHOD)
+
+
+@pytest.mark.parametrize("levels", [TOP, METHOD], ids=["top", "method"])
+def test_imports_run_downwards(levels):
+    for number, level in enumerate(levels):
+        above = set().union(*levels[: number + 1])
+        for module in level - {"__init__", "__main__", "plotting"}:
+            assert not set(imports(MODULES[module])) & above, module
+
+
 def test_imports_run_in_no_circle():
     below = {module: set(imports(path)) & set(MODULES) for module, path in MODULES.items()}
 
@@ -66,10 +99,13 @@ def test_imports_run_in_no_circle():
 
 
 def test_the_method_is_plain_torch():
+    found = 0
     for module, path in MODULES.items():
         if module.split(".")[0] in ("method", "engine"):
+            found += 1
             text = path.read_text()
             assert not re.search(r"^\s*(from|import) (sklearn|numpy|scipy|joblib)", text, re.MULTILINE)
+    assert found > 10
 
 
 def test_the_estimator_knows_no_networks_and_no_losses():

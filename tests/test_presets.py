@@ -71,6 +71,8 @@ def test_parts_make_up_a_preset():
 def test_fields_are_parameters_or_go_by_preset_params():
     parameters = inspect.signature(MPCCClusterer).parameters
     assert len(parameters) <= 22
+    for name in set(settings_of(Preset)) & set(parameters) | {"preset_params"}:
+        assert parameters[name].default == ("auto" if name == "pseudo_labels" else None)
     document = MPCCClusterer.__doc__
     own, other = document.split("Other Parameters\n    ----")
     for name in settings_of(Preset):

@@ -45,6 +45,11 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
         self.n_iter_ = self.clusterer_.n_iter_
         return self
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
     def _checked(self, X):
         check_is_fitted(self)
         return self._images(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
@@ -81,3 +86,4 @@ def test_image_clusterer_has_image_networks():
     clusterer = ImageClusterer(2).fit(X).clusterer_
     assert clusterer.reconstruct(ImageClusterer()._images(X)).shape == (20, 8, 8)
     assert clusterer.preset_ == "grey"
+    assert clusterer._fitted.model.sample_shape == (1, 8, 8)

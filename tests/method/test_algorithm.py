@@ -185,6 +185,9 @@ def test_iteration_runs_the_phases_of_algorithm_1(monkeypatch):
     algorithm.model.train()
     algorithm.iteration(draw_real)
     assert len(batches) == 3
+    # Updates of the optimizers: the prior's are those of the generator and of the first encoder step.
+    n_updates = [{float(n) for n in optimizer.state()[2::3]} for optimizer in algorithm.optimizers.all]
+    assert n_updates == [{3.0}, {1.0}, {2.0}, {2.0}]
     assert calls == [
         ("discriminator_phase",),
         ("generator_phase",),

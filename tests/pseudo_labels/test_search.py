@@ -65,7 +65,7 @@ def test_clusters_of_neighbors_found_on_some_label_all(monkeypatch):
     assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
 
 
-@pytest.mark.parametrize("data", [torch.zeros(8, 3), normal(2, 1), normal(5, 4)])
+@pytest.mark.parametrize("data", [torch.zeros(8, 3), normal(2, 1), normal(4, 1), normal(5, 4)])
 def test_degenerate_data_get_labels_all_the_same(data):
     graph = NeighborGraph.of(data, 20, 2, generator())
     labels = neighbor_labels(data, graph, 2, generator())
@@ -171,6 +171,13 @@ def test_pseudo_labels_as_long_as_users_have_them():
     rows = images.flatten(1)
     graph = NeighborGraph.of(rows, 15, 10, generator())
     assert adjusted_rand_score(y, neighbor_labels(rows, graph, 10, generator())) > 0.85
+    X, y = stripes()
+    graph = NeighborGraph.of(X, 10, 2, generator())
+    assert adjusted_rand_score(y, neighbor_labels(X, graph, 2, generator())) > 0.95
+    X, y = make_blobs([400, 40, 60], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    unequal = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(unequal, 10, 3, generator())
+    assert adjusted_rand_score(y, neighbor_labels(unequal, graph, 3, generator())) > 0.95
 
 
 @pytest.mark.full_pseudo_labels
@@ -209,13 +216,15 @@ def test_many_clusters_of_images_are_those_of_kmeans(monkeypatch):
 def test_each_kind_is_found():
     images, _ = bars(40)
     graph = NeighborGraph.of(images, 5, 2, generator())
-    for kind in ("neighbors", "augmentation", "kmeans"):
-        labels = find_pseudo_labels(kind, images, graph, 2, generator())
+    expected = {
+        "neighbors": neighbor_labels(images, graph, 2, generator(7)),
+        "augmentation": augmentation_labels(images, 2, generator(7)),
+        "kmeans": kmeans_labels(images, 2, 7),
+    }
+    for kind, labels in expected.items():
+        assert torch.equal(find_pseudo_labels(kind, images, graph, 2, generator(7)), labels)
         assert labels.shape == (40,)
-        assert set(labels.tolist()) <= {0, 1}
-    rows = images.flatten(1)
-    kmeans = find_pseudo_labels("kmeans", rows, None, 2, generator(7))
-    assert torch.equal(kmeans, kmeans_labels(rows, 2, 7))
+    assert not torch.equal(expected["neighbors"], expected["augmentation"])
 
 
 def test_every_sample_is_a_cluster_where_there_are_as_many():

@@ -47,18 +47,19 @@ def test_two_runs_may_share_a_training(tmp_path):
     checkpoint = Checkpoint(tmp_path / "fit.pt")
     seen = []
 
-    def until(last):
+    def until(stop):
         def on_interval(history, last):
             seen.append(history["iteration"][-1])
-            return seen[-1] == last
+            return seen[-1] == stop
 
         return on_interval
 
     data = torch.randn(40, 6)
-    for last in (12, None):
+    for stop in (12, None):
         model = MPCCModel(SETTINGS, (6,), 3, 0)
         random = torch.Generator().manual_seed(1)
-        outcome = train(model, settings, data, random, until(last), checkpoint=checkpoint)
+        outcome = train(model, settings, data, random, until(stop), checkpoint=checkpoint)
+        assert seen[-1] == (stop or 20)
     assert seen == list(range(1, 21))
     assert list(outcome.history["iteration"]) == seen
     assert model.has_averages

@@ -276,11 +276,19 @@ def test_a_rollback_before_the_first_entry_recovers(ema_start, monkeypatch):
 
 
 def test_averages_start_afresh_after_a_rollback_to_before_they_began():
-    health = build(ema_start=0)
+    health = build(ema_start=3)
     algorithm, model = health.algorithm, health.model
-    algorithm.load(health._healthy)
-    model.restart_averages()
-    algorithm.iteration(lambda: (health.x[:16],))
+
+    def iterate(n):
+        for _ in range(n):
+            algorithm.iteration(lambda: (health.x[:16],))
+
+    iterate(3)
+    assert model.has_averages
+    assert not health.check({"discriminator": 1.0, "generator": math.nan})
+    assert not model.has_averages
+    iterate(2)
+    assert model.has_averages
     for average, parameter in zip(
         model.averaged_generator.parameters(), model.generator.parameters(), strict=True
     ):
