@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=PRESETS, default="mnist")
     parser.add_argument("--checkpoint", type=Path, required=True, help="a .pt file")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of training in this run")
-    parser.add_argument("--limit", type=int, help="the first samples alone")
+    parser.add_argument("--limit", type=int, help="use the first so many samples")
     parser.add_argument("--max-iter", type=int, help="instead of the preset's")
     parser.add_argument("--precision", help="instead of the preset's")
     parser.add_argument("--device", default="auto")
@@ -66,7 +66,7 @@ def main() -> None:
         random_state=options.seed,
     )
     prepared = clusterer._prepare(X, {"n_features_in_": X[0].size})
-    initialization, seeds = prepared.initializations()[0], prepared.seeds[0]
+    initialization, seeds = next(prepared.initializations()), prepared.seeds[0]
     max_iter = prepared.preset.max_iter
 
     started = time.monotonic()
@@ -90,7 +90,7 @@ def main() -> None:
     elif outcome.stopped and done < max_iter:
         print(f"{done} of {max_iter} iterations; the same command goes on from here")
         return
-    vars(clusterer).update(prepared.attributes(prepared.finished(trained, seeds)))
+    vars(clusterer).update(prepared.attributes(prepared.candidate(trained, seeds)))
     scores = clustering_scores(y, clusterer.labels_)
     device = prepared.device
     report = {

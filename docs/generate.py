@@ -5,13 +5,13 @@ python docs/generate.py --picture    # docs/clusters.png too, which takes a minu
 """
 
 import argparse
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 
-from sklearn.utils._param_validation import StrOptions, make_constraint
+from sklearn.utils._param_validation import Interval
 
 from skmpcc.presets import PRESETS, Preset
-from skmpcc.settings import NetworkSettings, TrainingSettings, settings_of
+from skmpcc.settings import NetworkSettings, TrainingSettings, settings_of, type_of
 
 DOCS = Path(__file__).parent
 
@@ -61,10 +61,11 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"
 
 
-def _constraint(constraint: object) -> str:
-    if isinstance(constraint, StrOptions):  # a set, whose order changes
-        return ", ".join(f'"{option}"' for option in sorted(constraint.options))
-    return str(make_constraint(constraint))
+def _values_of(field: Field) -> str:
+    """Values that a setting may have."""
+    intervals = [str(each) for each in field.metadata["constraints"] if isinstance(each, Interval)]
+    other = [word for word in type_of(field).split(" or ") if word not in ("int", "float")]
+    return " or ".join(intervals + other)
 
 
 def _row(cells: list[str]) -> str:
@@ -88,8 +89,7 @@ def presets_page() -> str:
         lines.append(_row(["---"] * 4))
         for name, field in settings_of(cls).items():
             described = field.metadata["description"].replace("|", "\\|")
-            constraints = " or ".join(map(_constraint, field.metadata["constraints"]))
-            lines.append(_row([f"`{name}`", constraints, described, _values(name)]))
+            lines.append(_row([f"`{name}`", _values_of(field), described, _values(name)]))
         lines.append("")
     return "\n".join(lines)
 

@@ -125,10 +125,10 @@ class PreparedFit:
             graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng)
         return cls(preset, data_format, data, graph, model, device, seeds, validated)
 
-    def initializations(self) -> list[Initialization]:
-        """Make the initializations, each with a model and seeds of its own."""
-        return [
-            Initialization(
+    def initializations(self) -> Iterator[Initialization]:
+        """Make the initializations, each with a model and seeds of its own, when they are asked for."""
+        for index, seeds in enumerate(self.seeds):
+            yield Initialization(
                 self.model if index == 0 else self.model.reinitialized(seeds.model),
                 part(self.preset, TrainingSettings),
                 self.data,
@@ -137,8 +137,6 @@ class PreparedFit:
                 seeds.training,
                 seeds.pseudo_labels,
             )
-            for index, seeds in enumerate(self.seeds)
-        ]
 
     def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
         """Run the initializations, and return the one with the highest score.
@@ -170,24 +168,25 @@ class PreparedFit:
 
     def candidates(self, monitor: FitMonitor, n_jobs: int | None) -> Iterator[Candidate | DivergedError]:
         """Run the initializations, one after the other or by joblib."""
-        initializations = self.initializations()
-        workers = None
-        if len(initializations) > 1 and effective_n_jobs(n_jobs) > 1:
+        if len(self.seeds) == 1 or effective_n_jobs(n_jobs) == 1:
+            runs: Iterator[Initialization | TrainedModel | DivergedError] = self.initializations()
+        else:
             # Processes of their own, that share the cores: joblib divides the threads among them.
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            workers = parallel(delayed(train_in_worker)(each) for each in initializations)
-        for index, (initialization, seeds) in enumerate(zip(initializations, self.seeds, strict=True)):
-            attributes_now = partial(self._attributes_now, initialization.model, seeds)
-            watcher = monitor.initialization(index, attributes_now)
-            try:
-                trained = initialization.run(watcher.begin()) if workers is None else next(workers)
-            except DivergedError as error:
-                trained = error
+            runs = parallel(delayed(train_in_worker)(each) for each in self.initializations())
+        for index, (trained, seeds) in enumerate(zip(runs, self.seeds, strict=True)):
+            reported = monitor.initialization(index)
+            if isinstance(trained, Initialization):
+                attributes_now = partial(self._attributes_now, trained.model, seeds)
+                try:
+                    trained = trained.run(reported.begin(attributes_now))
+                except DivergedError as error:
+                    trained = error
             if isinstance(trained, DivergedError):
                 yield trained
                 continue
-            candidate = self.finished(trained, seeds)
-            watcher.end(candidate.outcome.history)
+            candidate = self.candidate(trained, seeds)
+            reported.end(partial(self.attributes, candidate))
             yield candidate
 
     def _attributes_now(
@@ -198,9 +197,9 @@ class PreparedFit:
         They are of a copy: standing statistics and renumbering are not for a model in training.
         """
         now = TrainedModel(copy.deepcopy(model), Outcome(history, converged=False), None)
-        return self.attributes(self.finished(now, seeds))
+        return self.attributes(self.candidate(now, seeds))
 
-    def finished(self, trained: TrainedModel, seeds: Seeds) -> Candidate:
+    def candidate(self, trained: TrainedModel, seeds: Seeds) -> Candidate:
         """Prepare a trained model for use, number its clusters, and label the data."""
         model = trained.model.to(self.device)
         rng = torch.Generator(self.device).manual_seed(seeds.standing)

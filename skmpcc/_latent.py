@@ -176,7 +176,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return fitted.decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y), y
 
     def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
-        """Draw variants of each sample: decoded draws from q(z | x), as in AIM [2]_.
+        """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
 
         Parameters
         ----------

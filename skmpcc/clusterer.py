@@ -21,7 +21,14 @@ from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.presets import PRESETS, Preset, choose
 from skmpcc.scoring import Scorer
-from skmpcc.settings import NetworkSettings, constraints_of, parameter_docs, part, settings_of
+from skmpcc.settings import (
+    NetworkSettings,
+    constraints_of,
+    description,
+    parameter_docs,
+    part,
+    settings_of,
+)
 
 # Parameters that override the preset's field of the same name; all other fields go by preset_params.
 _PRESET_FIELDS = (
@@ -52,7 +59,8 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     preset : str or Preset, default="auto"
         Settings of networks and training: a `skmpcc.presets.Preset`, or the name of one in
         `skmpcc.presets.PRESETS`. "auto" chooses by the shape of the input and the number of clusters.
-        "mnist", "omniglot", "fashion_mnist", "cifar10" and "cifar20" are the paper's settings. A preset
+        It gives the value of every parameter below that is None. "mnist", "omniglot", "fashion_mnist",
+        "cifar10" and "cifar20" are the paper's settings. A preset
         for images trains networks for tables of its sizes and rates on a table, with a warning; one for
         tables flattens images.
     preset_params : dict, default=None
@@ -62,27 +70,22 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
     pseudo_labels : {"auto", "neighbors", "augmentation", "kmeans"} or None, default="auto"
-        Clusters that `fit` finds by itself, without labels, and trains the networks with by the paper's
-        variant for known labels. "neighbors": clusters of any shape in which nearest neighbours agree.
-        "augmentation", for images: clusters that small random affine maps do not change. "kmeans":
-        those of KMeans on the scaled data. None: no pseudo-labels, the paper's training from a random
-        start. "auto" is the preset's choice. `labels_` are today in the main those of the
-        pseudo-labels.
+        {pseudo_labels}
     {settings}
     n_init : int, default=1
         Number of initializations; the one with the highest `score` on the training data is kept. Only
         one is run when `warm_start` continues a fit.
     n_jobs : int, default=None
-        Number of processes that run them side by side, with the cores' threads divided among them. None
-        is 1 unless in a `joblib.parallel_backend` context. Side by side, callbacks are told of whole
-        initializations only.
+        Number of processes that run the initializations side by side, with the cores' threads divided
+        among them. None is 1 unless in a `joblib.parallel_backend` context. Side by side, callbacks are
+        told of whole initializations only.
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
     random_state : int, RandomState instance or None, default=None
-        Determines initial parameters, batches and draws. With an int, fits on the same CPU are
-        identical and every call of `sample` gives the same samples. None is a new seed each time;
-        numpy's and torch's global states are neither used nor changed.
+        Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
+        same number of threads are identical and every call of `sample` gives the same samples. None is
+        a new seed each time; numpy's and torch's global states are neither used nor changed.
     verbose : int, default=0
         1 prints the iteration at every entry of `history_`, 2 its time and losses too.
     warm_start : bool, default=False
@@ -238,7 +241,8 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
 
         Notes
         -----
-        After an exception or an interruption the estimator is as it was before the call.
+        After an exception or an interruption the estimator is as it was before the call, also where
+        warnings are turned into errors.
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
@@ -252,12 +256,12 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         monitor = prepared.monitor(self, X, y)
         best = prepared.best(monitor, self.n_jobs)
         attributes = prepared.attributes(best)
-        for name in _FROM_VALIDATION:
-            self.__dict__.pop(name, None)
-        self.__dict__.update(attributes)
         for text in warning_texts(best, prepared.preset, self.n_clusters):
             # To the caller of `fit`, past scikit-learn's wrapper.
             warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        for name in _FROM_VALIDATION:
+            self.__dict__.pop(name, None)
+        self.__dict__.update(attributes)
         monitor.end()
         return self
 
@@ -273,12 +277,18 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         if last is None:
             data_format = InputFormat.from_data(X, layout)
             return PreparedFit.prepare(X, preset, data_format, n_clusters, seeds, device, validated)
-        wanted = (layout, part(preset, NetworkSettings), n_clusters)
-        found = (last.format.layout, last.model.settings, last.model.n_clusters)
-        if wanted != found:
+        wanted = {"n_clusters": n_clusters, "layout": layout} | vars(part(preset, NetworkSettings))
+        found = {"n_clusters": last.model.n_clusters, "layout": last.format.layout}
+        found |= vars(last.model.settings)
+        differ = [
+            f"{name}={wanted[name]} instead of {found[name]}"
+            for name in wanted
+            if wanted[name] != found[name]
+        ]
+        if differ:
             raise ValueError(
                 "warm_start=True continues with the last fit's networks, which do not fit X's shape "
-                f"or the parameters: {wanted} instead of {found}."
+                f"or the parameters: {', '.join(differ)}."
             )
         preset = preset.override({"pseudo_labels": None}, "warm_start")
         return PreparedFit.prepare(
@@ -348,7 +358,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         return self._ready().memberships(self._check_X(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
-        """Label-free score: mutual information between the cluster labels of neighbours, or of views.
+        """Label-free score: mutual information of neighbours' clusters, or of augmented views'.
 
         For tables the pairs are a row and each of its nearest neighbours, for images an image and an
         augmented view of it, a little moved, turned, scaled and slanted. The score tells better runs
@@ -392,15 +402,25 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
 
 _OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, "pseudo_labels")]
 if MPCCClusterer.__doc__ is not None:  # it is None with python -OO
-    MPCCClusterer.__doc__ = MPCCClusterer.__doc__.replace(
-        "{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None")
-    ).replace("{preset_params}", parameter_docs(Preset, _OTHER))
+    _MORE = '"auto" is the preset\'s choice. Today `labels_` are in the main those of the pseudo-labels.'
+    MPCCClusterer.__doc__ = (
+        MPCCClusterer.__doc__.replace("{pseudo_labels}", description(Preset, "pseudo_labels", _MORE))
+        .replace("{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None"))
+        .replace("{preset_params}", parameter_docs(Preset, _OTHER))
+    )
 
 
 def _without_augmentation(preset: Preset, given: dict[str, Any]) -> Preset:
-    """Return the preset for tables, of which there are no views; an error if these were asked for."""
+    """Return a preset for images as it is used on tables, which have no augmented views.
+
+    Raises
+    ------
+    ValueError
+        Augmentation was asked for: by the parameters `given`, or by a preset that is for tables.
+    """
     for name in ("pseudo_labels", "consistency"):
-        if given.get(name) == "augmentation":
+        of_preset = name not in given and preset.kind == "vector"
+        if given.get(name, getattr(preset, name) if of_preset else None) == "augmentation":
             raise ValueError(
                 f"{name}='augmentation' needs images, but X is used as a table. Set image_shape if its "
                 "rows are images."

@@ -79,7 +79,7 @@ def matmul_dtype(precision: str, like: Tensor) -> torch.dtype | None:
 def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    # of torch 2.12 and later
+    # torch tells since version 2.12.
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
 

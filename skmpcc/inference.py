@@ -89,8 +89,8 @@ class FittedModel:
     ) -> Iterator[tuple[slice, list[NDArray]]]:
         """Yield `function` of the mean and log-variance of q(z | x), batch by batch.
 
-        In double precision, of the batches after `augment`. A batch is prepared while the one before
-        is computed.
+        Both are in double precision, and of the batch after `augment`. A batch is prepared while the
+        one before is computed.
         """
         waiting = None
         for rows in self._batches(len(X)):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -45,21 +46,9 @@ class FitMonitor:
         self.fit_task = estimator._init_callback_context(max_subtasks=n_tasks)
         self._begin(self.fit_task)
 
-    def initialization(self, index: int, attributes: Attributes) -> "InitializationMonitor":
-        """Start monitoring the index-th initialization.
-
-        Parameters
-        ----------
-        index : int
-        attributes : callable
-            Makes, from the history so far, the attributes that the estimator would have if the
-            training stopped now.
-
-        Returns
-        -------
-        monitor : InitializationMonitor
-        """
-        return InitializationMonitor(self, index, attributes)
+    def initialization(self, index: int) -> "InitializationMonitor":
+        """Start monitoring the index-th initialization."""
+        return InitializationMonitor(self, index)
 
     def end(self) -> None:
         """Report the end of the fit."""
@@ -77,10 +66,10 @@ class FitMonitor:
 class InitializationMonitor:
     """Prints and reports the history of one initialization; see `FitMonitor.initialization`."""
 
-    def __init__(self, fit: FitMonitor, index: int, attributes: Attributes) -> None:
+    def __init__(self, fit: FitMonitor, index: int) -> None:
         self.fit = fit
         self.index = index
-        self.attributes = attributes
+        self.attributes_now: Attributes | None = None
         self.started = time.perf_counter()
         if fit.n_init == 1:
             self.task = fit.fit_task
@@ -91,25 +80,42 @@ class InitializationMonitor:
         if fit.estimator.verbose:
             print(f"Initialization {index}")
 
-    def begin(self) -> "InitializationMonitor":
-        """Report the iterations that follow; without, only the initialization as a whole is reported."""
+    def begin(self, attributes_now: Attributes) -> "InitializationMonitor":
+        """Report iterations, too, and not the initialization as a whole alone.
+
+        Parameters
+        ----------
+        attributes_now : callable
+            Makes, from the history so far, the attributes that the estimator would have if the
+            training stopped now.
+
+        Returns
+        -------
+        self : InitializationMonitor
+            To call with the history at each of its entries.
+        """
+        self.attributes_now = attributes_now
+        self._begin_interval()
+        return self
+
+    def _begin_interval(self) -> None:
         self.iterations = self.task.subcontext(task_name="iterations")
         self.fit._begin(self.iterations)
-        return self
 
     def __call__(self, history: History, last: bool) -> bool:
         """Report an entry of the history; whether a callback asks to stop."""
         self._print({name: values[-1] for name, values in history.items()})
         assert self.iterations is not None
-        stop = self.fit._end(self.iterations, lambda: self.attributes(history))
+        assert self.attributes_now is not None
+        stop = self.fit._end(self.iterations, partial(self.attributes_now, history))
         if not stop and not last:
-            self.begin()
+            self._begin_interval()
         return stop
 
-    def end(self, history: History) -> None:
-        """Report the end of the initialization."""
+    def end(self, attributes: Callable[[], dict[str, Any]]) -> None:
+        """Report the end of the initialization, after which the estimator would have `attributes()`."""
         if self.fit.n_init > 1:
-            self.fit._end(self.task, lambda: self.attributes(history))
+            self.fit._end(self.task, attributes)
         if self.fit.estimator.verbose:
             print(f"Initialization {self.index} ended after {time.perf_counter() - self.started:.2f}s")
 

@@ -43,8 +43,8 @@ def plot_clusters(
     from matplotlib.figure import Figure
 
     random = check_random_state(random_state)
-    X = np.asarray(X)
     labels = clusterer.predict(X)
+    X = np.asarray(X)
     n_clusters = len(clusterer.means_)
     members, samples = [], []
     for k in range(n_clusters):

@@ -37,6 +37,8 @@ class Preset(NetworkSettings, TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.name, str):
+            raise ValueError(f"name must be a str, got {self.name!r}.")
         if self.kind not in ("image", "vector"):
             raise ValueError(f"kind must be 'image' or 'vector', got {self.kind!r}.")
 
@@ -50,13 +52,17 @@ class Preset(NetworkSettings, TrainingSettings):
         caller : str
             Argument that the values come from, for messages.
 
+        Returns
+        -------
+        preset : Preset
+
         Raises
         ------
         ValueError
             A name is no field, or a value breaks its field's constraint; the message says what fits.
         """
         known = settings_of(Preset)
-        unknown = sorted(set(parameters) - set(known))
+        unknown = sorted(set(parameters) - set(known), key=str)
         if unknown:
             raise ValueError(
                 f"{caller} has {', '.join(map(repr, unknown))}, but a preset's fields are "

@@ -10,6 +10,7 @@ from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 
@@ -27,10 +28,15 @@ _SHARE = Interval(Real, 0, 1, closed="both")
 
 
 class _Validated:
-    """A dataclass whose values are checked against their fields' constraints."""
+    """A dataclass whose values are checked against their fields' constraints, and made Python's own."""
 
     def __post_init__(self) -> None:
         check(type(self), vars(self), type(self).__name__)
+        for name in settings_of(type(self)):
+            value = getattr(self, name)
+            # numpy's numbers, of a grid search say, overflow, and torch does not take them all.
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +175,8 @@ class TrainingSettings(_Validated):
         default="neighbors",
     )
     consistency_weight: float = setting(
-        "Weight of the loss that asks it of them, in the step that updates encoder and mixture; 0"
-        " in the paper.",
+        "Weight of the consistency loss of these pairs, in the step that updates encoder and "
+        "mixture; 0 in the paper.",
         _NOT_NEGATIVE,
         default=0.0,
     )
@@ -225,16 +231,20 @@ class TrainingSettings(_Validated):
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSettings(TrainingSettings):
-    """Settings that run on given data: no "auto", no "dimension", no units of the data.
+    """Settings after they met the data and the pseudo-labels.
+
+    `batch_size` is at most the number of samples, and `weights` is "uniform" or "learned". Three
+    fields stand for what depends on the data; what they are made of is kept, but not read any more.
 
     Attributes
     ----------
     latent_loss_weight : float
-        Weight of the first term of Loss II.
+        Weight of the first term of Loss II, from `latent_weight`.
     noise_std : float
-        Standard deviation of the noise on what discriminator and encoder read.
+        Standard deviation of the noise on what discriminator and encoder read, from `input_noise`.
     supervised_iter : int
-        Iterations, from the first, in which (pseudo-)labels teach the networks.
+        Iterations, from the first, in which (pseudo-)labels teach the networks, from
+        `pseudo_label_share`.
     """
 
     latent_loss_weight: float
@@ -289,6 +299,12 @@ def type_of(setting_field: Field) -> str:
         else:
             words.append("bool" if constraint == "boolean" else "None")
     return " or ".join(words)
+
+
+def description(cls: type, name: str, more: str) -> str:
+    """Description of a field and what is to be added, for a docstring indented by eight spaces."""
+    text = f"{settings_of(cls)[name].metadata['description']} {more}"
+    return textwrap.indent(textwrap.fill(text, 92), "        ").lstrip()
 
 
 def parameter_docs(cls: type, names: Iterable[str], default: str = "") -> str:

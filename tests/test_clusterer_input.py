@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, QUICK, images
 
 from skmpcc import MPCCClusterer
+from skmpcc.presets import PRESETS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -100,6 +103,12 @@ def test_data_frames_and_set_output(blobs):
         (images((9, 4)), {"preset_params": {"min_sdt": 0.3}}, "preset_params has 'min_sdt'.* min_std, "),
         (images((9, 4)), {"preset_params": {"tol": 0.3}, "tol": 0.1}, "preset_params has 'tol'.*once"),
         (images((9, 4)), {"preset_params": [0.3]}, "preset_params"),
+        (images((9, 4)), {"preset_params": {1: 2, "a": 3}}, "preset_params has 1, 'a', but"),
+        (
+            images((9, 4)),
+            {"preset": dataclasses.replace(PRESETS["vectors"], pseudo_labels="augmentation")},
+            "pseudo_labels='augmentation' needs images",
+        ),
         (images((9, 4)), {"pseudo_labels": "magic"}, "pseudo_labels"),
         (np.full((9, 4), np.longdouble("1e4000")), {}, "longdouble|float128"),
         (images((9, 4)), {"learning_rate": -1.0}, "learning_rate"),
@@ -141,6 +150,23 @@ def test_cuda_asked_for_and_absent():
 def test_wrong_shape_at_predict(fitted, X):
     with pytest.raises(ValueError, match=r"features|dim|1D"):
         fitted.predict(X)
+
+
+@pytest.mark.parametrize("shape", [(30, 4), (30, 8, 8)])
+def test_parameters_may_be_numbers_of_numpy(shape):
+    """As a grid search over an array passes them."""
+    X = images(shape)
+    parameters = BRIEF | {"batch_size": 12, "learning_rate": 0.001}
+    expected = MPCCClusterer(2, random_state=0, **parameters).fit(X)
+    parameters |= {
+        "max_iter": np.int64(3),
+        "width": np.int16(8),
+        "latent_dim": np.int32(4),
+        "batch_size": np.int64(12),
+        "learning_rate": np.float64(0.001),
+    }
+    found = MPCCClusterer(np.int64(2), n_init=np.int64(1), random_state=np.int64(0), **parameters).fit(X)
+    np.testing.assert_array_equal(found.means_, expected.means_)
 
 
 def test_batch_larger_than_the_data(blobs):

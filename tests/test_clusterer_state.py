@@ -1,5 +1,6 @@
 import copy
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -119,12 +120,13 @@ def test_empty_clusters_are_the_last(blobs, monkeypatch):
     clusterer = MPCCClusterer(6, random_state=0, **QUICK)
     prepare = MPCCModel.prepare_for_inference
     before, found, every = [], [], torch.arange(6)
-    finished = PreparedFit.finished
-    monkeypatch.setattr(
-        PreparedFit,
-        "finished",
-        lambda self, trained, *seeds: found.append(trained) or finished(self, trained, *seeds),
-    )
+    candidate = PreparedFit.candidate
+
+    def keep(prepared, trained, seeds):
+        found.append(trained)
+        return candidate(prepared, trained, seeds)
+
+    monkeypatch.setattr(PreparedFit, "candidate", keep)
 
     def with_lost_components(model, *args):
         prepare(model, *args)
@@ -236,7 +238,27 @@ def test_predicting_elsewhere_leaves_the_model_where_it_is(blobs, fitted, monkey
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_every_sample_may_be_a_cluster():
-    X = np.random.default_rng(0).normal(size=(6, 4))
+@pytest.mark.parametrize("fitted_before", [False, True])
+def test_warnings_as_errors_leave_the_estimator_as_it_was(blobs, fitted_before):
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF)
+    if fitted_before:
+        clusterer.fit(blobs[0])
+    before = dict(vars(clusterer.set_params(tol=1e-9)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        with pytest.raises(ConvergenceWarning, match="had not converged"):
+            clusterer.fit(blobs[0][:50, :2])
+    assert vars(clusterer) == before
+
+
+def test_warm_start_names_what_differs(blobs):
+    clusterer = MPCCClusterer(3, random_state=0, warm_start=True, **BRIEF).fit(blobs[0])
+    with pytest.raises(ValueError, match=r"parameters: width=16 instead of 8\.$"):
+        clusterer.set_params(width=16).fit(blobs[0])
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 8, 8)])
+def test_every_sample_may_be_a_cluster(shape):
+    X = np.random.default_rng(0).normal(size=shape)
     clusterer = MPCCClusterer(6, width=32, max_iter=300, random_state=0).fit(X)
     assert sorted(clusterer.labels_) == list(range(6))

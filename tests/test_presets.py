@@ -2,6 +2,7 @@ import inspect
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import skmpcc
@@ -96,9 +97,26 @@ def test_overriding():
         preset.override({"width": 1}, "x")
 
 
+def test_numbers_of_numpy_become_pythons():
+    """They overflow otherwise, and torch does not take them all."""
+    numpys = {int: np.int16, float: np.float32, bool: np.bool_}
+    preset = PRESETS["grey"]
+    values = {n: v for n, v in vars(preset).items() if type(v) in numpys and n in settings_of(Preset)}
+    values = {n: v for n, v in values.items() if not (isinstance(v, int) and v > 30_000)}
+    found = preset.override({name: numpys[type(v)](v) for name, v in values.items()}, "x")
+    for name, value in values.items():
+        assert type(getattr(found, name)) is type(value)
+        assert getattr(found, name) == pytest.approx(value, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"width": 1}, "width"), ({"upsampling": "cubic"}, "upsampling"), ({"kind": "text"}, "kind")],
+    [
+        ({"name": 5}, "name"),
+        ({"width": 1}, "width"),
+        ({"upsampling": "cubic"}, "upsampling"),
+        ({"kind": "text"}, "kind"),
+    ],
 )
 def test_presets_are_checked(values, message):
     with pytest.raises(ValueError, match=message):

@@ -134,11 +134,6 @@ class MPCCModel(nn.Module):
         """Return the discriminator's own trunk, or with sharing="none" (NS in the paper) a twin."""
         return copy.deepcopy(trunk) if self.settings.sharing == "none" else trunk
 
-    @property
-    def n_inputs(self) -> int:
-        """d_x: channels x height x width, or the number of features."""
-        return math.prod(self.sample_shape)
-
     def hidden_flops(self, n: int) -> int:
         """Floating-point operations of the largest hidden layer for `n` samples."""
         is_image = len(self.sample_shape) == 3

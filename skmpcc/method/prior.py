@@ -50,11 +50,8 @@ class GaussianMixturePrior(nn.Module):
         )
         # phi = 1 / K is not learned in the paper (section 3.3); here by `update_weights`.
         self.register_buffer("weights", torch.full((n_clusters,), 1.0 / n_clusters))
-        self.reset_means()
-
-    def reset_means(self, rng: torch.Generator | None = None) -> None:
-        """Draw orthogonal means: orthonormal rows while K <= J, orthonormal columns beyond."""
-        nn.init.orthogonal_(self.means, generator=rng)
+        # Orthonormal rows while K <= J, orthonormal columns beyond.
+        nn.init.orthogonal_(self.means)
 
     @property
     def stds(self) -> Tensor:

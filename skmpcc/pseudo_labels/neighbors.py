@@ -43,7 +43,7 @@ class NeighborGraph:
             return cls(rows, torch.arange(len(rows), device=rng.device).unsqueeze(1))
         points = data[rows.to(data.device)].flatten(1).cpu().numpy()
         n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
-        # Without an argument: of the samples themselves, each left out of its own.
+        # Without an argument, kneighbors leaves each sample out of its own neighbours.
         nearest = NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors(return_distance=False)
         return cls(rows, torch.as_tensor(nearest, device=rng.device))
 

@@ -99,7 +99,7 @@ def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> Tensor:
 def neighbor_labels(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator) -> Tensor:
     """Find clusters in which nearest neighbours agree.
 
-    Small classifiers q(y | x), from several starts, are trained on `losses.consistency_loss` of
+    Small classifiers q(y | x), from several initial weights, are trained on `losses.consistency_loss` of
     samples and their neighbours; the best is the one whose clusters have the most mutual information
     with their neighbours' clusters. Where neighbours agree clearly better on KMeans's clusters or, of
     up to MANY_SAMPLES, on those of spectral clustering, these are taken. So are KMeans's for more than
@@ -138,10 +138,11 @@ def neighbor_labels(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: to
 def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -> Tensor:
     """Find clusters of images that small random affine maps do not change.
 
-    Convolutional classifiers q(y | x), from several starts, are trained to say the same of an image
-    and of its augmented view (`augmentation_loss`), in clusters that tell much of the samples. The
+    Convolutional classifiers q(y | x), from several initial weights, are trained to say the same of an
+    image and of its augmented view (`augmentation_loss`), in clusters that tell much of the samples. The
     best is the one whose clusters have the most mutual information with those of views. For more than
-    MAX_CLUSTERS, which would need large batches, KMeans's are taken.
+    MAX_CLUSTERS, which would need large batches, and for clusters of fewer than two samples, KMeans's
+    are taken.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
-    if n_clusters > MAX_CLUSTERS:
+    if n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(images):
         return kmeans_labels(images, n_clusters, rng.initial_seed()).to(rng.device)
     classifiers = [_image_classifier(images, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
     rows = torch.randperm(len(images), generator=rng, device=rng.device)[:MANY_SAMPLES]
@@ -253,13 +254,13 @@ def _image_classifier(images: Tensor, n_clusters: int, rng: torch.Generator) -> 
 
 @torch.no_grad()
 def _labels(
-    classifier: ConvNet, images: Tensor, rows: Tensor, views: torch.Generator | None = None
+    classifier: ConvNet, images: Tensor, rows: Tensor, rng: torch.Generator | None = None
 ) -> Tensor:
     """Labels of images, or with a generator of an augmented view of each."""
 
     def seen(part: Tensor) -> Tensor:
         x = _rows(images, part)
-        return x if views is None else random_affine(x, views)
+        return x if rng is None else random_affine(x, rng)
 
     return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
 

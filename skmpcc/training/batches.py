@@ -56,7 +56,7 @@ def batch_samplers(
     """
     rng = torch.Generator(data.device).manual_seed(seed ^ _STREAM)
     batches = random_batches(len(data), batch_size, rng)
-    sources = [data] if labels is None else [data, labels.to(data.device)]
+    known = [data] if labels is None else [data, labels.to(data.device)]
 
     def rows(source: Tensor, index: Tensor) -> Tensor:
         chosen = source[index]
@@ -66,14 +66,14 @@ def batch_samplers(
 
     def draw_real() -> Batch:
         index = next(batches)
-        return tuple(rows(source, index) for source in sources)
+        return tuple(rows(source, index) for source in known)
 
     if augmentation:
         affine_rng = torch.Generator(device).manual_seed(seed ^ _STREAM)
 
         def draw_views() -> Batch:
             index = torch.randint(len(data), (batch_size,), generator=rng, device=data.device)
-            x, *y = (rows(source, index) for source in sources)
+            x, *y = (rows(source, index) for source in known)
             return x, random_affine(x, affine_rng), *y, *y
 
         return draw_real, draw_views
@@ -83,6 +83,6 @@ def batch_samplers(
 
     def draw_neighbors() -> Batch:
         pair = graph.draw(batch_size, rng)
-        return tuple(rows(source, index) for source in sources for index in pair)
+        return tuple(rows(source, index) for source in known for index in pair)
 
     return draw_real, draw_neighbors

@@ -13,7 +13,8 @@ from skmpcc.method.algorithm import Algorithm1
 class Checkpoint:
     """A file that a training is kept in, and goes on from where it exists.
 
-    The order of batches is not kept: a training that goes on begins a new epoch.
+    Not kept are the order of batches (a training that goes on begins a new epoch), rates that a
+    rollback lowered, and the counts of `TrainingHealth`.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class Checkpoint:
         return saved["history"]
 
     def save(self, algorithm: Algorithm1, history: dict[str, list[float]], *, now: bool = True) -> None:
-        """Write anew, unless neither `now` nor due; an interruption meanwhile leaves the last file."""
+        """Write the file if `now` or if it is time; an interruption meanwhile leaves the last one."""
         if not now and time.monotonic() - self._saved <= self.seconds:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -192,7 +192,7 @@ class TrainingHealth:
 
     @torch.no_grad()
     def reseed_lost_component(self) -> bool:
-        """Move a component that is lost to data that the others explain worst; whether one moved."""
+        """Move a lost component to where the others explain the data worst; return whether one was."""
         done = self.algorithm.n_iter / self.settings.max_iter
         in_time = FIRST_MOVE <= done <= LAST_MOVE
         if self._memberships is None or not in_time or self.model.n_clusters == 1:
