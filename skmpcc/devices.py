@@ -1,5 +1,6 @@
 """Devices, and what torch does on them: threads, precision of matrix products, where data lie."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -9,6 +10,15 @@ from torch import Tensor
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Turn the estimator's `device` parameter into the device to train on.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto", "cpu", "cuda" or "cuda:N".
+
+    Returns
+    -------
+    device : torch.device
 
     Raises
     ------
@@ -45,15 +55,46 @@ def inference_device(device: str | torch.device) -> torch.device:
         return torch.device("cpu")
 
 
+class _OwnLimits(threading.local):
+    """Limits of one thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[int] = []
+
+
+class _ProcessLimits:
+    """Number of limits in all threads, and the threads that the process had before the first."""
+
+    lock = threading.Lock()
+    n_active = 0
+    before = 1
+
+
+_own_limits = _OwnLimits()
+
+
 @contextmanager
 def at_most_threads(n: int) -> Iterator[None]:
-    """Within, torch's operations on a CPU use no more than `n` threads, and no more than before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(n, before)))
+    """Within, torch's operations on a CPU use no more than `n` threads, and no more than before.
+
+    Fits may run in threads: a thread that begins within another one's limit gets back what the
+    process had before all limits.
+    """
+    stack = _own_limits.stack
+    with _ProcessLimits.lock:
+        if _ProcessLimits.n_active == 0:
+            _ProcessLimits.before = torch.get_num_threads()
+        _ProcessLimits.n_active += 1
+        outside = stack[-1] if stack else _ProcessLimits.before
+        stack.append(max(1, min(n, outside)))
+        torch.set_num_threads(stack[-1])
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _ProcessLimits.lock:
+            _ProcessLimits.n_active -= 1
+            stack.pop()
+            torch.set_num_threads(outside)
 
 
 def to_device_if_fits(data: Tensor, device: torch.device) -> Tensor:
@@ -68,6 +109,16 @@ def matmul_dtype(precision: str, like: Tensor) -> torch.dtype | None:
 
     "auto" is bfloat16 where the device multiplies in it natively, which is several times faster.
     Parameters, their gradients and updates, norms, losses and the last layers keep their type.
+
+    Parameters
+    ----------
+    precision : {"auto", "bfloat16", "tf32", "float32"}
+    like : Tensor
+        A parameter, for its device and type.
+
+    Returns
+    -------
+    dtype : torch.dtype or None
     """
     if precision in ("float32", "tf32") or like.dtype != torch.float32:
         return None

@@ -1,3 +1,4 @@
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,38 @@ def test_threads_come_back():
             assert torch.get_num_threads() == 2
         assert torch.get_num_threads() == 2
     finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_come_back_where_limits_overlap_in_threads():
+    """A thread that begins within another one's limit, and ends after it, is not to keep it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    begun, ended, seen = threading.Event(), threading.Event(), []
+
+    def other():
+        with at_most_threads(1), at_most_threads(2):
+            seen.append(torch.get_num_threads())
+            begun.set()
+            ended.wait(10)
+        seen.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=other)
+    try:
+        with at_most_threads(1):
+            thread.start()
+            assert begun.wait(10)
+        ended.set()
+        thread.join(10)
+        assert seen == [1, 2]
+        assert torch.get_num_threads() == 2
+        fresh = []
+        last = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+        last.start()
+        last.join(10)
+        assert fresh == [2]
+    finally:
+        ended.set()
         torch.set_num_threads(before)
 
 

@@ -79,7 +79,7 @@ class FastAlgorithm1(Algorithm1):
         reals.append(draw_real())
         labels, _, fakes = self._draw_steps(n_steps, draw_noise)
         for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
-            x = self._with(torch.cat([real[0], fake]), noise)
+            x = self._add_noise(torch.cat([real[0], fake]), noise)
             scores, h = self._discriminator.forward(x)
             if len(real) > 1 and self.is_supervised:
                 assert self.projection is not None
@@ -101,7 +101,7 @@ class FastAlgorithm1(Algorithm1):
         y, noise = self._draw_noise()
         z = self.model.prior.reparameterize(y, noise)
         x = self._generator.forward(z.detach(), y)
-        x = self._with(x, self._input_noise(x.shape))
+        x = self._add_noise(x, self._input_noise(x.shape))
         scores, h = self._discriminator.forward(x, wants_input=True)
         if self.is_supervised:
             scores, *gradients = self._supervised(losses.generator_loss, scores, h, y)
@@ -122,7 +122,7 @@ class FastAlgorithm1(Algorithm1):
         if n_steps > 1:
             _, z, fakes = self._draw_steps(n_steps - 1, lambda: noises.append(self._input_noise(shape)))
             for code, x, noise in zip(z.split(n), fakes.split(n), noises, strict=True):
-                moments = self._encoder.forward(self._with(x, noise))
+                moments = self._encoder.forward(self._add_noise(x, noise))
                 mean, log_variance = losses.latent_gradient(code, *moments)
                 weight = self.settings.latent_loss_weight
                 self._encoder.backward(mean.mul_(weight), log_variance.mul_(weight))
@@ -134,7 +134,7 @@ class FastAlgorithm1(Algorithm1):
         y, noise = self._draw_noise()
         z = self.model.prior.reparameterize(y, noise)
         x = self._generator.generate(z.detach(), y, 1)
-        x = self._with(x, self._input_noise(x.shape))
+        x = self._add_noise(x, self._input_noise(x.shape))
         labels: Sequence[Tensor] = ()
         if draw_pairs is not None and self._wants_pairs:
             first, second, *labels = draw_pairs()
@@ -189,7 +189,7 @@ class FastAlgorithm1(Algorithm1):
         means = self.model.prior.means
         return torch.randn(shape, generator=self.rng, device=means.device, dtype=means.dtype)
 
-    def _with(self, x: Tensor, noise: Tensor | None) -> Tensor:
+    def _add_noise(self, x: Tensor, noise: Tensor | None) -> Tensor:
         return x if noise is None else torch.add(x, noise, alpha=self.settings.noise_std)
 
     def _step(self, *optimizers: Adam) -> None:

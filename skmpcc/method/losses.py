@@ -16,6 +16,15 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """Loss I of the discriminator: the hinge of equation 6.
 
     The paper's ascent on min(0, D(x) - 1) + min(0, -D(x~) - 1), as a descent.
+
+    Parameters
+    ----------
+    real_scores, fake_scores : Tensor of shape (n,)
+        D of real and of generated samples.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
     """
     return functional.relu(1.0 - real_scores).mean() + functional.relu(1.0 + fake_scores).mean()
 
@@ -28,7 +37,16 @@ def discriminator_gradient(real_scores: Tensor, fake_scores: Tensor) -> tuple[Te
 
 
 def generator_loss(fake_scores: Tensor) -> Tensor:
-    """Loss I of the generator and the prior: h = -D(x~) of equation 6."""
+    """Loss I of the generator and the prior: h = -D(x~) of equation 6.
+
+    Parameters
+    ----------
+    fake_scores : Tensor of shape (n,)
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+    """
     return -fake_scores.mean()
 
 
@@ -41,6 +59,10 @@ def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     ----------
     z, mean, log_variance : Tensor of shape (n, J)
         The code that was decoded, and the encoder's output on the decoded sample.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
     """
     scaled = (z - mean).square() * torch.exp(-log_variance)
     return 0.5 * (LOG_TWO_PI + log_variance + scaled).sum(1).mean()
@@ -54,7 +76,18 @@ def latent_gradient(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tens
 
 
 def cluster_loss(log_responsibilities: Tensor, y: Tensor) -> Tensor:
-    """Loss II, second term: L_c, the cross-entropy between y and q(y | z) (equation 8)."""
+    """Loss II, second term: L_c, the cross-entropy between y and q(y | z) (equation 8).
+
+    Parameters
+    ----------
+    log_responsibilities : Tensor of shape (n, K)
+        log q(y | z) of equation 9.
+    y : Tensor of int64 of shape (n,)
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+    """
     return functional.nll_loss(log_responsibilities, y)
 
 
@@ -67,6 +100,10 @@ def prior_entropy_loss(weights: Tensor, variances: Tensor) -> Tensor:
     ----------
     weights : Tensor of shape (K,)
     variances : Tensor of shape (K, J)
+
+    Returns
+    -------
+    loss : Tensor of shape ()
     """
     component_entropy = 0.5 * (1.0 + LOG_TWO_PI + variances.log()).mean(1)
     return (weights * (weights.log() - component_entropy)).sum()

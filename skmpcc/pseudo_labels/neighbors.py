@@ -34,6 +34,20 @@ class NeighborGraph:
     ) -> "NeighborGraph":
         """Find the nearest neighbours of data as the networks see them, by Euclidean distance.
 
+        Parameters
+        ----------
+        data : Tensor of shape (n_samples, ...)
+            On any device.
+        n_neighbors, n_clusters : int
+        rng : torch.Generator
+            Draws the rows of large data; the graph lies on its device.
+
+        Returns
+        -------
+        graph : NeighborGraph
+
+        Notes
+        -----
         Each sample has at most `n_neighbors`, and no more than half of what a cluster of mean size
         holds, so that they can be of one kind. Where clusters hold fewer than two samples, a sample's
         one neighbour is itself.
