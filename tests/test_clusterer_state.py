@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from support import BRIEF, QUICK, Interrupting, images
 
@@ -249,6 +250,15 @@ def test_warnings_as_errors_leave_the_estimator_as_it_was(blobs, fitted_before):
         with pytest.raises(ConvergenceWarning, match="had not converged"):
             clusterer.fit(blobs[0][:50, :2])
     assert vars(clusterer) == before
+
+
+def test_warm_start_with_uniform_weights_forgets_learned_ones():
+    X, _ = make_blobs([180, 20], 3, centers=[[-6, 0, 0], [6, 0, 0]], random_state=0)
+    parameters = BRIEF | {"pseudo_labels": "kmeans", "preset": "vectors"}
+    learned = MPCCClusterer(2, weights="learned", warm_start=True, random_state=0, **parameters).fit(X)
+    np.testing.assert_allclose(np.sort(learned.weights_), [0.1, 0.9], atol=0.01)
+    np.testing.assert_allclose(np.sort(learned.fit(X).weights_), [0.1, 0.9], atol=0.05)
+    np.testing.assert_array_equal(learned.set_params(weights="uniform").fit(X).weights_, 0.5)
 
 
 def test_warm_start_names_what_differs(blobs):

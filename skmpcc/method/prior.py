@@ -66,6 +66,10 @@ class GaussianMixturePrior(nn.Module):
         """sigma squared, shape (K, J)."""
         return self.stds.square()
 
+    def reset_weights(self) -> None:
+        """Make all weights 1 / K."""
+        self.weights.fill_(1.0 / len(self.weights))
+
     @torch.no_grad()
     def update_weights(self, proportions: Tensor, rate: float) -> None:
         """Move the weights towards the clusters' proportions in real data, as phi in EM.

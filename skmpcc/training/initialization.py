@@ -71,7 +71,10 @@ class Initialization:
         model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
         labels = self._pseudo_labels(data)
         settings = resolve(self.settings, data, model.n_clusters, labels)
-        if settings.weights == "learned" and labels is not None:
+        if self.settings.weights == "uniform":
+            # A model that goes on may have learned others.
+            model.prior.reset_weights()
+        elif settings.weights == "learned" and labels is not None:
             counts = torch.bincount(labels, minlength=model.n_clusters)
             model.prior.update_weights(counts / len(labels), 1.0)
         outcome = train(
