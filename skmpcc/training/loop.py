@@ -153,7 +153,7 @@ def train(
             )
     finally:
         algorithm.release()
-    converged = health.failure is None and bool(history["change"][-1] < settings.tol or health.converged)
+    converged = health.failure is None and history["change"][-1] < settings.tol
     return Outcome(_as_arrays(history), converged, stopped, health.failure)
 
 
