@@ -1,11 +1,12 @@
 """Parameters laid end to end, so that a step of Adam, an average or a copy is one operation."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from skmpcc.method.model import MPCCModel
+from skmpcc.method.model import AveragedTensors, MPCCModel
 
 
 class FlatParameters:
@@ -77,6 +78,7 @@ class FlatModel:
         self.prior = FlatParameters(model.prior.parameters())
         self.averaged_generator = FlatParameters(model.averaged_generator.parameters())
         self.averaged_encoder = FlatParameters(model.averaged_encoder.parameters())
+        self.averaged = self._averaged(model)
 
     def optimized(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates."""
@@ -88,15 +90,20 @@ class FlatModel:
             "prior": [self.prior.values],
         }
 
-    def average_pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each average and the parameters that it follows."""
-        yield self.averaged_generator.values, self.generator.values
+    def _averaged(self, model: MPCCModel) -> AveragedTensors:
+        """Averages and what they follow: parameters end to end, buffers as they are."""
+        encoder = [*([self.trunk] if self.sharing != "none" else []), self.encoder]
         # In the order of the encoder's parameters: a trunk that it shares comes first.
-        start = 0
-        for part in [*([self.trunk] if self.sharing != "none" else []), self.encoder]:
-            stop = start + part.values.numel()
-            yield self.averaged_encoder.values[start:stop], part.values
-            start = stop
+        lengths = [part.values.numel() for part in encoder]
+        averages = [
+            self.averaged_generator.values,
+            *self.averaged_encoder.values.detach().split(lengths),
+        ]
+        return replace(
+            model.averaged_tensors(),
+            averages=averages,
+            parameters=[part.values for part in (self.generator, *encoder)],
+        )
 
     def release(self) -> None:
         """Give all parameters storage of their own again."""

@@ -4,6 +4,7 @@ import copy
 import math
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,7 +30,15 @@ from skmpcc.settings import NetworkSettings
 # torch.random.fork_rng swaps a process-wide state; fits may run in threads.
 _BUILDING = threading.Lock()
 
-AveragePairs = Iterable[tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class AveragedTensors:
+    """Tensors of the moving averages, and those of the networks that they follow, in the same order."""
+
+    averages: list[Tensor]
+    parameters: list[Tensor]
+    averaged_buffers: list[Tensor]
+    buffers: list[Tensor]
 
 
 class MPCCModel(nn.Module):
@@ -155,30 +164,38 @@ class MPCCModel(nn.Module):
     # ---- Moving averages
 
     @torch.no_grad()
-    def update_averages(self, decay: float, pairs: AveragePairs | None = None) -> None:
+    def update_averages(self, decay: float, tensors: AveragedTensors | None = None) -> None:
         """Move the averages towards the networks by 1 - decay; the first update copies.
 
         Parameters
         ----------
         decay : float
-        pairs : iterable of (average, parameter), optional
-            Tensors to use instead of the modules' own, which they are views of.
+        tensors : AveragedTensors, optional
+            Tensors to use instead of the modules' own, which are views of them.
         """
+        tensors = self.averaged_tensors() if tensors is None else tensors
         # On the device, so that CUDA need not be waited for.
         weight = torch.where(self.n_averages == 0, 1.0, 1.0 - decay).to(self.prior.means.dtype)
-        for average, parameter in self._average_pairs() if pairs is None else pairs:
+        for average, parameter in zip(tensors.averages, tensors.parameters, strict=True):
             average.lerp_(parameter, weight)
-        for average, buffer in self._average_buffers():
-            average.copy_(buffer)
+        torch._foreach_copy_(tensors.averaged_buffers, tensors.buffers)
         self.n_averages += 1
 
-    def _average_pairs(self) -> AveragePairs:
-        yield from zip(self.averaged_generator.parameters(), self.generator.parameters(), strict=True)
-        yield from zip(self.averaged_encoder.parameters(), self.encoder.parameters(), strict=True)
-
-    def _average_buffers(self) -> AveragePairs:
-        yield from zip(self.averaged_generator.buffers(), self.generator.buffers(), strict=True)
-        yield from zip(self.averaged_encoder.buffers(), self.encoder.buffers(), strict=True)
+    def averaged_tensors(self) -> AveragedTensors:
+        """List the averages' tensors, and those of the networks that they follow."""
+        averages, networks = (
+            nn.ModuleList(modules)
+            for modules in (
+                (self.averaged_generator, self.averaged_encoder),
+                (self.generator, self.encoder),
+            )
+        )
+        return AveragedTensors(
+            list(averages.parameters()),
+            list(networks.parameters()),
+            list(averages.buffers()),
+            list(networks.buffers()),
+        )
 
     @property
     def has_averages(self) -> bool:

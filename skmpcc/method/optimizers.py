@@ -106,7 +106,9 @@ class Optimizers:
     def set_rates(self, n_iter: int) -> None:
         """Rates fall linearly to zero over the last `learning_rate_decay` of the training."""
         decay = self.settings.learning_rate_decay * self.settings.max_iter
-        factor = min(1.0, (self.settings.max_iter - n_iter) / decay) if decay else 1.0
+        if not decay:
+            return
+        factor = min(1.0, (self.settings.max_iter - n_iter) / decay)
         for optimizer in self.all:
             optimizer.rate.fill_(optimizer.base_rate * factor)
 
@@ -114,6 +116,7 @@ class Optimizers:
         """Multiply all rates from here on."""
         for optimizer in self.all:
             optimizer.base_rate *= factor
+            optimizer.rate.mul_(factor)
 
     def state(self) -> list[list[Tensor]]:
         """Moments and counts of steps of every optimizer, the tensors themselves."""
