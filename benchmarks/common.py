@@ -59,6 +59,7 @@ SETS: dict[str, Callable[[], Data]] = {
     "breast_cancer": lambda: _standardized(datasets.load_breast_cancer),
     "moons": lambda: datasets.make_moons(1000, noise=0.05, random_state=0),
     "circles": lambda: datasets.make_circles(1000, noise=0.05, factor=0.5, random_state=0),
+    "blobs_10k": lambda: datasets.make_blobs(10_000, 16, centers=10, cluster_std=4.0, random_state=0),
     "blobs_3_in_2": lambda: blobs(3, 2),
     "blobs_8_in_2": lambda: blobs(8, 2),
     "blobs_20_in_2": lambda: blobs(20, 2),
@@ -71,7 +72,7 @@ SETS: dict[str, Callable[[], Data]] = {
     "blobs_5_spreads": lambda: blobs(5, 2, spreads="unequal"),
     "blobs_8_spreads_in_10": lambda: blobs(8, 10, spreads="unequal"),
 }
-BLOBS = [name for name in SETS if name.startswith("blobs")]
+BLOBS = [name for name in SETS if name.startswith("blobs") and name != "blobs_10k"]
 GROUPS = {
     "blobs": BLOBS,
     "small": ["iris", "wine", "breast_cancer", "moons", "circles"],
