@@ -4,8 +4,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import joblib
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
+
+# Work of one operation that is worth a thread: docs/development/performance.md.
+FLOPS_PER_THREAD = 32_000_000
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -55,6 +60,20 @@ def inference_device(device: str | torch.device) -> torch.device:
         return torch.device("cpu")
 
 
+def available_threads() -> int:
+    """Threads that this process may use: what affinity, a container's quota and the user leave."""
+    return max(1, min(torch.get_num_threads(), joblib.cpu_count()))
+
+
+def threads_for(flops: float) -> int:
+    """Threads that an operation of so much work is worth, of those that are available.
+
+    Threads wait for each other at the end of every operation. Beside another busy process one of them
+    often waits for its turn on a core, for longer than a small operation takes.
+    """
+    return max(1, min(int(flops / FLOPS_PER_THREAD), available_threads()))
+
+
 class _OwnLimits(threading.local):
     """Limits of one thread, the innermost last."""
 
@@ -75,10 +94,10 @@ _own_limits = _OwnLimits()
 
 @contextmanager
 def at_most_threads(n: int) -> Iterator[None]:
-    """Within, torch's operations on a CPU use no more than `n` threads, and no more than before.
+    """Within, operations of torch and scikit-learn on a CPU use at most `n` threads and those of before.
 
     Fits may run in threads: a thread that begins within another one's limit gets back what the
-    process had before all limits.
+    process had before all limits. OpenMP's numbers, which scikit-learn goes by, are a thread's own.
     """
     stack = _own_limits.stack
     with _ProcessLimits.lock:
@@ -89,7 +108,8 @@ def at_most_threads(n: int) -> Iterator[None]:
         stack.append(max(1, min(n, outside)))
         torch.set_num_threads(stack[-1])
     try:
-        yield
+        with threadpool_limits(stack[-1], user_api="openmp"):
+            yield
     finally:
         with _ProcessLimits.lock:
             _ProcessLimits.n_active -= 1

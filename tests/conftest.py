@@ -17,7 +17,7 @@ def brief_pseudo_labels(request, monkeypatch):
     """Keep the search for pseudo-labels short in all tests that do not look at its quality."""
     if request.node.get_closest_marker("full_pseudo_labels"):
         return
-    monkeypatch.setattr("skmpcc.pseudo_labels.search.MAX_ITER", 40)
+    monkeypatch.setattr("skmpcc.pseudo_labels.tables.MAX_ITER", 40)
     monkeypatch.setattr("skmpcc.pseudo_labels.search.IMAGE_MAX_ITER", 3)
     monkeypatch.setattr("skmpcc.pseudo_labels.search.N_IMAGE_RESTARTS", 1)
 

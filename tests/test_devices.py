@@ -3,12 +3,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from skmpcc.devices import (
+    FLOPS_PER_THREAD,
     at_most_threads,
+    available_threads,
     inference_device,
     matmul_precision,
     resolve_device,
+    threads_for,
     to_device_if_fits,
 )
 
@@ -33,6 +37,41 @@ def test_data_larger_than_half_of_a_gpu_stay_on_the_host(monkeypatch):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 1000))
         assert to_device_if_fits(data, gpu) == expected
     assert moved == [gpu]
+
+
+def test_an_operation_gets_threads_by_its_work(monkeypatch):
+    """And no more than the process may use, whatever torch was told."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    try:
+        for n_torch, most in ((8, 4), (3, 3)):
+            torch.set_num_threads(n_torch)
+            assert available_threads() == most
+            assert [threads_for(n * FLOPS_PER_THREAD) for n in (0, 0.5, 1.9, 2.1, 1e9)] == [
+                1,
+                1,
+                1,
+                2,
+                most,
+            ]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_limits_hold_for_scikit_learn_too():
+    """Its loops ask OpenMP, which counts by itself in every copy that is loaded."""
+
+    def numbers():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+
+    before = torch.get_num_threads()
+    with threadpool_limits(2, user_api="openmp"):
+        torch.set_num_threads(2)
+        assert set(numbers()) == {2}
+        with at_most_threads(1):
+            assert set(numbers()) == {1}
+        assert set(numbers()) == {2}
+    torch.set_num_threads(before)
 
 
 def test_threads_come_back():

@@ -18,7 +18,11 @@ LAST_SIDE = 4
 
 
 class BatchedMLP:
-    """Perceptrons of two hidden layers with batch-norms, all restarts in the same batched products."""
+    """Perceptrons of two hidden layers with batch-norms, all restarts in the same batched products.
+
+    Activations have their samples last, so that a layer-norm over them, which is one pass over memory,
+    is the batch-norm.
+    """
 
     def __init__(self, n_restarts: int, n_features: int, n_clusters: int, rng: torch.Generator) -> None:
         def uniform(*shape: int) -> Tensor:
@@ -26,10 +30,13 @@ class BatchedMLP:
             return values.uniform_(-1.0, 1.0, generator=rng)
 
         sizes = list(pairwise([n_features, WIDTH, WIDTH, n_clusters]))
-        self.weights = [uniform(a, b).div_(math.sqrt(a)).requires_grad_() for a, b in sizes]
+        self.weights = [uniform(b, a).div_(math.sqrt(a)).requires_grad_() for a, b in sizes]
         # Biases of hidden layers come after the norm, which would take any other away.
-        self.biases = [uniform(1, b).requires_grad_() for _, b in sizes]
+        self.biases = [uniform(b, 1).requires_grad_() for _, b in sizes]
         self.moments: list[tuple[Tensor, Tensor]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.weights[0])
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -37,34 +44,38 @@ class BatchedMLP:
 
     def log_memberships(self, x: Tensor) -> Tensor:
         """log q(y | x), shape (n_restarts, n, K)."""
-        return self._forward(x)[0]
+        h = x.T.expand(len(self), -1, -1)
+        for layer in (0, 1):
+            h = self._normalized(torch.bmm(self.weights[layer], h), layer)
+            h = functional.relu(h + self.biases[layer], inplace=True)
+        scores = torch.baddbmm(self.biases[2], self.weights[2], h)
+        return torch.log_softmax(scores, dim=1).transpose(1, 2)
 
     def keep_moments(self, x: Tensor) -> None:
         """Normalize by the activations' moments on `x` from now on, no longer by each batch's."""
-        self.moments = self._forward(x)[1]
-
-    def keep_only(self, index: int) -> None:
-        """Forget all classifiers but one, whose moments have been kept."""
-        assert self.moments is not None
-        one = slice(index, index + 1)
-        self.weights = [weight[one] for weight in self.weights]
-        self.biases = [bias[one] for bias in self.biases]
-        self.moments = [(mean[one], variance[one]) for mean, variance in self.moments]
-
-    def _forward(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        h, seen = x.expand(len(self.weights[0]), *x.shape), []
+        self.moments = None
+        moments, h = [], x.T.expand(len(self), -1, -1)
         for layer in (0, 1):
-            h = torch.bmm(h, self.weights[layer])
-            # torch.var_mean is many times slower here.
-            mean = h.mean(1, keepdim=True) if self.moments is None else self.moments[layer][0]
-            h = h - mean
-            variance = (
-                h.square().mean(1, keepdim=True) if self.moments is None else self.moments[layer][1]
-            )
-            seen.append((mean, variance))
-            h = h * torch.rsqrt(variance + EPSILON)
-            h = functional.relu(h + self.biases[layer])
-        return torch.log_softmax(torch.baddbmm(self.biases[2], h, self.weights[2]), dim=2), seen
+            h = torch.bmm(self.weights[layer], h)
+            variance, mean = torch.var_mean(h, 2, correction=0, keepdim=True)
+            moments.append((mean, variance))
+            h = functional.relu(self._normalized(h, layer) + self.biases[layer])
+        self.moments = moments
+
+    def keep_only(self, chosen: list[int]) -> None:
+        """Forget all classifiers but some, in that order."""
+        self.weights, self.biases = (
+            [tensor.detach()[chosen].requires_grad_() for tensor in tensors]
+            for tensors in (self.weights, self.biases)
+        )
+        if self.moments is not None:
+            self.moments = [(mean[chosen], variance[chosen]) for mean, variance in self.moments]
+
+    def _normalized(self, h: Tensor, layer: int) -> Tensor:
+        if self.moments is None:
+            return functional.layer_norm(h, h.shape[2:], eps=EPSILON)
+        mean, variance = self.moments[layer]
+        return (h - mean) * torch.rsqrt(variance + EPSILON)
 
 
 class ConvNet(nn.Module):

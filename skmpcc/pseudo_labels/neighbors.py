@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import torch
 from scipy.stats import entropy
-from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
+
+from skmpcc.devices import at_most_threads, threads_for
 
 # Samples among which neighbours are looked for; more are represented by as many drawn at random.
 MAX_ROWS = 20_000
@@ -58,7 +59,9 @@ class NeighborGraph:
         points = data[rows.to(data.device)].flatten(1).cpu().numpy()
         n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
         # Without an argument, kneighbors leaves each sample out of its own neighbours.
-        nearest = NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors(return_distance=False)
+        with at_most_threads(threads_for(2.0 * len(points) * points.size)):
+            found = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
+            nearest = found.kneighbors(return_distance=False)
         return cls(rows, torch.as_tensor(nearest, device=rng.device))
 
     def to(self, device: torch.device) -> "NeighborGraph":
@@ -89,7 +92,9 @@ class PairInformation(NamedTuple):
 
 def pair_information(labels: Tensor, others: Tensor) -> PairInformation:
     """Return H(k) and -H(k' | k) over pairs."""
-    pairs = contingency_matrix(labels.cpu().numpy(), others.cpu().numpy())
+    n_clusters = int(torch.maximum(labels.max(), others.max())) + 1
+    pairs = torch.bincount(labels * n_clusters + others, minlength=n_clusters**2).cpu().numpy()
+    pairs = pairs.reshape(n_clusters, n_clusters)
     clusters = entropy(pairs.sum(axis=1))
     return PairInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
 

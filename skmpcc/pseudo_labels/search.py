@@ -1,6 +1,5 @@
 """The search for pseudo-labels: candidates, and the choice among them without labels."""
 
-import math
 import warnings
 from collections.abc import Callable
 
@@ -8,36 +7,29 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans, MiniBatchKMeans, SpectralClustering
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.optim import Adam
 
-from skmpcc.method.losses import consistency_loss
+from skmpcc.devices import at_most_threads
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
-from skmpcc.pseudo_labels.classifiers import BatchedMLP, ConvNet
+from skmpcc.pseudo_labels.classifiers import ConvNet
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
+from skmpcc.pseudo_labels.tables import CHUNK, classifier_labels, rows_of
 
 # Samples up to which KMeans sees all of them at once, and spectral clustering is affordable.
 MANY_SAMPLES = 10_000
+# Samples up to which KMeans sees all of them at once where there are many clusters.
+MAX_SAMPLES = 100_000
+# Features above which the eigenvectors of spectral clustering are found without factors of the graph.
+MANY_FEATURES = 8
 # Clusters above which KMeans's are taken, because a graph or a batch shows too few samples of each.
 MAX_CLUSTERS = 256
+# Disagreement of neighbours on cheap clusters, in nats, at which no others are looked for.
+SURE = 0.01
 # Share of disagreeing neighbours, relative to the classifiers', at which other clusters are better.
 MARGIN = 0.9
-CHUNK = 8192
-
-# Classifiers of tables. Data of more than MAX_INPUTS values are reduced to N_INPUTS.
-MAX_INPUTS = 256
-N_INPUTS = 64
-MAX_RESTARTS = 32
-# Memberships that all restarts hold at once, which is what many clusters cost.
-MAX_MEMBERSHIPS = 2_560_000
-MAX_ITER = 800
-BATCH_SIZE = 128
-LEARNING_RATE = 1e-2
-# Clusters of equal size are insisted on at first; otherwise many a restart leaves some empty.
-BALANCE_WEIGHT = 3.0
 
 # Classifiers of images. Augmentation leaves little to chance, so few restarts do.
 N_IMAGE_RESTARTS = 3
@@ -86,11 +78,15 @@ def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> Tensor:
     """Clusters of KMeans, of mini-batches where there are many samples."""
     X = data.flatten(1).cpu().numpy()
     seed = seed % _MAX_SEED
-    if len(X) <= MANY_SAMPLES:
-        kmeans = KMeans(n_clusters, n_init=10 if n_clusters <= MAX_CLUSTERS else 1, random_state=seed)
+    many_clusters = n_clusters > MAX_CLUSTERS
+    if len(X) <= (MAX_SAMPLES if many_clusters else MANY_SAMPLES):
+        kmeans = KMeans(n_clusters, n_init=1 if many_clusters else 10, random_state=seed)
     else:
-        kmeans = MiniBatchKMeans(n_clusters, n_init=3, random_state=seed)
-    with warnings.catch_warnings():
+        # A batch that shows few samples of a cluster splits some, and merges others.
+        batch_size = max(1024, 8 * n_clusters)
+        kmeans = MiniBatchKMeans(n_clusters, n_init=3, batch_size=batch_size, random_state=seed)
+    # Its threads wait for each other at every iteration, which takes milliseconds.
+    with at_most_threads(1), warnings.catch_warnings():
         # Fewer distinct samples than clusters leave some clusters empty, which does no harm here.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return torch.as_tensor(kmeans.fit_predict(X), dtype=torch.int64)
@@ -99,12 +95,11 @@ def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> Tensor:
 def neighbor_labels(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator) -> Tensor:
     """Find clusters in which nearest neighbours agree.
 
-    Small classifiers q(y | x), from several initial weights, are trained on `losses.consistency_loss` of
-    samples and their neighbours; the best is the one whose clusters have the most mutual information
-    with their neighbours' clusters. Where neighbours agree clearly better on KMeans's clusters or, of
-    up to MANY_SAMPLES, on those of spectral clustering, these are taken. So are KMeans's for more than
-    MAX_CLUSTERS and for clusters of fewer than two samples, of which a graph of neighbours shows
-    nothing.
+    Clusters of KMeans and, of up to MANY_SAMPLES, of spectral clustering cost little. Where neighbours
+    hardly ever disagree on them, they are taken. Otherwise small classifiers q(y | x) are trained
+    (`tables.classifier_labels`), and the others are taken only where neighbours agree clearly better on
+    them. For more than MAX_CLUSTERS and for clusters of fewer than two samples, of which a graph of
+    neighbours shows nothing, KMeans's are taken.
 
     Parameters
     ----------
@@ -124,14 +119,18 @@ def neighbor_labels(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: to
     if n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(data):
         return others[0]
     if 4 * n_clusters <= len(data) == len(graph.rows) <= MANY_SAMPLES:
-        others.append(spectral_labels(graph, n_clusters, seed))
-    found = _classifier_labels(data, graph, n_clusters, rng)
+        # A graph in many dimensions has factors that are nearly dense, which ARPACK would need.
+        solver = "lobpcg" if data[0].numel() > MANY_FEATURES else "arpack"
+        others.append(spectral_labels(graph, n_clusters, seed, solver))
 
     # By agreement alone: mutual information rather halves a large cluster than keeps two small ones.
     def disagreement(labels: Tensor) -> float:
         return -neighbor_information(labels[graph.rows], graph).agreement
 
     other = min(others, key=disagreement)
+    if disagreement(other) <= SURE:
+        return other
+    found = classifier_labels(data, graph, n_clusters, rng)
     return other if disagreement(other) <= MARGIN * disagreement(found) else found
 
 
@@ -169,68 +168,23 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
     return _labels(best, images, torch.arange(len(images), device=rng.device))
 
 
-def spectral_labels(graph: NeighborGraph, n_clusters: int, seed: int) -> Tensor:
+def spectral_labels(graph: NeighborGraph, n_clusters: int, seed: int, solver: str = "arpack") -> Tensor:
     """Labels of the graph's rows by spectral clustering of the graph, neighbours on either side."""
     m, k = graph.nearest.shape
     ends = np.arange(0, m * k + 1, k)
     edges = csr_matrix((np.ones(m * k), graph.nearest.cpu().numpy().ravel(), ends), shape=(m, m))
     spectral = SpectralClustering(
-        n_clusters, affinity="precomputed", assign_labels="cluster_qr", random_state=seed
+        n_clusters,
+        eigen_solver=solver,
+        affinity="precomputed",
+        assign_labels="cluster_qr",
+        random_state=seed,
     )
     with warnings.catch_warnings():
         # Clusters that no edge connects are what is looked for.
         warnings.filterwarnings("ignore", message="Graph is not fully connected")
         labels = spectral.fit_predict(0.5 * (edges + edges.T))
     return torch.as_tensor(labels, dtype=torch.int64, device=graph.rows.device)
-
-
-# ---- Classifiers of tables
-
-
-def _classifier_labels(
-    data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator
-) -> Tensor:
-    """Labels of all samples by the best of the classifiers."""
-    data = _inputs(data, graph, rng.initial_seed() % _MAX_SEED)
-    # A batch has to show several of every cluster.
-    batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
-    # The more clusters, the more ways for two kinds to fall into one.
-    affordable = max(1, MAX_MEMBERSHIPS // (2 * batch_size * n_clusters))
-    n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
-    classifiers = BatchedMLP(n_restarts, data.shape[1], n_clusters, rng)
-
-    def loss_at(left: float) -> Tensor:
-        log_q = classifiers.log_memberships(_rows(data, torch.cat(graph.draw(batch_size, rng))))
-        balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
-        loss = consistency_loss(*log_q.split(batch_size, dim=1)) - balance * marginal_entropy(log_q)
-        # No parameter is shared: the sum trains each classifier on its own loss.
-        return loss.sum()
-
-    _minimize(loss_at, classifiers.parameters, MAX_ITER, LEARNING_RATE)
-    with torch.no_grad():
-        classifiers.keep_moments(_rows(data, graph.rows[:CHUNK]))
-        rows = [classifiers.log_memberships(_rows(data, i)).argmax(2) for i in graph.rows.split(CHUNK)]
-        classifiers.keep_only(_most_informative(torch.cat(rows, dim=1), graph))
-        everything = torch.arange(len(data), device=rng.device)
-        return torch.cat(
-            [classifiers.log_memberships(_rows(data, i))[0].argmax(1) for i in everything.split(CHUNK)]
-        )
-
-
-def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
-    """Inputs of the classifiers: rows of values, or principal components where there are many."""
-    if math.prod(data.shape[1:]) <= MAX_INPUTS:
-        return data.flatten(1)
-    pca = PCA(N_INPUTS, svd_solver="randomized", random_state=seed)
-    some = data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
-    pca.set_params(n_components=min(N_INPUTS, len(some))).fit(some)
-    parts = [pca.transform(part.flatten(1).cpu().numpy()) for part in data.split(CHUNK)]
-    return torch.as_tensor(np.concatenate(parts), dtype=data.dtype)
-
-
-def _most_informative(candidates: Tensor, graph: NeighborGraph) -> int:
-    """Index of the candidate labels with the most mutual information between neighbours."""
-    return max(range(len(candidates)), key=lambda row: sum(neighbor_information(candidates[row], graph)))
 
 
 # ---- Classifiers of images
@@ -242,7 +196,7 @@ def _image_classifier(images: Tensor, n_clusters: int, rng: torch.Generator) -> 
 
     def loss_at(left: float) -> Tensor:
         rows = torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
-        x = _rows(images, rows)
+        x = rows_of(images, rows)
         log_q = classifier.log_memberships(x)
         information = IMAGE_BALANCE_WEIGHT * marginal_entropy(log_q) - conditional_entropy(log_q)
         loss = augmentation_loss(log_q, classifier.log_memberships(random_affine(x, rng)))
@@ -259,7 +213,7 @@ def _labels(
     """Labels of images, or with a generator of an augmented view of each."""
 
     def seen(part: Tensor) -> Tensor:
-        x = _rows(images, part)
+        x = rows_of(images, part)
         return x if rng is None else random_affine(x, rng)
 
     return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
@@ -279,8 +233,3 @@ def _minimize(
         loss_at(left).backward(inputs=parameters)
         optimizer.step()
         optimizer.zero_grad()
-
-
-def _rows(data: Tensor, rows: Tensor) -> Tensor:
-    """Rows of data that may lie elsewhere, on the rows' device."""
-    return data[rows.to(data.device)].to(rows.device)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skmpcc.devices import at_most_threads, matmul_precision
+from skmpcc.devices import at_most_threads, matmul_precision, threads_for
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
@@ -22,8 +22,6 @@ from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.health import TrainingHealth
 
 N_INTERVALS = 100
-# Work of one operation that is worth a thread: docs/development/performance.md.
-FLOPS_PER_THREAD = 8_000_000
 
 History = dict[str, NDArray]
 # Called with the history at each of its entries, and with whether it is the last; a true answer
@@ -130,7 +128,7 @@ def train(
     health = TrainingHealth(algorithm, data, torch.Generator(data.device).manual_seed(seed))
     interval, stopped = interval_of(settings.max_iter), False
     # Real and generated samples are in one batch.
-    n_threads = model.hidden_flops(2 * settings.batch_size) // FLOPS_PER_THREAD
+    n_threads = threads_for(model.hidden_flops(2 * settings.batch_size))
     tf32 = settings.precision != "float32"
     try:
         with at_most_threads(n_threads), matmul_precision(model.device, tf32=tf32):

@@ -1,12 +1,10 @@
-import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs, make_circles
-from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from support import bars, generator, normal, stripes
 
-from skmpcc.pseudo_labels import neighbors, search
+from skmpcc.pseudo_labels import neighbors, search, tables
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 from skmpcc.pseudo_labels.search import (
     augmentation_labels,
@@ -20,8 +18,8 @@ from skmpcc.pseudo_labels.search import (
 @pytest.fixture
 def shorter(brief_pseudo_labels, monkeypatch):
     """Fewer restarts and updates than users have, as many as these easy data need."""
-    monkeypatch.setattr(search, "MAX_ITER", 300)
-    monkeypatch.setattr(search, "MAX_RESTARTS", 6)
+    monkeypatch.setattr(tables, "MAX_ITER", 200)
+    monkeypatch.setattr(tables, "MAX_GROUPS", 1)
     monkeypatch.setattr(search, "N_IMAGE_RESTARTS", 2)
     monkeypatch.setattr(search, "IMAGE_MAX_ITER", 200)
 
@@ -57,7 +55,8 @@ def test_clusters_of_neighbors_are_reproducible_and_leave_the_global_state():
 @pytest.mark.usefixtures("shorter")
 def test_clusters_of_neighbors_found_on_some_label_all(monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_ROWS", 150)
-    monkeypatch.setattr(search, "CHUNK", 64)
+    monkeypatch.setattr(tables, "CHUNK", 64)
+    monkeypatch.setattr(search, "SURE", -1.0)
     X, y = make_blobs(400, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
     graph = NeighborGraph.of(data, 10, 3, generator())
@@ -73,16 +72,6 @@ def test_degenerate_data_get_labels_all_the_same(data):
     assert set(labels.tolist()) <= {0, 1}
 
 
-def test_best_classifier_is_the_one_whose_neighbors_agree():
-    data, y = stripes()
-    graph = NeighborGraph.of(data, 10, 2, generator())
-    truth = torch.as_tensor(y)
-    worse = truth.clone()
-    worse[::7] = 1 - worse[::7]
-    one = torch.zeros_like(truth)
-    assert search._most_informative(torch.stack([worse, one, truth, worse]), graph) == 2
-
-
 def test_kmeans_is_taken_where_neighbors_agree_on_its_clusters(monkeypatch):
     """Halves of the large cluster and the small ones as one have more mutual information."""
     X, y = make_blobs([400, 40, 60], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
@@ -90,7 +79,7 @@ def test_kmeans_is_taken_where_neighbors_agree_on_its_clusters(monkeypatch):
     graph = NeighborGraph.of(data, 10, 3, generator())
     halves = torch.where(truth > 0, 2, (data[:, 0] > 0).long())
     assert sum(neighbor_information(halves, graph)) > sum(neighbor_information(truth, graph))
-    monkeypatch.setattr(search, "_classifier_labels", lambda *args: halves)
+    monkeypatch.setattr(search, "classifier_labels", lambda *args: halves)
     assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) == 1.0
 
 
@@ -98,23 +87,12 @@ def test_kmeans_of_mini_batches(monkeypatch):
     monkeypatch.setattr(search, "MANY_SAMPLES", 100)
     monkeypatch.setattr(search, "KMeans", None)
     X, y = make_blobs(200, 4, centers=3, random_state=0)
-    labels = kmeans_labels(torch.as_tensor(X, dtype=torch.float32), 3, 0)
-    assert adjusted_rand_score(y, labels) > 0.95
-
-
-@pytest.mark.usefixtures("shorter")
-def test_classifiers_read_principal_components_of_wide_data(monkeypatch):
-    monkeypatch.setattr(search, "MAX_INPUTS", 8)
-    monkeypatch.setattr(search, "N_INPUTS", 2)
-    X, y = make_blobs(150, 12, centers=3, random_state=0)
-    data = torch.as_tensor(X, dtype=torch.float32).view(150, 1, 3, 4)
-    graph = NeighborGraph.of(data, 10, 3, generator())
-    reduced = search._inputs(data, graph, 0)
-    assert reduced.shape == (150, 2)
-    expected = PCA(2).fit_transform(X)
-    np.testing.assert_allclose(reduced.abs(), np.abs(expected), atol=1e-2)
-    assert adjusted_rand_score(y, neighbor_labels(data, graph, 3, generator())) > 0.95
-    assert search._inputs(data[:, :, :2], graph, 0).shape == (150, 8)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    assert adjusted_rand_score(y, kmeans_labels(data, 3, 0)) > 0.95
+    # Many clusters are found in all samples at once, or each batch would show too few of them.
+    monkeypatch.setattr(search, "MAX_CLUSTERS", 2)
+    with pytest.raises(TypeError):
+        kmeans_labels(data, 3, 0)
 
 
 def test_spectral_clusters_are_taken_where_neighbors_agree_on_them_alone(monkeypatch):
@@ -123,8 +101,26 @@ def test_spectral_clusters_are_taken_where_neighbors_agree_on_them_alone(monkeyp
     graph = NeighborGraph.of(data, 10, 2, generator())
     assert adjusted_rand_score(y, spectral_labels(graph, 2, 0)) == 1.0
     assert adjusted_rand_score(y, kmeans_labels(data, 2, 0)) < 0.1
-    monkeypatch.setattr(search, "_classifier_labels", lambda *args: kmeans_labels(data, 2, 0))
+    monkeypatch.setattr(search, "classifier_labels", lambda *args: kmeans_labels(data, 2, 0))
     assert adjusted_rand_score(y, neighbor_labels(data, graph, 2, generator())) == 1.0
+
+
+def test_classifiers_need_not_run_where_neighbors_agree_on_cheap_clusters(monkeypatch):
+    monkeypatch.setattr(search, "classifier_labels", None)
+    X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    assert adjusted_rand_score(y, neighbor_labels(data, graph, 2, generator())) == 1.0
+    monkeypatch.setattr(search, "SURE", -1.0)
+    with pytest.raises(TypeError):
+        neighbor_labels(data, graph, 2, generator())
+
+
+@pytest.mark.parametrize("solver", ["arpack", "lobpcg"])
+def test_both_solvers_find_the_same_spectral_clusters(solver):
+    X, y = make_blobs(200, 12, centers=3, random_state=0)
+    graph = NeighborGraph.of(torch.as_tensor(X, dtype=torch.float32), 10, 3, generator())
+    assert adjusted_rand_score(y, spectral_labels(graph, 3, 0, solver)) == 1.0
 
 
 def test_classifiers_are_kept_where_others_agree_hardly_better(monkeypatch):
@@ -133,14 +129,14 @@ def test_classifiers_are_kept_where_others_agree_hardly_better(monkeypatch):
     graph = NeighborGraph.of(data, 10, 3, generator())
     kept = kmeans_labels(data, 3, 1)
     kept[:3] = (kept[:3] + 1) % 3  # a little worse than KMeans's
-    monkeypatch.setattr(search, "_classifier_labels", lambda *args: kept)
+    monkeypatch.setattr(search, "classifier_labels", lambda *args: kept)
     monkeypatch.setattr(search, "MARGIN", 0.5)
     assert torch.equal(neighbor_labels(data, graph, 3, generator()), kept)
 
 
 def test_many_clusters_start_by_kmeans(monkeypatch):
     monkeypatch.setattr(search, "MAX_CLUSTERS", 2)
-    monkeypatch.setattr(search, "_classifier_labels", None)
+    monkeypatch.setattr(search, "classifier_labels", None)
     data = normal(150, 2)
     graph = NeighborGraph.of(data, 10, 3, generator())
     assert torch.equal(neighbor_labels(data, graph, 3, generator(7)), kmeans_labels(data, 3, 7))

@@ -1,0 +1,88 @@
+"""Seconds of whole fits: alone, beside one busy process, and on one core with two threads asked for.
+
+`python benchmarks/speed.py --load` runs this.
+"""
+
+import multiprocessing
+import os
+import resource
+import statistics
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import load
+from sklearn.metrics import adjusted_rand_score
+
+from skmpcc import MPCCClusterer
+
+CONDITIONS = ("alone", "busy", "quota")
+FITS = ["iris", "breast_cancer", "digits", "blobs_10k"]
+QUOTA_THREADS = 2
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def _condition(name: str) -> Iterator[None]:
+    """Make this process's machine as the condition says."""
+    if name == "quota":
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(before)})
+        torch.set_num_threads(QUOTA_THREADS)
+    neighbor = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
+    if name == "busy":
+        neighbor.start()
+    try:
+        yield
+    finally:
+        if neighbor.pid is not None:
+            neighbor.kill()
+
+
+def _fits(name: str, condition: str, n_fits: int, files: dict[str, Path | None]) -> dict[str, Any]:
+    """Time default fits with different seeds, in a process of their own."""
+    X, y = load(name, files)
+    seconds, scores, n_iter = [], [], []
+    with _condition(condition), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for seed in range(n_fits):
+            clusterer = MPCCClusterer(len(np.unique(y)), random_state=seed)
+            start = time.perf_counter()
+            clusterer.fit(X)
+            seconds.append(time.perf_counter() - start)
+            scores.append(adjusted_rand_score(y, clusterer.labels_))
+            n_iter.append(clusterer.n_iter_)
+    return {
+        "kind": "fit",
+        "data": name,
+        "condition": condition,
+        "seconds": seconds,
+        "median": statistics.median(seconds),
+        "ari": scores,
+        "n_iter": n_iter,
+        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+    }
+
+
+def measure(
+    names: list[str], conditions: list[str], n_fits: int, files: dict[str, Path | None]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each data set and condition.
+
+    Every row comes from a fresh process, whose first fit also pays for what torch loads late.
+    """
+    context = multiprocessing.get_context("spawn")
+    for name in names:
+        for condition in conditions:
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                yield pool.submit(_fits, name, condition, n_fits, files).result()

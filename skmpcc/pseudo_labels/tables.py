@@ -1,0 +1,157 @@
+"""Classifiers of tables that give pseudo-labels: groups of restarts, of which the best go on."""
+
+import math
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from sklearn.decomposition import PCA
+from torch import Tensor
+from torch.optim import Adam
+
+from skmpcc.devices import at_most_threads, available_threads
+from skmpcc.method.losses import consistency_loss
+from skmpcc.pseudo_labels.classifiers import BatchedMLP
+from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
+from skmpcc.pseudo_labels.objectives import marginal_entropy
+
+# Data of more than MAX_INPUTS values are reduced to N_INPUTS.
+MAX_INPUTS = 256
+N_INPUTS = 64
+# Restarts of one group: as many as have their activations in a processor's cache.
+GROUP_SIZE = 8
+MAX_GROUPS = 4
+# Memberships that all restarts hold at once, which is what many clusters cost.
+MAX_MEMBERSHIPS = 2_560_000
+MAX_ITER = 400
+# Shares of the updates after which the better half of a group goes on.
+HALVINGS = (0.125, 0.25, 0.5)
+BATCH_SIZE = 128
+LEARNING_RATE = 1e-2
+# Last share of the updates, in which the rate falls.
+DECAY = 0.3
+# Clusters of equal size are insisted on at first; otherwise many a restart leaves some empty.
+BALANCE_WEIGHT = 3.0
+CHUNK = 8192
+
+
+def classifier_labels(
+    data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator
+) -> Tensor:
+    """Find clusters in which nearest neighbours agree, by small classifiers q(y | x).
+
+    Classifiers with different initial weights are trained on `losses.consistency_loss` of samples and
+    their neighbours, in groups; of each group the half with the most mutual information between
+    neighbours' clusters goes on, until one is left. The best of these labels all samples. Each group has
+    a random stream of its own, so that the result does not depend on the number of threads.
+
+    Parameters
+    ----------
+    data : Tensor of shape (n_samples, ...)
+        Data as the networks see them, on any device.
+    graph : NeighborGraph
+    n_clusters : int
+    rng : torch.Generator
+        The classifiers are trained on its device.
+
+    Returns
+    -------
+    labels : Tensor of int64 of shape (n_samples,)
+    """
+    data = _inputs(data, graph, rng.initial_seed() % 2**32)
+    # A batch has to show several of every cluster.
+    batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
+    affordable = max(1, MAX_MEMBERSHIPS // (2 * batch_size * n_clusters))
+    n_groups = min(MAX_GROUPS, math.ceil(affordable / GROUP_SIZE))
+    size = min(GROUP_SIZE, affordable)
+    seeds = torch.randint(2**62, (n_groups,), generator=rng, device=rng.device).tolist()
+    n_jobs = min(n_groups, available_threads()) if rng.device.type == "cpu" else 1
+    with at_most_threads(1):
+        # A thread has no use for others within an update: they would wait for each other all the time.
+        winners = Parallel(n_jobs, require="sharedmem")(
+            delayed(_winner)(data, graph, n_clusters, size, batch_size, rng.device, seed)
+            for seed in seeds
+        )
+    _, best = max(winners, key=lambda winner: winner[0])
+    everything = torch.arange(len(data), device=rng.device)
+    with torch.no_grad():
+        return _labels(best, data, everything)[0]
+
+
+def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
+    """Inputs of the classifiers: rows of values, or principal components where there are many."""
+    if math.prod(data.shape[1:]) <= MAX_INPUTS:
+        return data.flatten(1)
+    pca = PCA(N_INPUTS, svd_solver="randomized", random_state=seed)
+    some = data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
+    pca.set_params(n_components=min(N_INPUTS, len(some))).fit(some)
+    parts = [pca.transform(part.flatten(1).cpu().numpy()) for part in data.split(CHUNK)]
+    return torch.as_tensor(np.concatenate(parts), dtype=data.dtype)
+
+
+def _winner(
+    data: Tensor,
+    graph: NeighborGraph,
+    n_clusters: int,
+    size: int,
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+) -> tuple[float, BatchedMLP]:
+    """Train a group; return its best classifier, and that one's mutual information."""
+    rng = torch.Generator(device).manual_seed(seed)
+    classifiers = BatchedMLP(size, data.shape[1], n_clusters, rng)
+    optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE, fused=True)
+    halvings = {round(share * MAX_ITER) for share in HALVINGS}
+    for iteration in range(MAX_ITER):
+        if iteration in halvings and len(classifiers) > 1:
+            information = _information(classifiers, data, graph)
+            best = sorted(range(len(classifiers)), key=lambda k: -information[k])
+            _keep(classifiers, optimizer, sorted(best[: math.ceil(len(best) / 2)]))
+        left = 1.0 - iteration / MAX_ITER
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / DECAY)
+        log_q = classifiers.log_memberships(rows_of(data, torch.cat(graph.draw(batch_size, rng))))
+        balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
+        loss = consistency_loss(*log_q.split(batch_size, dim=1))
+        if balance:
+            loss = loss - balance * marginal_entropy(log_q)
+        # No parameter is shared: the sum trains each classifier on its own loss.
+        loss.sum().backward(inputs=classifiers.parameters)
+        optimizer.step()
+        optimizer.zero_grad()
+    with torch.no_grad():
+        classifiers.keep_moments(rows_of(data, graph.rows[:CHUNK]))
+    information = _information(classifiers, data, graph)
+    best = max(range(len(classifiers)), key=lambda k: information[k])
+    classifiers.keep_only([best])
+    return information[best], classifiers
+
+
+def _keep(classifiers: BatchedMLP, optimizer: Adam, chosen: list[int]) -> None:
+    """Go on with some of the classifiers, and with their moments."""
+    before = [optimizer.state.pop(parameter, {}) for parameter in classifiers.parameters]
+    classifiers.keep_only(chosen)
+    optimizer.param_groups[0]["params"] = classifiers.parameters
+    for parameter, state in zip(classifiers.parameters, before, strict=True):
+        optimizer.state[parameter] = {
+            name: value[chosen] if value.ndim else value for name, value in state.items()
+        }
+
+
+@torch.no_grad()
+def _information(classifiers: BatchedMLP, data: Tensor, graph: NeighborGraph) -> list[float]:
+    """Mutual information of each classifier's clusters between neighbours."""
+    return [
+        sum(neighbor_information(labels, graph)) for labels in _labels(classifiers, data, graph.rows)
+    ]
+
+
+def _labels(classifiers: BatchedMLP, data: Tensor, rows: Tensor) -> Tensor:
+    """Labels of rows of the data by each classifier, shape (n_restarts, n)."""
+    parts = [classifiers.log_memberships(rows_of(data, part)).argmax(2) for part in rows.split(CHUNK)]
+    return torch.cat(parts, dim=1)
+
+
+def rows_of(data: Tensor, rows: Tensor) -> Tensor:
+    """Rows of data that may lie elsewhere, on the rows' device."""
+    return data[rows.to(data.device)].to(rows.device)
