@@ -64,6 +64,12 @@ def interval_of(max_iter: int) -> int:
     return math.ceil(max_iter / N_INTERVALS)
 
 
+def fastest_engine(device: torch.device, settings: ResolvedSettings) -> type[Algorithm1]:
+    """Return the engine that a training on the device runs."""
+    recorded = device.type == "cuda" and settings.cuda_graphs
+    return CapturedAlgorithm1 if recorded else FastAlgorithm1
+
+
 @contextmanager
 def execution(model: MPCCModel, settings: ResolvedSettings) -> Iterator[None]:
     """Within, operations have the threads and the precision of a training."""
@@ -122,8 +128,7 @@ def train(
     """
     model.float()
     if engine is None:
-        on_cuda = model.device.type == "cuda"
-        engine = CapturedAlgorithm1 if on_cuda and settings.cuda_graphs else FastAlgorithm1
+        engine = fastest_engine(model.device, settings)
     algorithm = engine(model, settings, rng)
     model.restart_averages()
     seed = rng.initial_seed()
