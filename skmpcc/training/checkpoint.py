@@ -58,7 +58,10 @@ class Checkpoint:
         return saved
 
     def write(self, content: dict[str, Any]) -> None:
-        """Write tensors, numbers, text and lists or dicts of them; if interrupted, the last file stays."""
+        """Write tensors, numbers, text and lists or dicts of them.
+
+        If it is interrupted, the last file stays.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(".part")
         torch.save({"arguments": dict(self.arguments)} | content, unfinished)

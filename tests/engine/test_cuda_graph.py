@@ -203,7 +203,7 @@ def test_replays_agree_with_the_plain_loop(shape, monkeypatch):
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE], ids=["vector", "image"])
 def test_a_recording_outlives_rollback_mending_and_restore(shape, monkeypatch):
-    """They change tensors in place, which the recording reads: no second one is made, and it is right."""
+    """They change tensors in place, which the recording reads: it stays right, and the only one."""
     monkeypatch.setattr(CapturedAlgorithm1, "recorder", RecorderOnCPU)
     training = {"max_iter": 100, "batch_size": 12, "supervised_iter": 100, "ema_start": 0}
     training |= {"learning_rate": 2**-7, "prior_learning_rate": 2**-9, "reseed": True}
@@ -278,13 +278,16 @@ def test_after_a_capture_that_failed_no_other_is_tried(monkeypatch):
     monkeypatch.setattr(CapturedAlgorithm1, "recorder", FailingRecorder)
     training = {"max_iter": 8, "batch_size": 12, "ema_start": 0}
     first, second = (build(CapturedAlgorithm1, VECTOR, training) for _ in range(2))
-    with pytest.warns(RuntimeWarning, match="captured"):
+
+    def iterate(algorithm):
         for _ in range(8):
-            first.iteration(*source(2, first, False))
+            algorithm.iteration(*source(2, algorithm, False))
+
+    with pytest.warns(RuntimeWarning, match="captured"):
+        iterate(first)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(8):
-            second.iteration(*source(2, second, False))
+        iterate(second)
     assert (first._recorder.n_recorded, second._recorder.n_recorded) == (1, 0)
 
 

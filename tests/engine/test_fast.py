@@ -141,9 +141,7 @@ def test_last_layers_and_norms_are_outside_bfloat16(shape, conditioning):
     cast = []
     for module in model.modules():
         if isinstance(module, ParametrizationList):
-            module.register_forward_pre_hook(
-                lambda *_: cast.append(torch.is_autocast_enabled("cpu"))
-            )
+            module.register_forward_pre_hook(lambda *_: cast.append(torch.is_autocast_enabled("cpu")))
     y, noise = fast._draw_noise()
     x = fast._generator.forward(model.prior.reparameterize(y, noise).detach(), y)
     several = fast._generator.generate(torch.cat([noise, noise]), torch.cat([y, y]), 2)

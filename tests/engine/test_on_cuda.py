@@ -1,4 +1,4 @@
-"""What only a GPU can tell. `pytest -m cuda`"""
+"""What only a GPU can tell: `pytest -m cuda`."""
 
 import warnings
 
@@ -82,7 +82,7 @@ def test_a_replayed_iteration_does_what_an_eager_one_does(shape, supervised_iter
     assert torch.equal(captured.rng.get_state(), eager.rng.get_state())
     after, wanted = captured.model.state_dict(), eager.model.state_dict()
     for name, start in before["model"].items():
-        # Batch-norm leaves a generator's biases no gradient but rounding, of which Adam makes full steps.
+        # Batch-norm leaves a generator's biases no gradient but rounding, which Adam blows up.
         drifts = "generator" in name and name.endswith(("bias", "running_mean"))
         if drifts or not start.is_floating_point():
             continue

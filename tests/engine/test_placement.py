@@ -1,8 +1,9 @@
 """Whether an iteration keeps to one device, which a machine without a GPU can tell, too.
 
-`FakeTensorMode` would pretend a CUDA device, but autograd asks PyTorch's CUDA library for it and fails where
-there is none. The device "meta" is in every build: it has shapes and no values, so that whatever reads a
-value on the host is an error, and a mode looks at the devices of all tensors of each operation.
+`FakeTensorMode` can pretend a CUDA device, but autograd asks PyTorch's CUDA library for it, which most
+machines without a GPU do not have. The device "meta" is in every build: it has shapes and no values, so
+that whatever reads a value on the host is an error, and a mode looks at the devices of all tensors of each
+operation.
 """
 
 import contextlib
@@ -119,8 +120,6 @@ def test_an_iteration_stays_on_one_device(name, engine, supervised):
     assert {"discriminator", "generator", "latent", "cluster", "consistency"} <= losses.keys()
     if engine is CapturedAlgorithm1:
         assert algorithm._recorder.runs == 1 < WARM_UP
-
-
 
 
 def _weights(algorithm):

@@ -20,9 +20,7 @@ def run(checkpoint, shape, *, stop=None, seed=0, **training):
     # All of the training is in the checkpoint only if rates have not fallen, and members may be lost.
     defaults |= {"learning_rate": 1e-3, "weights": "learned", "reseed": True, "supervised_iter": 20}
     consistency = "neighbors" if shape == VECTOR else "augmentation"
-    settings = resolved(
-        shape, consistency=consistency, consistency_weight=0.5, **defaults | training
-    )
+    settings = resolved(shape, consistency=consistency, consistency_weight=0.5, **defaults | training)
     data = normal(N, *shape, seed=1)
     nearest = (torch.arange(N)[:, None] + torch.arange(1, 4)) % N
     rng = torch.Generator().manual_seed(5)

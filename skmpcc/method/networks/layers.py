@@ -42,9 +42,9 @@ class Encoder(nn.Module):
 
 
 class Linear(nn.Linear):
-    """A linear layer whose weight is normalized outside autocast, and of which a last one is all outside.
+    """A linear layer whose spectral norm is outside autocast; a network's last layer is as a whole.
 
-    Autocast would round the estimate of the spectral norm, and what leaves the network.
+    Autocast would round the norm's estimate, and what leaves the network.
     """
 
     is_last = False
