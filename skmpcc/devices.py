@@ -157,8 +157,9 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def matmul_precision(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """Within, matrix products and convolutions of float32 on CUDA run in TF32 or in full precision.
+    """Within, convolutions of float32 on CUDA run in TF32 or, as matrix products do, in full precision.
 
+    Matrix products never run in TF32, because the mixture's log-densities are differences of large ones.
     cuDNN uses deterministic algorithms meanwhile. The process's own settings come back afterwards.
     """
     if device.type != "cuda":
@@ -168,10 +169,11 @@ def matmul_precision(device: torch.device, *, tf32: bool) -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     if hasattr(cudnn, "conv"):
         wanted: list[tuple[object, str, object]] = [
-            (switch, "fp32_precision", "tf32" if tf32 else "ieee") for switch in (matmul, cudnn.conv)
+            (matmul, "fp32_precision", "ieee"),
+            (cudnn.conv, "fp32_precision", "tf32" if tf32 else "ieee"),
         ]
     else:
-        wanted = [(switch, "allow_tf32", tf32) for switch in (matmul, cudnn)]
+        wanted = [(matmul, "allow_tf32", False), (cudnn, "allow_tf32", tf32)]
     wanted.append((cudnn, "deterministic", True))
     before = [(switch, name, getattr(switch, name)) for switch, name, _ in wanted]
     try:

@@ -3,7 +3,8 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,13 +47,21 @@ class FittedModel:
     model: MPCCModel
     format: InputFormat
     n_neighbors: int
+    _copies: dict[torch.device, "FittedModel"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def on(self, device: torch.device) -> "FittedModel":
-        """Return this on `device`: itself if it is there, otherwise a copy."""
+        """Return this on `device`: itself if it is there, otherwise a copy, which is made once."""
         here = self.model.device
         if here.type == device.type and device.index in (None, here.index):
             return self
-        return replace(self, model=copy.deepcopy(self.model).to(device))
+        if device not in self._copies:
+            self._copies[device] = replace(self, model=copy.deepcopy(self.model).to(device))
+        return self._copies[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_copies": {}}
 
     @property
     def dtype(self) -> torch.dtype:

@@ -216,10 +216,17 @@ class TrainingSettings(_Validated):
     ema_start: int = setting("Iteration at which the averages begin.", _COUNT_OR_ZERO, default=1000)
     precision: str = setting(
         'Precision of matrix products and convolutions of the hidden layers in training. "auto": '
-        'bfloat16 on a CPU or GPU that multiplies in it natively, otherwise float32. "tf32": TF32'
-        " on CUDA, float32 on a CPU. Parameters, updates and the fitted model are not affected.",
+        'bfloat16 on a CPU or GPU that multiplies in it natively, otherwise float32. "tf32": '
+        "convolutions in TF32 on CUDA, otherwise float32. Parameters, updates, spectral norms, the "
+        "mixture and the fitted model are not affected, nor by bfloat16 the networks' last layers.",
         StrOptions({"auto", "bfloat16", "tf32", "float32"}),
         default="float32",
+    )
+    cuda_graphs: bool = setting(
+        "Whether iterations on CUDA are captured as CUDA graphs and replayed, which saves the time of "
+        "launching their many small kernels.",
+        "boolean",
+        default=True,
     )
     standing_passes: int = setting(
         "Batches from which the generator's batch-norm statistics are collected after training; 0"

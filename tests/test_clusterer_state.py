@@ -223,8 +223,9 @@ def test_many_clusters():
 
 
 def test_predicting_elsewhere_leaves_the_model_where_it_is(blobs, fitted, monkeypatch):
-    """A copy goes to the other device."""
+    """A copy goes to the other device, once, and into no pickle."""
     X = blobs[0]
+    fitted = copy.deepcopy(fitted)
     model = fitted._fitted.model
     expected, before = fitted.predict(X), {k: v.clone() for k, v in model.state_dict().items()}
     moved = []
@@ -234,6 +235,10 @@ def test_predicting_elsewhere_leaves_the_model_where_it_is(blobs, fitted, monkey
     assert device == torch.device("cuda")
     assert elsewhere.model is copied
     assert copied is not model
+    assert fitted._fitted.on(torch.device("cuda")) is elsewhere
+    assert len(moved) == 1
+    for twin in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        assert twin._fitted._copies == {}
     np.testing.assert_array_equal(elsewhere.labels(X), expected)
     assert fitted._fitted.on(torch.device("cpu")) is fitted._fitted
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -19,7 +19,11 @@ def gradient_of(x: Tensor) -> Tensor:
 
 
 class _AutogradPass(Generic[Network]):
-    """Common part of the passes; with a `dtype`, products and convolutions are autocast to it."""
+    """Common part of the passes; with a `dtype`, products and convolutions are autocast to it.
+
+    A backward pass forgets what its forward pass kept, so that the memory can serve the next one. While
+    a CUDA graph is captured, what is kept would stay in its pool for good.
+    """
 
     def __init__(
         self, module: Network, *groups: FlatParameters, dtype: torch.dtype | None = None
@@ -51,19 +55,24 @@ class AutogradDiscriminator(_AutogradPass[Discriminator]):
         self.scores = self.module.score(self.features).squeeze(1)
         return self.scores.detach(), self.features.detach()
 
-    def _ends(
+    def _take_ends(
         self, scores: Tensor, features: Tensor | None
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the input, and outputs with their gradients, and forget what was kept."""
+        x, *outputs = self.x, self.scores, self.features
+        del self.x, self.scores, self.features
         if features is None:
-            return (self.scores,), (scores,)
-        return (self.scores, self.features), (scores, features)
+            return x, tuple(outputs[:1]), (scores,)
+        return x, tuple(outputs), (scores, features)
 
     def backward(self, scores: Tensor, features: Tensor | None) -> None:
-        self._backward(*self._ends(scores, features))
+        _, outputs, gradients = self._take_ends(scores, features)
+        self._backward(outputs, gradients)
 
     def backward_to_input(self, scores: Tensor, features: Tensor | None) -> Tensor:
-        torch.autograd.backward(*self._ends(scores, features), inputs=[self.x])
-        return gradient_of(self.x)
+        x, outputs, gradients = self._take_ends(scores, features)
+        torch.autograd.backward(outputs, gradients, inputs=[x])
+        return gradient_of(x)
 
 
 class AutogradEncoder(_AutogradPass[Encoder]):
@@ -76,7 +85,9 @@ class AutogradEncoder(_AutogradPass[Encoder]):
         return mean.detach(), log_variance.detach()
 
     def backward(self, mean: Tensor, log_variance: Tensor) -> None:
-        self._backward(self.outputs, [mean, log_variance])
+        outputs = self.outputs
+        del self.outputs
+        self._backward(outputs, [mean, log_variance])
 
 
 class AutogradGenerator(_AutogradPass[nn.Module]):
@@ -99,5 +110,7 @@ class AutogradGenerator(_AutogradPass[nn.Module]):
         return self.x.detach()
 
     def backward(self, x: Tensor) -> Tensor:
-        self._backward([self.x], [x], self.z)
-        return gradient_of(self.z)
+        z, out = self.z, self.x
+        del self.z, self.x
+        self._backward([out], [x], z)
+        return gradient_of(z)

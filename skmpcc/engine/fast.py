@@ -61,7 +61,7 @@ class FastAlgorithm1(Algorithm1):
         self._flat.release()
 
     def _update_averages(self) -> None:
-        self.model.update_averages(self.settings.ema_decay, self._flat.averaged)
+        self.model.update_averages(self.settings.ema_decay, self._flat.averaged, active=self.averaging)
 
     # ---- The phases
 
@@ -81,8 +81,7 @@ class FastAlgorithm1(Algorithm1):
         for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
             x = self._add_noise(torch.cat([real[0], fake]), noise)
             scores, h = self._discriminator.forward(x)
-            if len(real) > 1 and self.is_supervised:
-                assert self.projection is not None
+            if len(real) > 1 and self.projection is not None:
                 scores, *gradients = self._supervised(
                     lambda s: losses.discriminator_loss(*s.split(n)),
                     scores,
@@ -103,7 +102,7 @@ class FastAlgorithm1(Algorithm1):
         x = self._generator.forward(z.detach(), y)
         x = self._add_noise(x, self._input_noise(x.shape))
         scores, h = self._discriminator.forward(x, wants_input=True)
-        if self.is_supervised:
+        if self.projection is not None:
             scores, *gradients = self._supervised(losses.generator_loss, scores, h, y)
             gradient = self._discriminator.backward_to_input(*gradients)
         else:

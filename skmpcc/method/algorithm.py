@@ -58,6 +58,9 @@ class Algorithm1:
             self.projection = ClassProjection(model.n_clusters, n_hidden, rng, dtype)
             self.optimizers.discriminator.add(self.projection.embedding)
         self._cluster_proportions: Tensor | None = None
+        # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
+        # CUDA graph reads them where they are.
+        self.supervision, self.averaging, self.weights_rate = model.prior.means.new_zeros(3)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates."""
@@ -90,38 +93,33 @@ class Algorithm1:
         # A model in evaluation mode would train on stale spectral norms and batch statistics.
         if not self.model.training:
             self.model.train()
-        self.optimizers.set_rates(self.n_iter)
+        self._set_schedule()
         out = self._updates(draw_real, draw_pairs)
         self.n_iter += 1
         return out
+
+    def _set_schedule(self) -> None:
+        """Write what this iteration's number decides to where the updates read it."""
+        settings, n_iter = self.settings, self.n_iter
+        self.optimizers.set_rates(n_iter)
+        # Weight of what (pseudo-)labels add to scores and to the encoder's loss.
+        self.supervision.fill_(float(n_iter < settings.supervised_iter))
+        # Whether the moving averages are updated.
+        self.averaging.fill_(float(n_iter + 1 >= settings.ema_start))
+        # How fast learned weights follow the data.
+        late = n_iter >= WEIGHTS_FROM * settings.max_iter
+        self.weights_rate.fill_(WEIGHTS_RATE if late else 0.0)
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Run the phases in their order."""
         out = {"discriminator": self.discriminator_phase(draw_real)}
         out["generator"] = self.generator_phase()
         out |= self.encoder_phase(draw_pairs)
-        if self.averaging:
-            self._update_averages()
+        self._update_averages()
         return out
 
-    @property
-    def is_supervised(self) -> bool:
-        """Whether labels teach the networks in this iteration."""
-        return self.n_iter < self.settings.supervised_iter
-
-    @property
-    def learning_weights(self) -> bool:
-        """Whether the mixture's weights follow the data in this iteration."""
-        late = self.n_iter >= WEIGHTS_FROM * self.settings.max_iter
-        return late and self.settings.weights == "learned"
-
-    @property
-    def averaging(self) -> bool:
-        """Whether this iteration updates the moving averages."""
-        return self.n_iter + 1 >= self.settings.ema_start
-
     def _update_averages(self) -> None:
-        self.model.update_averages(self.settings.ema_decay)
+        self.model.update_averages(self.settings.ema_decay, active=self.averaging)
 
     # ---- The phases
 
@@ -191,19 +189,16 @@ class Algorithm1:
         noise = torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
         return torch.add(x, noise, alpha=self.settings.noise_std)
 
-    def _is_supervised(self, y: Tensor | None) -> bool:
-        return y is not None and self.is_supervised
-
     def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """D(x), in supervised iterations D(x, y)."""
+        """D(x), with (pseudo-)labels D(x, y)."""
         h = self.model.discriminator.features(self._noisy(x))
         scores = self.model.discriminator.score(h).squeeze(1)
-        return scores + self._projected(h, y) if self._is_supervised(y) else scores
+        return scores if y is None or self.projection is None else scores + self._projected(h, y)
 
-    def _projected(self, h: Tensor, y: Tensor | None) -> Tensor:
-        """Embed(y) . h."""
+    def _projected(self, h: Tensor, y: Tensor) -> Tensor:
+        """Embed(y) . h, or zeros once the labels have served."""
         assert self.projection is not None
-        return self.projection(h, y)
+        return self.supervision * self.projection(h, y)
 
     @property
     def _wants_pairs(self) -> bool:
@@ -240,14 +235,14 @@ class Algorithm1:
             self._cluster_proportions = log_q.detach().exp().mean(0)
             terms["consistency"] = losses.consistency_loss(*log_q.chunk(2))
             loss = loss + settings.consistency_weight * terms["consistency"]
-            if labels and self.is_supervised:
-                loss = loss + losses.cluster_loss(log_q, torch.cat(list(labels)))
+            if labels and self.projection is not None:
+                loss = loss + self.supervision * losses.cluster_loss(log_q, torch.cat(list(labels)))
         return loss, terms
 
     def _update_weights(self) -> None:
         """Let learned weights follow the memberships of the real samples in the step before."""
-        if self._cluster_proportions is not None and self.learning_weights:
-            self.model.prior.update_weights(self._cluster_proportions, WEIGHTS_RATE)
+        if self._cluster_proportions is not None and self.settings.weights == "learned":
+            self.model.prior.update_weights(self._cluster_proportions, self.weights_rate)
         self._cluster_proportions = None
 
     # ---- Its state

@@ -164,7 +164,9 @@ class MPCCModel(nn.Module):
     # ---- Moving averages
 
     @torch.no_grad()
-    def update_averages(self, decay: float, tensors: AveragedTensors | None = None) -> None:
+    def update_averages(
+        self, decay: float, tensors: AveragedTensors | None = None, *, active: Tensor | float = 1.0
+    ) -> None:
         """Move the averages towards the networks by 1 - decay; the first update copies.
 
         Parameters
@@ -172,14 +174,16 @@ class MPCCModel(nn.Module):
         decay : float
         tensors : AveragedTensors, optional
             Tensors to use instead of the modules' own, which are views of them.
+        active : Tensor or float
+            0 leaves the averages as they are, without waiting for the device that knows.
         """
         tensors = self.averaged_tensors() if tensors is None else tensors
         # On the device, so that CUDA need not be waited for.
-        weight = torch.where(self.n_averages == 0, 1.0, 1.0 - decay).to(self.prior.means.dtype)
+        weight = torch.where(self.n_averages == 0, 1.0, 1.0 - decay).to(self.prior.means.dtype) * active
         for average, parameter in zip(tensors.averages, tensors.parameters, strict=True):
             average.lerp_(parameter, weight)
         torch._foreach_copy_(tensors.averaged_buffers, tensors.buffers)
-        self.n_averages += 1
+        self.n_averages += active > 0
 
     def averaged_tensors(self) -> AveragedTensors:
         """List the averages' tensors, and those of the networks that they follow."""

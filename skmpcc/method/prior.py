@@ -71,15 +71,18 @@ class GaussianMixturePrior(nn.Module):
         self.weights.fill_(1.0 / len(self.weights))
 
     @torch.no_grad()
-    def update_weights(self, proportions: Tensor, rate: float) -> None:
+    def update_weights(self, proportions: Tensor, rate: Tensor | float) -> None:
         """Move the weights towards the clusters' proportions in real data, as phi in EM.
 
         No loss could do it, because all samples that the losses see are drawn by the weights
         themselves. No weight falls below a tenth of 1 / K, so that a component is never lost for good.
+        At rate 0 nothing changes, not by rounding either.
         """
-        self.weights.lerp_(proportions.to(self.weights.dtype), rate)
-        self.weights.clamp_min_(0.1 / len(self.weights))
-        self.weights.div_(self.weights.sum())
+        before = self.weights
+        rate = torch.as_tensor(rate, dtype=before.dtype, device=before.device)
+        weights = before.lerp(proportions.to(before.dtype), rate).clamp_min_(0.1 / len(before))
+        weights.div_(weights.sum())
+        before.copy_(torch.where(rate > 0, weights, before))
 
     def draw_labels(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Draw y ~ p(y), shape (n,), by the inverse of the cumulated weights."""

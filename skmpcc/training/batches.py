@@ -1,6 +1,6 @@
 """Batches of real samples, and of pairs that should share a cluster."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,29 +13,39 @@ from skmpcc.pseudo_labels.neighbors import NeighborGraph
 _STREAM = 0x5EED
 
 
-def random_batches(n: int, batch_size: int, rng: torch.Generator) -> Iterator[Tensor]:
-    """Yield indices of batches without replacement, a new permutation each epoch, for ever.
+class RandomBatches:
+    """Indices of batches without replacement, a new permutation each epoch.
 
-    What is left of an epoch and too short for a batch is skipped. Indices are drawn on the
-    generator's device.
+    What is left of an epoch and too short for a batch is skipped. Indices are drawn on the generator's
+    device.
+
+    Attributes
+    ----------
+    order : Tensor of int64
+        Permutation of this epoch.
+    start : int
+        Where in it the next batch begins.
     """
-    while True:
-        order = torch.randperm(n, generator=rng, device=rng.device)
-        for start in range(0, n - batch_size + 1, batch_size):
-            yield order[start : start + batch_size]
+
+    def __init__(self, n: int, batch_size: int, rng: torch.Generator) -> None:
+        self.n = n
+        self.batch_size = batch_size
+        self.rng = rng
+        self.order = torch.empty(0, dtype=torch.int64, device=rng.device)
+        self.start = 0
+
+    def draw(self) -> Tensor:
+        """Draw the next batch."""
+        if self.start + self.batch_size > len(self.order):
+            self.order = torch.randperm(self.n, generator=self.rng, device=self.rng.device)
+            self.start = 0
+        index = self.order[self.start : self.start + self.batch_size]
+        self.start += self.batch_size
+        return index
 
 
-def batch_samplers(
-    device: torch.device,
-    batch_size: int,
-    data: Tensor,
-    labels: Tensor | None,
-    neighbors: NeighborGraph | None,
-    seed: int,
-    *,
-    augmentation: bool = False,
-) -> tuple[DrawBatch, DrawBatch | None]:
-    """Make the functions that `Algorithm1.iteration` draws batches by.
+class BatchSampler:
+    """Draws the batches of `Algorithm1.iteration`.
 
     Parameters
     ----------
@@ -48,41 +58,71 @@ def batch_samplers(
         Where pairs come from, unless they are of an image and its augmented view.
     seed : int
     augmentation : bool
-
-    Returns
-    -------
-    draw_real, draw_pairs : callable
-        The latter is None if there is nothing that pairs could come from.
     """
-    rng = torch.Generator(data.device).manual_seed(seed ^ _STREAM)
-    batches = random_batches(len(data), batch_size, rng)
-    known = [data] if labels is None else [data, labels.to(data.device)]
 
-    def rows(source: Tensor, index: Tensor) -> Tensor:
-        chosen = source[index]
-        if chosen.device == device:
-            return chosen
-        return chosen.pin_memory().to(device, non_blocking=True)
+    def __init__(
+        self,
+        device: torch.device,
+        batch_size: int,
+        data: Tensor,
+        labels: Tensor | None,
+        neighbors: NeighborGraph | None,
+        seed: int,
+        *,
+        augmentation: bool = False,
+    ) -> None:
+        self._device = device
+        self._augmentation = augmentation
+        self._known = [data] if labels is None else [data, labels.to(data.device)]
+        self._neighbors = None if neighbors is None else neighbors.to(data.device)
+        self._rng = torch.Generator(data.device).manual_seed(seed ^ _STREAM)
+        self._affine_rng = torch.Generator(device).manual_seed(seed ^ _STREAM)
+        self._batches = RandomBatches(len(data), batch_size, self._rng)
 
-    def draw_real() -> Batch:
-        index = next(batches)
-        return tuple(rows(source, index) for source in known)
+    def draw_real(self) -> Batch:
+        """Draw a batch of samples, followed by their labels if there are any."""
+        return self._rows(self._batches.draw())
 
-    if augmentation:
-        affine_rng = torch.Generator(device).manual_seed(seed ^ _STREAM)
+    @property
+    def draw_pairs(self) -> DrawBatch | None:
+        """The function that draws pairs; None if there is nothing that they could come from."""
+        if self._augmentation:
+            return self._draw_views
+        return None if self._neighbors is None else self._draw_neighbors
 
-        def draw_views() -> Batch:
-            index = torch.randint(len(data), (batch_size,), generator=rng, device=data.device)
-            x, *y = (rows(source, index) for source in known)
-            return x, random_affine(x, affine_rng), *y, *y
+    def _draw_views(self) -> Batch:
+        n, device = len(self._known[0]), self._rng.device
+        index = torch.randint(n, (self._batches.batch_size,), generator=self._rng, device=device)
+        x, *y = self._rows(index)
+        return x, random_affine(x, self._affine_rng), *y, *y
 
-        return draw_real, draw_views
-    if neighbors is None:
-        return draw_real, None
-    graph = neighbors.to(data.device)
+    def _draw_neighbors(self) -> Batch:
+        assert self._neighbors is not None
+        first, second = map(self._rows, self._neighbors.draw(self._batches.batch_size, self._rng))
+        return tuple(rows for pair in zip(first, second, strict=True) for rows in pair)
 
-    def draw_neighbors() -> Batch:
-        pair = graph.draw(batch_size, rng)
-        return tuple(rows(source, index) for source in known for index in pair)
+    def _rows(self, index: Tensor) -> Batch:
+        return tuple(self._to_device(source[index]) for source in self._known)
 
-    return draw_real, draw_neighbors
+    def _to_device(self, rows: Tensor) -> Tensor:
+        if rows.device == self._device:
+            return rows
+        return rows.pin_memory().to(self._device, non_blocking=True)
+
+    # ---- Its state
+
+    def state(self) -> dict[str, Any]:
+        """Copy the random streams and the place in the epoch."""
+        return {
+            "rng": self._rng.get_state(),
+            "affine_rng": self._affine_rng.get_state(),
+            "order": self._batches.order.clone(),
+            "start": self._batches.start,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._rng.set_state(state["rng"])
+        self._affine_rng.set_state(state["affine_rng"])
+        self._batches.order = state["order"].to(self._rng.device)
+        self._batches.start = state["start"]

@@ -5,6 +5,7 @@ None of it is in the paper. All of it is judged by the data alone, on some of th
 
 import math
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,10 +63,9 @@ class TrainingHealth:
         self.algorithm = algorithm
         self.model = algorithm.model
         self.settings = algorithm.settings
+        self._data = data
         n = min(len(data), max(N_SAMPLES, N_PER_CLUSTER * self.model.n_clusters))
-        rows = torch.randperm(len(data), generator=rng, device=data.device)[:n]
-        self.x = data[rows].to(self.model.device)
-        self.data_std = float(self.x.flatten(1).std(0, correction=0).mean())
+        self._look_at(torch.randperm(len(data), generator=rng, device=data.device)[:n])
         self.converged = False
         self.failure: str | None = None
         self.codes: Tensor | None = None
@@ -75,6 +75,11 @@ class TrainingHealth:
         self._n_converged = 0
         self._n_troubled: Counter[str] = Counter()
         self._n_lost = torch.zeros(self.model.n_clusters, dtype=torch.int64)
+
+    def _look_at(self, rows: Tensor) -> None:
+        self._rows = rows
+        self.x = self._data[rows].to(self.model.device)
+        self.data_std = float(self.x.flatten(1).std(0, correction=0).mean())
 
     @property
     def is_over(self) -> bool:
@@ -116,6 +121,35 @@ class TrainingHealth:
             # By other draws, which may avoid what happened.
             self.algorithm.load(self._healthy, rng=False)
             self.algorithm.optimizers.slow_down(SLOW_DOWN)
+
+    # ---- Its state
+
+    def state(self) -> dict[str, Any]:
+        """Return what further checks depend on, after a healthy one."""
+        return {
+            "rows": self._rows,
+            "converged": self.converged,
+            "codes": self.codes,
+            "memberships": self._memberships,
+            "n_rollbacks": self._n_rollbacks,
+            "n_converged": self._n_converged,
+            "n_troubled": dict(self._n_troubled),
+            "n_lost": self._n_lost,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave, with a new algorithm that is as the one was then."""
+        device = self.model.device
+        self._look_at(state["rows"].to(self._data.device))
+        self.converged = state["converged"]
+        self.codes = _on(device, state["codes"])
+        self._memberships = _on(device, state["memberships"])
+        self._n_rollbacks = state["n_rollbacks"]
+        self._n_converged = state["n_converged"]
+        self._n_troubled = Counter(state["n_troubled"])
+        self._n_lost = state["n_lost"]
+        self._healthy = self.algorithm.state()
+        self.algorithm.optimizers.slow_down(SLOW_DOWN**self._n_rollbacks)
 
     # ---- Convergence
 
@@ -235,3 +269,7 @@ class TrainingHealth:
         mean = codes[distances[middle].argsort()[:near]].mean(0)
         like = int(log_density[worst[middle]].argmax())
         self.model.move_cluster(cluster, mean, like)
+
+
+def _on(device: torch.device, tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.to(device)

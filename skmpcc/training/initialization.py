@@ -69,7 +69,11 @@ class Initialization:
             The training diverged before there was anything to roll back to.
         """
         model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
-        labels = self._pseudo_labels(data)
+        saved = checkpoint.read() if checkpoint is not None else None
+        # A training that goes on keeps its pseudo-labels, which another search may not find again.
+        labels = self._pseudo_labels(data) if saved is None else saved["pseudo_labels"]
+        if labels is not None:
+            labels = labels.to(self.device)
         settings = resolve(self.settings, data, model.n_clusters, labels)
         if self.settings.weights == "uniform":
             # A model that goes on may have learned others.

@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings
-from skmpcc.training.batches import batch_samplers
+from skmpcc.training.batches import BatchSampler
 from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.health import TrainingHealth
 
@@ -59,6 +60,22 @@ class DivergedError(FloatingPointError):
 def interval_of(max_iter: int) -> int:
     """Iterations between two entries of the history: a hundredth of the training."""
     return math.ceil(max_iter / N_INTERVALS)
+
+
+def fastest_engine(device: torch.device, settings: ResolvedSettings) -> type[Algorithm1]:
+    """Return the engine that a training on the device runs."""
+    recorded = device.type == "cuda" and settings.cuda_graphs
+    return CapturedAlgorithm1 if recorded else FastAlgorithm1
+
+
+@contextmanager
+def execution(model: MPCCModel, settings: ResolvedSettings) -> Iterator[None]:
+    """Within, operations have the threads and the precision of a training."""
+    # Real and generated samples are in one batch.
+    n_threads = threads_for(model.hidden_flops(2 * settings.batch_size))
+    tf32 = settings.precision == "tf32"
+    with at_most_threads(n_threads), matmul_precision(model.device, tf32=tf32):
+        yield
 
 
 def train(
@@ -109,14 +126,11 @@ def train(
     """
     model.float()
     if engine is None:
-        engine = CapturedAlgorithm1 if model.device.type == "cuda" else FastAlgorithm1
+        engine = fastest_engine(model.device, settings)
     algorithm = engine(model, settings, rng)
     model.restart_averages()
-    history: dict[str, list[float]] = defaultdict(list)
-    if checkpoint is not None:
-        history.update(checkpoint.load(algorithm))
-    seed = rng.initial_seed() + algorithm.n_iter
-    draw_real, draw_pairs = batch_samplers(
+    seed = rng.initial_seed()
+    batches = BatchSampler(
         model.device,
         settings.batch_size,
         data,
@@ -126,14 +140,22 @@ def train(
         augmentation=settings.consistency == "augmentation",
     )
     health = TrainingHealth(algorithm, data, torch.Generator(data.device).manual_seed(seed))
+    parts: dict[str, Algorithm1 | BatchSampler | TrainingHealth] = {
+        "algorithm": algorithm,
+        "batches": batches,
+        "health": health,
+    }
+    history: dict[str, list[float]] = defaultdict(list)
+    saved = checkpoint.read() if checkpoint is not None else None
+    if saved is not None:
+        history.update(saved["history"])
+        for name, part in parts.items():
+            part.load(saved[name])
     interval, stopped = interval_of(settings.max_iter), False
-    # Real and generated samples are in one batch.
-    n_threads = threads_for(model.hidden_flops(2 * settings.batch_size))
-    tf32 = settings.precision != "float32"
     try:
-        with at_most_threads(n_threads), matmul_precision(model.device, tf32=tf32):
+        with execution(model, settings):
             while not (health.is_over or stopped):
-                losses = algorithm.iteration(draw_real, draw_pairs)
+                losses = algorithm.iteration(batches.draw_real, batches.draw_pairs)
                 if algorithm.n_iter % interval and algorithm.n_iter != settings.max_iter:
                     continue
                 entry = _entry(algorithm, losses)
@@ -142,8 +164,11 @@ def train(
                 for name, value in entry.items():
                     history[name].append(value)
                 stopped = on_interval(_as_arrays(history), health.is_over)
-                if checkpoint is not None:
-                    checkpoint.save(algorithm, history, now=health.is_over or stopped)
+                if checkpoint is not None and (health.is_over or stopped or checkpoint.is_due):
+                    states = {name: part.state() for name, part in parts.items()}
+                    checkpoint.write(
+                        {"history": dict(history), "pseudo_labels": pseudo_labels, **states}
+                    )
         if health.failure is not None and not history:
             raise DivergedError(
                 f"The training diverged before iteration {interval}: {health.failure}. Lower "

@@ -1,5 +1,6 @@
-"""Recorded iterations against the fast engine's, on a CPU by a recorder of its own, and on CUDA."""
+"""Recorded iterations against the fast engine's, on a CPU by a recorder of its own."""
 
+import math
 import warnings
 from types import SimpleNamespace
 
@@ -16,10 +17,9 @@ from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
+from skmpcc.training.health import PATIENCE, TrainingHealth
 
 VECTOR, IMAGE = (5,), (1, 8, 8)
-CUDA = torch.cuda.is_available()
-needs_cuda = pytest.mark.skipif(not CUDA, reason="no CUDA device")
 
 
 class Recording(TorchDispatchMode):
@@ -49,25 +49,49 @@ class Recording(TorchDispatchMode):
                         old.copy_(new)
 
 
-def record(function, algorithm):
-    """Do what `cuda_graph` does. A capture runs nothing, so the state is put back after it."""
-    tensors = {id(t): t for t in state_of(algorithm)}
-    before = [t.detach().clone() for t in tensors.values()]
-    stream = algorithm.rng.get_state()
-    recording = Recording()
-    with recording:
-        out = function()
-    with torch.no_grad():
-        for tensor, value in zip(tensors.values(), before, strict=True):
-            tensor.copy_(value)
-    algorithm.rng.set_state(stream)
+class RecorderOnCPU:
+    """Does what `CudaGraphRecorder` does, and counts."""
 
-    def replay():
-        recording.replay()
-        record.replays += 1
-        return out
+    def __init__(self, algorithm):
+        self.algorithm = algorithm
+        self.n_recorded = self.n_replayed = 0
 
-    return replay
+    def run(self, updates):
+        return updates()
+
+    def record(self, updates):
+        """A capture runs nothing, so the state is put back after it."""
+        algorithm = self.algorithm
+        tensors = {id(t): t for t in state_of(algorithm)}
+        before = [t.detach().clone() for t in tensors.values()]
+        stream = algorithm.rng.get_state()
+        recording = Recording()
+        with recording:
+            out = updates()
+        with torch.no_grad():
+            for tensor, value in zip(tensors.values(), before, strict=True):
+                tensor.copy_(value)
+        algorithm.rng.set_state(stream)
+        self.n_recorded += 1
+
+        def replay():
+            recording.replay()
+            self.n_replayed += 1
+            return out
+
+        return replay
+
+
+class FailingRecorder(RecorderOnCPU):
+    def record(self, updates):
+        self.n_recorded += 1
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+@pytest.fixture(autouse=True)
+def _can_record(monkeypatch):
+    """A recording that fails in one test does not matter to the next."""
+    monkeypatch.setattr(CapturedAlgorithm1, "can_record", True)
 
 
 def state_of(algorithm):
@@ -78,12 +102,10 @@ def state_of(algorithm):
         yield from algorithm.projection.state_dict(keep_vars=True).values()
 
 
-def build(kind, shape, training, *, device="cpu", network=None):
-    base = {"latent_dim": 6, "conditioning": "embedding", "width": 8}
-    model = MPCCModel(NetworkSettings(**base | (network or {})), shape, 3, 0).to(device)
-    if device == "cpu":
-        model.double()
-    return kind(model, resolved(shape, **training), torch.Generator(device).manual_seed(1))
+def build(kind, shape, training):
+    network = NetworkSettings(latent_dim=6, conditioning="embedding", width=8)
+    model = MPCCModel(network, shape, 3, 0).double()
+    return kind(model, resolved(shape, **training), torch.Generator().manual_seed(1))
 
 
 def source(seed, algorithm, supervised):
@@ -109,54 +131,63 @@ def source(seed, algorithm, supervised):
 CASES = {
     "default": {},
     "noise and decay": {"noise_std": 0.3, "learning_rate_decay": 0.5},
-    "late averages": {"ema_start": 6},
+    "late averages": {"ema_start": 12},
+    "learned weights": {"weights": "learned"},
     "one optimizer of the prior each": {"generator_prior_rate": "networks"},
 }
+
+
+def assert_agree(found, expected, rtol=1e-9, atol=1e-11):
+    """Parameters, buffers, averages and the random stream of two trainings."""
+    state = found.model.state_dict()
+    for key, value in expected.model.state_dict().items():
+        torch.testing.assert_close(state[key], value, rtol=rtol, atol=atol, msg=key)
+    assert torch.equal(expected.rng.get_state(), found.rng.get_state())
+
+
+def iterate_both(captured, fast, sources, n):
+    """Run iterations of both, which have to agree after each."""
+    from_captured, from_fast = sources
+    for _ in range(n):
+        expected = fast.iteration(*from_fast)
+        found = captured.iteration(*from_captured)
+        assert found.keys() == expected.keys()
+        for key in expected:
+            torch.testing.assert_close(found[key], expected[key], rtol=1e-9, atol=1e-11)
+        assert_agree(captured, fast)
 
 
 @pytest.mark.parametrize("supervised", [False, True], ids=["free", "supervised"])
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE], ids=["vector", "image"])
 @pytest.mark.parametrize("name", CASES)
 def test_replays_agree_step_by_step(name, shape, supervised, monkeypatch):
-    """Parameters, buffers, averages, losses and the random stream after every iteration."""
+    """One recording serves all: labels end, averages begin, weights are learned while it is replayed."""
+    monkeypatch.setattr(CapturedAlgorithm1, "recorder", RecorderOnCPU)
     training = (
         # Rates that single precision holds exactly: there they are tensors.
         {"max_iter": 16, "batch_size": 12, "supervised_iter": 8 if supervised else 0, "ema_start": 0}
         | {"learning_rate": 2**-7, "prior_learning_rate": 2**-9, "consistency_weight": 0.5}
         | CASES[name]
     )
-    monkeypatch.setattr(CapturedAlgorithm1, "recorder", staticmethod(record))
-    record.replays = 0
-    fast = build(FastAlgorithm1, shape, training)
-    captured = build(CapturedAlgorithm1, shape, training)
-    from_fast, from_captured = (source(2, a, supervised) for a in (fast, captured))
+    fast, captured = (build(kind, shape, training) for kind in (FastAlgorithm1, CapturedAlgorithm1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(16):
-            expected = fast.iteration(*from_fast)
-            found = captured.iteration(*from_captured)
-            assert found.keys() == expected.keys()
-            for key in expected:
-                torch.testing.assert_close(found[key], expected[key], rtol=1e-9, atol=1e-11)
-            state = captured.model.state_dict()
-            for key, value in fast.model.state_dict().items():
-                torch.testing.assert_close(state[key], value, rtol=1e-9, atol=1e-11, msg=key)
-            assert torch.equal(fast.rng.get_state(), captured.rng.get_state())
-    assert record.replays >= 5
+        iterate_both(captured, fast, [source(2, a, supervised) for a in (captured, fast)], 16)
+    assert captured._recorder.n_recorded == 1
+    assert captured._recorder.n_replayed == 16 - cuda_graph.WARM_UP
 
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE], ids=["vector", "image"])
 def test_replays_agree_with_the_plain_loop(shape, monkeypatch):
+    monkeypatch.setattr(CapturedAlgorithm1, "recorder", RecorderOnCPU)
     training = {
         "max_iter": 10,
         "batch_size": 12,
-        "supervised_iter": 10,
+        "supervised_iter": 7,
         "ema_start": 0,
         "learning_rate": 2**-10,
         "consistency_weight": 0.5,
     }
-    monkeypatch.setattr(CapturedAlgorithm1, "recorder", staticmethod(record))
-    record.replays = 0
     plain, captured = (build(kind, shape, training) for kind in (Algorithm1, CapturedAlgorithm1))
     from_plain, from_captured = (source(2, a, True) for a in (plain, captured))
     for _ in range(10):
@@ -164,10 +195,53 @@ def test_replays_agree_with_the_plain_loop(shape, monkeypatch):
         found = captured.iteration(*from_captured)
         for key in expected:
             torch.testing.assert_close(found[key], expected[key], rtol=1e-7, atol=1e-8)
-    assert record.replays >= 5
+    assert captured._recorder.n_replayed == 10 - cuda_graph.WARM_UP
     state = captured.model.state_dict()
     for key, value in plain.model.state_dict().items():
         torch.testing.assert_close(state[key], value, rtol=1e-7, atol=1e-7, msg=key)
+
+
+@pytest.mark.parametrize("shape", [VECTOR, IMAGE], ids=["vector", "image"])
+def test_a_recording_outlives_rollback_mending_and_restore(shape, monkeypatch):
+    """They change tensors in place, which the recording reads: it stays right, and the only one."""
+    monkeypatch.setattr(CapturedAlgorithm1, "recorder", RecorderOnCPU)
+    training = {"max_iter": 100, "batch_size": 12, "supervised_iter": 100, "ema_start": 0}
+    training |= {"learning_rate": 2**-7, "prior_learning_rate": 2**-9, "reseed": True}
+    fast, captured = (build(kind, shape, training) for kind in (FastAlgorithm1, CapturedAlgorithm1))
+    sources = [source(2, a, True) for a in (captured, fast)]
+    data = torch.randn(40, *shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    healths = [TrainingHealth(a, data, torch.Generator().manual_seed(4)) for a in (captured, fast)]
+    healthy = {"discriminator": 1.0, "generator": 0.1}
+
+    iterate_both(captured, fast, sources, 5)
+    assert all(health.check(dict(healthy)) for health in healths)
+    iterate_both(captured, fast, sources, 2)
+    # Rolled back, to other draws, at half the rates.
+    for health in healths:
+        with torch.no_grad():
+            health.model.prior.means.fill_(math.nan)
+        assert not health.check(dict(healthy))
+        assert health.algorithm.n_iter == 5
+    assert float(captured.optimizers.generator.rate) == 2**-8
+    iterate_both(captured, fast, sources, 2)
+    # A component without members is moved.
+    for health in healths:
+        health.algorithm.n_iter = 60
+        with torch.no_grad():
+            health.model.prior.means[1] += 1000.0
+        assert all(health.check(dict(healthy)) for _ in range(PATIENCE))
+        assert float(health.model.prior.means.detach().abs().max()) < 900
+    iterate_both(captured, fast, sources, 2)
+    # Restored to what it was.
+    states = [a.state() for a in (captured, fast)]
+    iterate_both(captured, fast, sources, 2)
+    later = captured.model.prior.means.detach().clone()
+    for algorithm, state in zip((captured, fast), states, strict=True):
+        algorithm.load(state)
+    assert not torch.equal(captured.model.prior.means, later)
+    iterate_both(captured, fast, sources, 2)
+    assert captured._recorder.n_recorded == 1
+    assert captured._recorder.n_replayed == 15 - cuda_graph.WARM_UP
 
 
 def test_what_the_host_decides_is_seen_by_the_recorder():
@@ -180,11 +254,7 @@ def test_what_the_host_decides_is_seen_by_the_recorder():
 @pytest.mark.parametrize("supervised", [False, True])
 def test_without_a_capture_the_training_goes_on(supervised, monkeypatch):
     """One warning, and the networks learn as without a recording."""
-
-    def fail(function, algorithm):
-        raise RuntimeError("operation not permitted when stream is capturing")
-
-    monkeypatch.setattr(CapturedAlgorithm1, "recorder", staticmethod(fail))
+    monkeypatch.setattr(CapturedAlgorithm1, "recorder", FailingRecorder)
     supervised_iter = 4 if supervised else 0
     training = {"max_iter": 8, "batch_size": 12, "supervised_iter": supervised_iter, "ema_start": 0}
     captured = build(CapturedAlgorithm1, VECTOR, training)
@@ -194,14 +264,35 @@ def test_without_a_capture_the_training_goes_on(supervised, monkeypatch):
         for _ in range(8):
             found = captured.iteration(*source(2, captured, supervised))
     assert [type(warning.message) for warning in caught] == [RuntimeWarning]
-    assert "not permitted when stream" in str(caught[0].message)
+    message = str(caught[0].message)
+    assert "not permitted when stream" in message
+    assert "allocator" in message
+    assert "cuda_graphs" in message
     assert all(torch.isfinite(value) for value in found.values())
     assert not torch.equal(captured.model.generator.output.bias, before)
     assert captured.n_iter == 8
 
 
+def test_after_a_capture_that_failed_no_other_is_tried(monkeypatch):
+    """Not in the next initialization of the process either, which says nothing again."""
+    monkeypatch.setattr(CapturedAlgorithm1, "recorder", FailingRecorder)
+    training = {"max_iter": 8, "batch_size": 12, "ema_start": 0}
+    first, second = (build(CapturedAlgorithm1, VECTOR, training) for _ in range(2))
+
+    def iterate(algorithm):
+        for _ in range(8):
+            algorithm.iteration(*source(2, algorithm, False))
+
+    with pytest.warns(RuntimeWarning, match="captured"):
+        iterate(first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        iterate(second)
+    assert (first._recorder.n_recorded, second._recorder.n_recorded) == (1, 0)
+
+
 def test_rates_are_set_on_the_device(monkeypatch):
-    monkeypatch.setattr(CapturedAlgorithm1, "recorder", staticmethod(record))
+    monkeypatch.setattr(CapturedAlgorithm1, "recorder", RecorderOnCPU)
     training = {"max_iter": 4, "batch_size": 12, "learning_rate": 1e-3, "learning_rate_decay": 1.0}
     captured = build(CapturedAlgorithm1, VECTOR, training)
     rate = captured.optimizers.generator.rate
@@ -211,51 +302,6 @@ def test_rates_are_set_on_the_device(monkeypatch):
         assert captured.optimizers.generator.rate is rate
         seen.append(float(rate))
     torch.testing.assert_close(torch.tensor(seen), 1e-3 * torch.tensor([1.0, 0.75, 0.5, 0.25]))
-
-
-@needs_cuda
-@pytest.mark.parametrize("supervised", [False, True], ids=["free", "supervised"])
-@pytest.mark.parametrize("shape", [VECTOR, IMAGE], ids=["vector", "image"])
-def test_cuda_graphs_follow_the_fast_engine(shape, supervised):
-    training = {
-        "max_iter": 16,
-        "batch_size": 12,
-        "supervised_iter": 8 if supervised else 0,
-        "ema_start": 0,
-        "consistency_weight": 0.5,
-        "learning_rate": 1e-3,
-    }
-    fast, captured = (
-        build(kind, shape, training, device="cuda", network={"width": 16})
-        for kind in (FastAlgorithm1, CapturedAlgorithm1)
-    )
-    from_fast, from_captured = (source(2, a, supervised) for a in (fast, captured))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        for _ in range(16):
-            expected = fast.iteration(*from_fast)
-            found = {name: float(v) for name, v in captured.iteration(*from_captured).items()}
-            for name, value in expected.items():
-                assert found[name] == pytest.approx(float(value), rel=1e-2, abs=1e-2)
-    assert captured._replay is not None
-    state = captured.model.state_dict()
-    for name, value in fast.model.state_dict().items():
-        torch.testing.assert_close(state[name], value, rtol=1e-2, atol=1e-2, msg=name)
-
-
-@needs_cuda
-def test_cuda_iterations_do_not_wait_for_the_device():
-    training = {"max_iter": 16, "batch_size": 12, "ema_start": 0}
-    captured = build(CapturedAlgorithm1, VECTOR, training, device="cuda")
-    batch = source(2, captured, False)[0]()
-    for _ in range(cuda_graph.WARM_UP + 2):
-        captured.iteration(lambda: batch)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for _ in range(3):
-            captured.iteration(lambda: batch)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_auto_precision_follows_a_gpu(monkeypatch):

@@ -1,19 +1,23 @@
+import pytest
 import torch
 
-from skmpcc.training.batches import batch_samplers, random_batches
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.training.batches import BatchSampler, RandomBatches
+
+CPU = torch.device("cpu")
 
 
 def test_every_epoch_sees_every_sample_once():
-    batches = random_batches(12, 4, torch.Generator().manual_seed(0))
-    epochs = [torch.cat([next(batches) for _ in range(3)]) for _ in range(4)]
+    batches = RandomBatches(12, 4, torch.Generator().manual_seed(0))
+    epochs = [torch.cat([batches.draw() for _ in range(3)]) for _ in range(4)]
     for epoch in epochs:
         assert torch.equal(epoch.sort().values, torch.arange(12))
     assert not torch.equal(epochs[0], epochs[1])
 
 
 def test_batches_are_whole():
-    batches = random_batches(10, 4, torch.Generator().manual_seed(0))
-    assert {len(next(batches)) for _ in range(20)} == {4}
+    batches = RandomBatches(10, 4, torch.Generator().manual_seed(0))
+    assert {len(batches.draw()) for _ in range(20)} == {4}
 
 
 def test_pairs_of_views():
@@ -22,7 +26,7 @@ def test_pairs_of_views():
     data = torch.nn.functional.interpolate(coarse, size=(16, 16), mode="bilinear")
     labels = torch.arange(30)
     drawn = [
-        batch_samplers(torch.device("cpu"), 12, data, labels, None, seed=3, augmentation=True)[1]()
+        BatchSampler(CPU, 12, data, labels, None, seed=3, augmentation=True).draw_pairs()
         for _ in range(2)
     ]
     for first, second in zip(*drawn, strict=True):
@@ -37,7 +41,37 @@ def test_pairs_of_views():
     assert float((distances.argmin(1) == y).float().mean()) > 0.9
 
 
+def test_pairs_of_neighbors():
+    """Of each sample only the next one is a neighbour; labels come in the order of the samples."""
+    data, labels = torch.randn(9, 2), torch.arange(9)
+    graph = NeighborGraph(torch.arange(9), (torch.arange(9)[:, None] + 1) % 9)
+    x, neighbor, y, y_neighbor = BatchSampler(CPU, 4, data, labels, graph, 0).draw_pairs()
+    assert torch.equal(x, data[y])
+    assert torch.equal(neighbor, data[y_neighbor])
+    assert torch.equal(y_neighbor, (y + 1) % 9)
+
+
 def test_without_neighbors_there_are_no_pairs():
-    draw_real, draw_pairs = batch_samplers(torch.device("cpu"), 4, torch.randn(9, 2), None, None, 0)
-    assert draw_pairs is None
-    assert len(draw_real()) == 1
+    sampler = BatchSampler(CPU, 4, torch.randn(9, 2), None, None, 0)
+    assert sampler.draw_pairs is None
+    assert len(sampler.draw_real()) == 1
+
+
+@pytest.mark.parametrize("augmentation", [False, True])
+def test_a_sampler_goes_on_in_the_midst_of_an_epoch(augmentation):
+    data, labels = torch.rand(20, 1, 8, 8), torch.arange(20)
+    graph = NeighborGraph(torch.arange(20), torch.arange(20)[:, None].flip(0))
+
+    def build(seed):
+        return BatchSampler(CPU, 6, data, labels, graph, seed, augmentation=augmentation)
+
+    def draws(sampler):
+        return [*sampler.draw_real(), *sampler.draw_pairs(), *sampler.draw_real()]
+
+    first, second = build(1), build(2)
+    draws(first)
+    assert not torch.equal(draws(build(1))[1], draws(second)[1])
+    second.load(first.state())
+    for _ in range(3):
+        for found, expected in zip(draws(second), draws(first), strict=True):
+            assert torch.equal(found, expected)

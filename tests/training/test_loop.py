@@ -5,9 +5,11 @@ import pytest
 import torch
 from support import resolved
 
+from skmpcc.engine.cuda_graph import CapturedAlgorithm1
+from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
-from skmpcc.training.loop import DivergedError, interval_of, train
+from skmpcc.training.loop import DivergedError, fastest_engine, interval_of, train
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8)
 
@@ -22,6 +24,19 @@ def run(training, seed=0, on_interval=lambda history, last: False, data=None):
 @pytest.mark.parametrize(("max_iter", "interval"), [(1, 1), (100, 1), (101, 2), (125_000, 1250)])
 def test_interval(max_iter, interval):
     assert interval_of(max_iter) == interval
+
+
+@pytest.mark.parametrize(
+    ("device", "cuda_graphs", "engine"),
+    [
+        ("cpu", True, FastAlgorithm1),
+        ("cuda:1", True, CapturedAlgorithm1),
+        ("cuda:1", False, FastAlgorithm1),
+    ],
+)
+def test_engine_for_a_device(device, cuda_graphs, engine):
+    settings = resolved((6,), max_iter=1, cuda_graphs=cuda_graphs)
+    assert fastest_engine(torch.device(device), settings) is engine
 
 
 def test_history():

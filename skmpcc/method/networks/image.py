@@ -135,7 +135,7 @@ class ImageGenerator(nn.Module):
             for _ in range(grid.n_blocks)
         )
         self.norm = BatchNorm2d(width)
-        self.output = conv(width, image_channels, 3, spectral=spectral)
+        self.output = conv(width, image_channels, 3, spectral=spectral, last=True)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         h, conditions = self.conditioning(z, y)
@@ -200,7 +200,7 @@ class ImageDiscriminator(Discriminator):
         super().__init__()
         self.trunk = trunk
         self.last = SameBlock(width)
-        self.score = linear(width, 1)
+        self.score = linear(width, 1, last=True)
 
     def features(self, x: Tensor) -> Tensor:
         return functional.relu(self.last(self.trunk(x))).sum(dim=(2, 3))
@@ -232,5 +232,5 @@ class ImageEncoder(Encoder):
         return nn.Sequential(
             linear(n_flat, half, spectral=spectral),
             nn.ReLU(),
-            linear(half, latent_dim, spectral=spectral),
+            linear(half, latent_dim, spectral=spectral, last=True),
         )

@@ -41,6 +41,35 @@ class Encoder(nn.Module):
         return self.mean(h), self.log_variance(h)
 
 
+class Linear(nn.Linear):
+    """A linear layer whose spectral norm is outside autocast; a network's last layer is as a whole.
+
+    Autocast would round the norm's estimate, and what leaves the network.
+    """
+
+    is_last = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            weight = self.weight
+            if self.is_last:
+                return functional.linear(x.to(weight.dtype), weight, self.bias)
+        return functional.linear(x, weight, self.bias)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that does the same."""
+
+    is_last = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            weight = self.weight
+            if self.is_last:
+                return self._conv_forward(x.to(weight.dtype), weight, self.bias)
+        return self._conv_forward(x, weight, self.bias)
+
+
 def _initialized(layer: Layer, spectral: bool) -> Layer:
     nn.init.normal_(layer.weight, std=INITIAL_STD)
     if not isinstance(layer, nn.Embedding) and layer.bias is not None:
@@ -50,14 +79,21 @@ def _initialized(layer: Layer, spectral: bool) -> Layer:
     return layer
 
 
-def linear(n_in: int, n_out: int, *, spectral: bool = True, bias: bool = True) -> nn.Linear:
+def linear(
+    n_in: int, n_out: int, *, spectral: bool = True, bias: bool = True, last: bool = False
+) -> Linear:
     """A linear layer, N(0, 0.02) weights, zero bias, spectrally normalized by default."""
-    return _initialized(nn.Linear(n_in, n_out, bias=bias), spectral)
+    layer = Linear(n_in, n_out, bias=bias)
+    layer.is_last = last
+    return _initialized(layer, spectral)
 
 
-def conv(n_in: int, n_out: int, kernel_size: int, *, spectral: bool = True) -> nn.Conv2d:
+def conv(
+    n_in: int, n_out: int, kernel_size: int, *, spectral: bool = True, last: bool = False
+) -> Conv2d:
     """A size-keeping convolution, initialized and normalized like `linear`."""
-    layer = nn.Conv2d(n_in, n_out, kernel_size, padding=kernel_size // 2)
+    layer = Conv2d(n_in, n_out, kernel_size, padding=kernel_size // 2)
+    layer.is_last = last
     return _initialized(layer, spectral)
 
 

@@ -49,7 +49,7 @@ class VectorGenerator(nn.Module):
         self.norms = nn.ModuleList(
             ConditionalBatchNorm(width, self.conditioning.map_to, n_dims=1) for _ in self.layers
         )
-        self.output = linear(width, n_features, spectral=spectral)
+        self.output = linear(width, n_features, spectral=spectral, last=True)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         h, conditions = self.conditioning(z, y)
@@ -79,7 +79,7 @@ class VectorDiscriminator(Discriminator):
         super().__init__()
         self.trunk = trunk
         self.body = _hidden([width, width])
-        self.score = linear(width, 1)
+        self.score = linear(width, 1, last=True)
 
     def features(self, x: Tensor) -> Tensor:
         return self.body(self.trunk(x))
@@ -99,4 +99,4 @@ class VectorEncoder(Encoder):
     def _head(width: int, latent_dim: int, spectral: bool) -> nn.Sequential:
         half = width // 2
         hidden = _hidden([width, half], spectral)
-        return nn.Sequential(*hidden, linear(half, latent_dim, spectral=spectral))
+        return nn.Sequential(*hidden, linear(half, latent_dim, spectral=spectral, last=True))

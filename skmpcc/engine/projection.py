@@ -1,0 +1,53 @@
+"""Forward and backward passes of Embed(y) . h, written out: autograd costs more than they do."""
+
+import torch
+from torch import Tensor
+
+from skmpcc.method.networks.layers import ClassProjection
+
+
+class ProjectionPass:
+    """Passes of a `ClassProjection`, whose parameter keeps the place of its gradient.
+
+    Parameters
+    ----------
+    module : ClassProjection
+    """
+
+    def __init__(self, module: ClassProjection) -> None:
+        self.embedding, self.left, self.right = module.embedding.detach(), module.left, module.right
+        self.gradient = torch.zeros_like(self.embedding)
+        module.embedding.grad = self.gradient
+        self.all_classes = torch.arange(len(self.embedding), device=self.embedding.device)
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """Embed(y) . h, after one power iteration for the embedding's norm."""
+        torch.mv(self.embedding, self.right, out=self.left)
+        self.left.div_(torch.linalg.vector_norm(self.left))
+        torch.mv(self.embedding.T, self.left, out=self.right)
+        # u' E v with v = E'u / |E'u|
+        self.norm = torch.linalg.vector_norm(self.right)
+        self.right.div_(self.norm)
+        self.h, self.y = h, y
+        self.rows = torch.index_select(self.embedding, 0, y).div_(self.norm)
+        self.out = (h * self.rows).sum(1)
+        return self.out
+
+    def input_gradient(self, gradient: Tensor) -> Tensor:
+        """The gradient by h."""
+        return self.rows * gradient.unsqueeze(1)
+
+    def backward(self, gradient: Tensor) -> None:
+        """Set the gradient of the embedding."""
+        sum_by_class(self.h * (gradient / self.norm).unsqueeze(1), self.y, self.all_classes, self.gradient)
+        # The norm is u' E v with u and v held.
+        along = torch.dot(gradient, self.out).div_(self.norm)
+        self.gradient.addr_(self.left, self.right * along, alpha=-1.0)
+
+
+def sum_by_class(rows: Tensor, y: Tensor, all_classes: Tensor, out: Tensor) -> None:
+    """Sums of rows for each class; few classes' are a small product."""
+    if len(all_classes) <= len(y):
+        torch.mm((all_classes[:, None] == y).to(rows.dtype), rows, out=out)
+    else:
+        out.copy_(torch.ops.aten.embedding_dense_backward(rows, y, len(out), -1, False))
