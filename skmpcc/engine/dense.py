@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from skmpcc.engine.flat import FlatParameters
+from skmpcc.engine.projection import class_matrix, sum_by_class
 from skmpcc.method.networks.layers import ConditionalBatchNorm
 from skmpcc.method.networks.vector import SLOPE, VectorDiscriminator, VectorEncoder, VectorGenerator
 
@@ -223,8 +224,8 @@ class _DenseConditionalNorm:
 
     def backward(self, gradient: Tensor, classes: Tensor) -> Tensor:
         gradient = torch.ops.aten.leaky_relu_backward(gradient, self.out, SLOPE, True)
-        _sum_by_class(gradient, classes, self.bias_gradient)
-        _sum_by_class(gradient * self.normed, classes, self.gain_gradient)
+        sum_by_class(gradient, classes, self.bias_gradient)
+        sum_by_class(gradient * self.normed, classes, self.gain_gradient)
         return torch.ops.aten.native_batch_norm_backward(
             gradient.mul_(self.scale),
             self.x,
@@ -240,36 +241,18 @@ class _DenseConditionalNorm:
 
     def apply(self, x: Tensor, y: Tensor, n_chunks: int) -> Tensor:
         """Do as `forward`, for several batches at once and without a backward."""
-        chunks = x.view(n_chunks, -1, x.shape[1])
-        mean = chunks.mean(1)
-        centred = chunks - mean.unsqueeze(1)
-        variance = centred.square().mean(1)
-        self._update_running_statistics(mean, variance, chunks.shape[1])
-        inverse_std = torch.rsqrt(variance + self.norm.eps).unsqueeze(1)
-        slopes = torch.index_select(1.0 + self.gain, 0, y).view_as(chunks).mul_(inverse_std)
-        offsets = torch.index_select(self.bias, 0, y).view_as(chunks)
-        return functional.leaky_relu_(torch.addcmul(offsets, centred, slopes), SLOPE).view_as(x)
-
-    def _update_running_statistics(self, means: Tensor, variances: Tensor, n: int) -> None:
-        """The running statistics, as if the batches came one after the other."""
-        norm, kept = self.norm, 1.0 - self.momentum
-        n_chunks = len(means)
-        for running, values, factor in (
-            (norm.running_mean, means, 1.0),
-            (norm.running_var, variances, n / (n - 1)),
-        ):
-            running.mul_(kept**n_chunks)
-            for index, value in enumerate(values):
-                running.add_(value, alpha=self.momentum * factor * kept ** (n_chunks - 1 - index))
+        norm = self.norm
         norm.num_batches_tracked.add_(n_chunks)
-
-
-def _sum_by_class(rows: Tensor, classes: Tensor, out: Tensor) -> None:
-    """Sums of rows for each class; `classes` are labels, or a matrix (K, n) of ones and zeros."""
-    if classes.ndim == 2:
-        torch.mm(classes, rows, out=out)
-    else:
-        out.copy_(torch.ops.aten.embedding_dense_backward(rows, classes, len(out), -1, False))
+        parts = [
+            torch.native_batch_norm(
+                chunk, None, None, norm.running_mean, norm.running_var, True, self.momentum, norm.eps
+            )[0]
+            for chunk in x.chunk(n_chunks)
+        ]
+        normed = torch.cat(parts) if n_chunks > 1 else parts[0]
+        scale = torch.index_select(1.0 + self.gain, 0, y)
+        out = torch.addcmul(torch.index_select(self.bias, 0, y), normed, scale)
+        return functional.leaky_relu_(out, SLOPE)
 
 
 class DenseGenerator:
@@ -300,9 +283,7 @@ class DenseGenerator:
     @torch.no_grad()
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         self._normalize(estimate=True)
-        # Few classes' sums are a small product.
-        few = self.n_clusters <= len(y)
-        self.classes = (self.all_classes[:, None] == y).to(z.dtype) if few else y
+        self.classes = class_matrix(y, self.all_classes, z.dtype)
         h = z
         for layer, norm in zip(self.layers, self.norms, strict=True):
             h = norm.forward(layer.forward(h).to(z.dtype), y)

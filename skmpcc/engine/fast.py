@@ -6,7 +6,8 @@ update, but
 - generated samples for all discriminator steps come from one pass of the generator, which does not
   change meanwhile, and so do those of the encoder steps after the first; batch-norm sees them batch
   by batch;
-- networks for tables are passed forwards and backwards without autograd (`dense`);
+- networks for tables, and the projection of labels, are passed forwards and backwards without
+  autograd (`dense`, `projection`);
 - the parameters that an optimizer updates lie end to end (`flat`), so that its step is one fused
   kernel, and an average's too.
 """
@@ -26,6 +27,7 @@ from skmpcc.engine.autograd import (
 from skmpcc.engine.dense import DenseDiscriminator, DenseEncoder, DenseGenerator
 from skmpcc.engine.flat import FlatModel
 from skmpcc.engine.passes import DiscriminatorPass, EncoderPass, GeneratorPass
+from skmpcc.engine.projection import ProjectionPass
 from skmpcc.method import losses
 from skmpcc.method.algorithm import Algorithm1, Batch, DrawBatch
 from skmpcc.method.model import MPCCModel
@@ -52,6 +54,7 @@ class FastAlgorithm1(Algorithm1):
         )
         self._encoder: EncoderPass = of_encoder(model.encoder, *shared, flat.encoder, dtype=dtype)
         self._generator: GeneratorPass = of_generator(model.generator, flat.generator, dtype=dtype)
+        self._projection = None if self.projection is None else ProjectionPass(self.projection)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         return self._flat.optimized()
@@ -81,18 +84,15 @@ class FastAlgorithm1(Algorithm1):
         for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
             x = self._add_noise(torch.cat([real[0], fake]), noise)
             scores, h = self._discriminator.forward(x)
-            if len(real) > 1 and self.projection is not None:
-                scores, *gradients = self._supervised(
-                    lambda s: losses.discriminator_loss(*s.split(n)),
-                    scores,
-                    h,
-                    torch.cat([real[1], y]),
-                    self.projection.embedding,
-                )
-                self._discriminator.backward(*gradients)
-            else:
-                gradient = torch.cat(losses.discriminator_gradient(*scores.split(n)))
-                self._discriminator.backward(gradient, None)
+            projection = self._projection if len(real) > 1 else None
+            if projection is not None:
+                scores = scores + self.supervision * projection.forward(h, torch.cat([real[1], y]))
+            gradient, to_features = torch.cat(losses.discriminator_gradient(*scores.split(n))), None
+            if projection is not None:
+                projected = self.supervision * gradient
+                projection.backward(projected)
+                to_features = projection.input_gradient(projected)
+            self._discriminator.backward(gradient, to_features)
             self._step(self.optimizers.discriminator)
         return losses.discriminator_loss(*scores.split(n))
 
@@ -102,12 +102,11 @@ class FastAlgorithm1(Algorithm1):
         x = self._generator.forward(z.detach(), y)
         x = self._add_noise(x, self._input_noise(x.shape))
         scores, h = self._discriminator.forward(x, wants_input=True)
-        if self.projection is not None:
-            scores, *gradients = self._supervised(losses.generator_loss, scores, h, y)
-            gradient = self._discriminator.backward_to_input(*gradients)
-        else:
-            uniform = torch.full_like(scores, -1.0 / len(scores))
-            gradient = self._discriminator.backward_to_input(uniform, None)
+        gradient, to_features = torch.full_like(scores, -1.0 / len(scores)), None
+        if self._projection is not None:
+            scores = scores + self.supervision * self._projection.forward(h, y)
+            to_features = self._projection.input_gradient(self.supervision * gradient)
+        gradient = self._discriminator.backward_to_input(gradient, to_features)
         self._flat.prior.attach_gradients()
         z.backward(self._generator.backward(gradient), inputs=self._flat.prior.parameters)
         self._step(self.optimizers.generator, self.optimizers.generator_prior)
@@ -167,21 +166,6 @@ class FastAlgorithm1(Algorithm1):
             z = self.model.prior.reparameterize(y, torch.cat(noises))
         return labels, z, self._generator.generate(z, y, n_steps)
 
-    def _supervised(
-        self,
-        loss_of: Callable[[Tensor], Tensor],
-        scores: Tensor,
-        h: Tensor,
-        y: Tensor,
-        *updated: nn.Parameter,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """D(x, y), and a loss's gradients by D(x) and by the features; those of `updated` are set."""
-        scores.requires_grad_()
-        h = h.detach().requires_grad_()
-        total = scores + self._projected(h, y)
-        loss_of(total).backward(inputs=[scores, h, *updated])
-        return total.detach(), gradient_of(scores), gradient_of(h)
-
     def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
         if not self.settings.noise_std:
             return None
@@ -194,9 +178,6 @@ class FastAlgorithm1(Algorithm1):
     def _step(self, *optimizers: Adam) -> None:
         for optimizer in optimizers:
             optimizer.step()
-        # The one parameter outside the flat tensors, whose gradients are written over.
-        if self.projection is not None:
-            self.projection.embedding.grad = None
 
 
 def _passes(model: MPCCModel) -> tuple[Callable, Callable, Callable]:

@@ -39,15 +39,21 @@ class ProjectionPass:
 
     def backward(self, gradient: Tensor) -> None:
         """Set the gradient of the embedding."""
-        sum_by_class(self.h * (gradient / self.norm).unsqueeze(1), self.y, self.all_classes, self.gradient)
+        classes = class_matrix(self.y, self.all_classes, self.h.dtype)
+        sum_by_class(self.h * (gradient / self.norm).unsqueeze(1), classes, self.gradient)
         # The norm is u' E v with u and v held.
         along = torch.dot(gradient, self.out).div_(self.norm)
         self.gradient.addr_(self.left, self.right * along, alpha=-1.0)
 
 
-def sum_by_class(rows: Tensor, y: Tensor, all_classes: Tensor, out: Tensor) -> None:
-    """Sums of rows for each class; few classes' are a small product."""
-    if len(all_classes) <= len(y):
-        torch.mm((all_classes[:, None] == y).to(rows.dtype), rows, out=out)
+def class_matrix(y: Tensor, all_classes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Ones where a column's label is the row's class, shape (K, n); of many classes `y` itself."""
+    return (all_classes[:, None] == y).to(dtype) if len(all_classes) <= len(y) else y
+
+
+def sum_by_class(rows: Tensor, classes: Tensor, out: Tensor) -> None:
+    """Sums of rows for each class; `classes` is what `class_matrix` gives."""
+    if classes.ndim == 2:
+        torch.mm(classes, rows, out=out)
     else:
-        out.copy_(torch.ops.aten.embedding_dense_backward(rows, y, len(out), -1, False))
+        out.copy_(torch.ops.aten.embedding_dense_backward(rows, classes, len(out), -1, False))

@@ -23,7 +23,7 @@ GROUP_SIZE = 8
 MAX_GROUPS = 4
 # Memberships that all restarts hold at once, which is what many clusters cost.
 MAX_MEMBERSHIPS = 2_560_000
-MAX_ITER = 400
+MAX_ITER = 600
 # Shares of the updates after which the better half of a group goes on.
 HALVINGS = (0.125, 0.25, 0.5)
 BATCH_SIZE = 128
@@ -122,9 +122,9 @@ def _winner(
     with torch.no_grad():
         classifiers.keep_moments(rows_of(data, graph.rows[:CHUNK]))
     information = _information(classifiers, data, graph)
-    best = max(range(len(classifiers)), key=lambda k: information[k])
-    classifiers.keep_only([best])
-    return information[best], classifiers
+    winner = max(range(len(classifiers)), key=lambda k: information[k])
+    classifiers.keep_only([winner])
+    return information[winner], classifiers
 
 
 def _keep(classifiers: BatchedMLP, optimizer: Adam, chosen: list[int]) -> None:

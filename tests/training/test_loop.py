@@ -74,9 +74,9 @@ def test_divergence(bad):
         run({"max_iter": 30, "batch_size": 40}, data=data)
 
 
-@pytest.mark.parametrize(("width", "n_threads"), [(64, 1), (256, 2)])
+@pytest.mark.parametrize(("width", "n_threads"), [(256, 1), (512, 2)])
 def test_small_networks_are_trained_on_fewer_threads(width, n_threads):
-    """2 x 256 samples x 256 x 256 operations are worth two threads and more, 64 x 64 not."""
+    """2 x 256 samples x 512 x 512 operations are worth two threads and more, 256 x 256 not."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     seen = []
