@@ -4,10 +4,10 @@ python benchmarks/speed.py                                # every case on every 
 python benchmarks/speed.py --cases vectors mnist --threads 2 --output results/speed.jsonl
 python benchmarks/speed.py --growth                       # by the number of samples and of clusters
 
-An iteration is what a fit runs: with pseudo-labels (random ones) and consistency where the preset has
-them. Both engines are timed in turns after a warm-up, and medians are reported. Operations are counted
-(products and convolutions, forwards and backwards) and set against the rate at which the same machine,
-with the same threads, multiplies square matrices.
+An iteration is what a fit runs, with a fit's threads and precision: with pseudo-labels (random ones) and
+consistency where the preset has them. Both engines are timed in turns after a warm-up, and medians are
+reported. Operations are counted (products and convolutions, forwards and backwards) and set against the
+rate at which the same machine, with the same threads, multiplies square matrices.
 """
 
 import argparse
@@ -33,7 +33,8 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import NetworkSettings, TrainingSettings, part
-from skmpcc.training.batches import batch_samplers
+from skmpcc.training.batches import BatchSampler
+from skmpcc.training.loop import execution
 from skmpcc.training.resolution import resolve
 
 SQUARE = 1024
@@ -95,7 +96,7 @@ def training(
     if settings.consistency_weight and settings.consistency == "neighbors":
         nearest = torch.randint(len(data), (len(data), 15), generator=rng, device=device)
         graph = NeighborGraph(torch.arange(len(data), device=device), nearest)
-    draws = batch_samplers(
+    batches = BatchSampler(
         device,
         settings.batch_size,
         data,
@@ -104,7 +105,12 @@ def training(
         seed=0,
         augmentation=bool(settings.consistency_weight) and settings.consistency == "augmentation",
     )
-    return lambda: algorithm.iteration(*draws)
+
+    def step() -> Any:
+        with execution(model, settings):
+            return algorithm.iteration(batches.draw_real, batches.draw_pairs)
+
+    return step
 
 
 def random_data(shape: tuple[int, ...], n_samples: int, device: torch.device) -> torch.Tensor:

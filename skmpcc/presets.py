@@ -80,7 +80,7 @@ _MNIST = Preset(
     conditioning="embedding",
     width=4 * 12,
     latent_dim=24,
-    # bfloat16 had no effect on accuracy: docs/development/performance.md
+    # bfloat16, which makes a CPU fast enough; what it costs: docs/development/performance.md
     precision="auto",
     max_iter=125_000,
 )

@@ -1,15 +1,18 @@
 """What only a GPU can tell: `pytest -m cuda`."""
 
+import copy
 import warnings
 
 import pytest
 import torch
 from support import normal, resolved
 
+from skmpcc.devices import matmul_precision
 from skmpcc.engine import cuda_graph
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.model import MPCCModel
+from skmpcc.method.prior import GaussianMixturePrior
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import NetworkSettings
 from skmpcc.training.checkpoint import Checkpoint
@@ -105,6 +108,18 @@ def test_a_replay_trains_all_networks(shape):
     }  # fmt: skip
     assert int(after["n_averages"]) == captured.n_iter
     assert all(torch.isfinite(value).all() for value in after.values())
+
+
+def test_tf32_does_not_reach_the_mixture():
+    """Log-odds at means of norm 44, where TF32 would be off by nats."""
+    prior = GaussianMixturePrior(10, 24)
+    with torch.no_grad():
+        prior.means.mul_(44.0)
+    z = prior.sample(torch.arange(10).repeat(20), torch.Generator().manual_seed(0)).detach()
+    expected = copy.deepcopy(prior).double().log_responsibilities(z.double())
+    with matmul_precision(torch.device("cuda"), tf32=True):
+        found = prior.cuda().log_responsibilities(z.cuda())
+    torch.testing.assert_close(found.cpu().double(), expected, rtol=2e-5, atol=5e-3)
 
 
 def test_iterations_do_not_wait_for_the_device():

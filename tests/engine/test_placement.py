@@ -1,8 +1,8 @@
 """Whether an iteration keeps to one device, which a machine without a GPU can tell, too.
 
 `FakeTensorMode` can pretend a CUDA device, but autograd asks PyTorch's CUDA library for it, which most
-machines without a GPU do not have. The device "meta" is in every build: it has shapes and no values, so
-that whatever reads a value on the host is an error, and a mode looks at the devices of all tensors of each
+machines without a GPU do not have. The device "meta" is in every build. It has shapes and no values, so
+that reading a value on the host is an error, and a mode looks at the devices of all tensors of each
 operation.
 """
 

@@ -88,6 +88,21 @@ def test_averages_move_by_their_decay(shape):
     assert torch.equal(next(model.averaged_generator.parameters()), next(model.generator.parameters()))
 
 
+def test_inactive_averages_do_not_begin():
+    model = MPCCModel(SETTINGS, (6,), 3, 0)
+    averages = list(model.averaged_generator.parameters())
+    before = [p.detach().clone() for p in averages]
+    with torch.no_grad():
+        for parameter in model.generator.parameters():
+            parameter.add_(1.0)
+    model.update_averages(0.75, active=torch.tensor(0.0))
+    assert not model.has_averages
+    assert all(torch.equal(a, b) for a, b in zip(averages, before, strict=True))
+    model.update_averages(0.75, active=torch.tensor(1.0))
+    assert model.has_averages
+    assert all(torch.equal(a, b) for a, b in zip(averages, model.generator.parameters(), strict=True))
+
+
 def test_clusters_move_with_their_variances_and_embeddings():
     model = MPCCModel(SETTINGS, (6,), 3, 0)
     with torch.no_grad():

@@ -163,3 +163,14 @@ def test_weights_follow_shares_and_keep_a_tenth():
     torch.testing.assert_close(prior.weights, expected / expected.sum(), rtol=1e-2, atol=1e-2)
     assert prior.weights[3] > 0.02
     assert prior.weights.sum() == pytest.approx(1.0)
+
+
+def test_weights_stay_at_rate_zero():
+    """Bit for bit: neither the floor nor the sum is looked at."""
+    prior = GaussianMixturePrior(4, 2)
+    prior.weights.copy_(torch.tensor([0.7, 0.3, 0.1, 0.001]))
+    before = prior.weights.clone()
+    prior.update_weights(torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor(0.0))
+    assert torch.equal(prior.weights, before)
+    prior.update_weights(torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor(0.01))
+    assert not torch.equal(prior.weights, before)
