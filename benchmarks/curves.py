@@ -107,7 +107,9 @@ def curve(name: str, X: NDArray, y: NDArray, seed: int, options: argparse.Namesp
     data_format = InputFormat.from_data(X[rows], Layout.of(X.shape[1:], None))
     data = data_format.encode_all(X[rows])
     image = data_format.tensor_shape if len(data_format.tensor_shape) == 3 else None
-    preset = PRESETS[options.preset] if options.preset else choose(image, X[0].size, n_clusters)
+    preset = (
+        PRESETS[options.preset] if options.preset else choose(image, len(rows), X[0].size, n_clusters)
+    )
     preset = preset.override(
         {"tol": 0.0, "max_iter": options.iterations, **dict(map(_setting, options.set))}, "--set"
     )

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
 from skmpcc.method.model import MPCCModel
@@ -204,7 +205,8 @@ class PreparedFit:
         model = trained.model.to(self.device)
         rng = torch.Generator(self.device).manual_seed(seeds.standing)
         batch_size = min(self.preset.batch_size, len(self.data))
-        model.prepare_for_inference(self.preset.standing_passes, batch_size, rng)
+        with at_most_threads(threads_for(model.hidden_flops(batch_size))):
+            model.prepare_for_inference(self.preset.standing_passes, batch_size, rng)
         fitted = FittedModel(model, self.format, self.preset.n_neighbors)
         labels = fitted.labels(self.data)
         pseudo_labels = None

@@ -300,7 +300,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         layout = Layout.of(X.shape[1:], self.image_shape)
         preset = self.preset
         if preset == "auto":
-            preset = choose(layout.image, math.prod(layout.shape), self.n_clusters)
+            preset = choose(layout.image, len(X), math.prod(layout.shape), self.n_clusters)
         elif not isinstance(preset, Preset):
             preset = PRESETS[preset]
         if preset.kind == "vector":

@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 
 import joblib
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 # Work of one operation that is worth a thread: docs/development/performance.md.
@@ -92,6 +93,12 @@ class _ProcessLimits:
 _own_limits = _OwnLimits()
 
 
+@cache
+def _controller() -> ThreadpoolController:
+    """To look for the libraries takes a millisecond; all are loaded by the first limit."""
+    return ThreadpoolController()
+
+
 @contextmanager
 def at_most_threads(n: int) -> Iterator[None]:
     """Within, operations of torch and scikit-learn on a CPU use at most `n` threads and those of before.
@@ -108,7 +115,7 @@ def at_most_threads(n: int) -> Iterator[None]:
         stack.append(max(1, min(n, outside)))
         torch.set_num_threads(stack[-1])
     try:
-        with threadpool_limits(stack[-1], user_api="openmp"):
+        with _controller().limit(limits=stack[-1], user_api="openmp"):
             yield
     finally:
         with _ProcessLimits.lock:

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inputs import InputFormat
 from skmpcc.method.model import MPCCModel
 
@@ -20,6 +22,8 @@ _BATCH_VALUES = 2**24
 _MAX_ROWS = 8192
 # Fewer rows than this are padded: a product with one row rounds differently from one with many.
 _MIN_ROWS = 16
+# A call is worth a thread for so many operations that are.
+_N_OPERATIONS = 16
 
 # Samples in the user's form, or already encoded.
 Samples = NDArray | Tensor
@@ -74,6 +78,10 @@ class FittedModel:
         values = self.model.settings.width * math.prod(self.model.sample_shape[1:])
         return max(_MIN_ROWS, min(_MAX_ROWS, _BATCH_VALUES // values))
 
+    def _threads(self, n_samples: int) -> AbstractContextManager[None]:
+        """Limit threads by the work of a whole call; a short one gains nothing from them."""
+        return at_most_threads(threads_for(self.model.hidden_flops(n_samples) / _N_OPERATIONS))
+
     def _batches(self, n_samples: int) -> Iterator[slice]:
         # Memberships of a batch are an activation too.
         rows = max(1, min(self.batch_size, _BATCH_VALUES // self.model.n_clusters))
@@ -120,8 +128,9 @@ class FittedModel:
         augment: Callable[[Tensor], Tensor] = _unchanged,
     ) -> NDArray:
         """Fill `out` with `function` of all codes."""
-        for rows, (values,) in self._encoded_batches(X, lambda mean, _: (function(mean),), augment):
-            out[rows] = values
+        with self._threads(len(X)):
+            for rows, (values,) in self._encoded_batches(X, lambda mean, _: (function(mean),), augment):
+                out[rows] = values
         return out
 
     def codes(self, X: Samples) -> NDArray:
@@ -159,10 +168,11 @@ class FittedModel:
         """G(z, y) in the user's form, shape (n, ...)."""
         out = np.empty((len(Z), *self.format.layout.shape), self.format.dtype)
         device = self.model.device
-        for rows in self._batches(len(Z)):
-            z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
-            y = torch.as_tensor(np.ascontiguousarray(labels[rows]), dtype=torch.int64)
-            out[rows] = self.format.decode(self._decode(z.to(device), y.to(device)))
+        with self._threads(len(Z)):
+            for rows in self._batches(len(Z)):
+                z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
+                y = torch.as_tensor(np.ascontiguousarray(labels[rows]), dtype=torch.int64)
+                out[rows] = self.format.decode(self._decode(z.to(device), y.to(device)))
         return out
 
     def _decode(self, z: Tensor, y: Tensor) -> Tensor:
@@ -177,19 +187,21 @@ class FittedModel:
         def decoded(z: Tensor, _: Tensor) -> tuple[Tensor, ...]:
             return (self._decode(z, prior.joint_log_density(z).argmax(1)),)
 
-        for rows, (values,) in self._encoded_batches(X, decoded):
-            out[rows] = self.format.decode(torch.from_numpy(values))
+        with self._threads(len(X)):
+            for rows, (values,) in self._encoded_batches(X, decoded):
+                out[rows] = self.format.decode(torch.from_numpy(values))
         return out
 
     def posterior_samples(self, X: Samples, n_draws: int, rng: np.random.RandomState) -> NDArray:
         """Decoded draws from q(z | x), each in its own most probable component; (n, n_draws, ...)."""
         out = np.empty((len(X), n_draws, *self.format.layout.shape), self.format.dtype)
-        for rows, (means, stds) in self._encoded_batches(X, lambda m, v: (m, torch.exp(0.5 * v))):
-            n = len(means)
-            noise = rng.standard_normal((n, n_draws, means.shape[1]))
-            codes = (means[:, None] + stds[:, None] * noise).reshape(n * n_draws, -1)
-            decoded = self.decode(codes, self.labels_of_codes(codes))
-            out[rows] = decoded.reshape(n, n_draws, *decoded.shape[1:])
+        with self._threads(len(X) * n_draws):
+            for rows, (means, stds) in self._encoded_batches(X, lambda m, v: (m, torch.exp(0.5 * v))):
+                n = len(means)
+                noise = rng.standard_normal((n, n_draws, means.shape[1]))
+                codes = (means[:, None] + stds[:, None] * noise).reshape(n * n_draws, -1)
+                decoded = self.decode(codes, self.labels_of_codes(codes))
+                out[rows] = decoded.reshape(n, n_draws, *decoded.shape[1:])
         return out
 
 

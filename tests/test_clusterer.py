@@ -33,7 +33,7 @@ def test_fitted_attributes(blobs, fitted):
     assert fitted.cluster_centers_.shape == (3, 4)
     assert fitted.n_iter_ == 100
     assert fitted.n_features_in_ == 4
-    assert fitted.preset_ == "vectors_narrow"
+    assert fitted.preset_ == "vectors_small"
     np.testing.assert_array_equal(fitted.labels_, fitted.predict(X))
 
 

@@ -39,10 +39,22 @@ def test_the_papers_presets(name, conditioning, c, latent_dim, prior_rate, max_i
 @pytest.mark.parametrize("image", [None, (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 128, 128)])
 @pytest.mark.parametrize("n_clusters", [2, 100])
 @pytest.mark.parametrize("n_features", [2, 784])
-def test_choice(image, n_clusters, n_features):
-    preset = choose(image, n_features, n_clusters)
+@pytest.mark.parametrize("n_samples", [100, 10_000])
+def test_choice(image, n_clusters, n_features, n_samples):
+    preset = choose(image, n_samples, n_features, n_clusters)
     assert PRESETS[preset.name] is preset
     assert preset.kind == ("vector" if image is None else "image")
+
+
+def test_choice_for_tables_goes_by_rows_columns_and_clusters():
+    for sizes, name in {
+        (1000, 32, 30): "vectors_small",
+        (1001, 32, 30): "vectors_narrow",
+        (1000, 33, 30): "vectors",
+        (1000, 513, 30): "vectors_wide",
+        (1000, 2, 31): "vectors_many",
+    }.items():
+        assert choose(None, *sizes).name == name
 
 
 def test_presets_of_images_have_a_dimension_for_every_place_of_split():

@@ -1,15 +1,14 @@
-"""Classifiers of tables that give pseudo-labels: groups of restarts, of which the best go on."""
+"""Classifiers of tables that give pseudo-labels: many restarts, of which the best go on."""
 
 import math
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.optim import Adam
 
-from skmpcc.devices import at_most_threads, available_threads
+from skmpcc.devices import at_most_threads
 from skmpcc.method.losses import consistency_loss
 from skmpcc.pseudo_labels.classifiers import BatchedMLP
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
@@ -18,14 +17,12 @@ from skmpcc.pseudo_labels.objectives import marginal_entropy
 # Data of more than MAX_INPUTS values are reduced to N_INPUTS.
 MAX_INPUTS = 256
 N_INPUTS = 64
-# Restarts of one group: as many as have their activations in a processor's cache.
-GROUP_SIZE = 8
-MAX_GROUPS = 4
+MAX_RESTARTS = 32
 # Memberships that all restarts hold at once, which is what many clusters cost.
 MAX_MEMBERSHIPS = 2_560_000
-MAX_ITER = 600
-# Shares of the updates after which the better half of a group goes on.
-HALVINGS = (0.125, 0.25, 0.5)
+MAX_ITER = 400
+# Shares of the updates after which the better half goes on.
+HALVINGS = (0.125, 0.25, 0.5, 0.75)
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-2
 # Last share of the updates, in which the rate falls.
@@ -40,10 +37,9 @@ def classifier_labels(
 ) -> Tensor:
     """Find clusters in which nearest neighbours agree, by small classifiers q(y | x).
 
-    Classifiers with different initial weights are trained on `losses.consistency_loss` of samples and
-    their neighbours, in groups; of each group the half with the most mutual information between
-    neighbours' clusters goes on, until one is left. The best of these labels all samples. Each group has
-    a random stream of its own, so that the result does not depend on the number of threads.
+    Classifiers with different initial weights are trained side by side on `losses.consistency_loss` of
+    samples and their neighbours. Several times the half with the most mutual information between
+    neighbours' clusters goes on alone (successive halving); the best at the end labels all samples.
 
     Parameters
     ----------
@@ -58,24 +54,15 @@ def classifier_labels(
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
-    data = _inputs(data, graph, rng.initial_seed() % 2**32)
-    # A batch has to show several of every cluster.
-    batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
-    affordable = max(1, MAX_MEMBERSHIPS // (2 * batch_size * n_clusters))
-    n_groups = min(MAX_GROUPS, math.ceil(affordable / GROUP_SIZE))
-    size = min(GROUP_SIZE, affordable)
-    seeds = torch.randint(2**62, (n_groups,), generator=rng, device=rng.device).tolist()
-    n_jobs = min(n_groups, available_threads()) if rng.device.type == "cpu" else 1
+    # Operations are too small for threads, which would wait for each other all the time.
     with at_most_threads(1):
-        # A thread has no use for others within an update: they would wait for each other all the time.
-        winners = Parallel(n_jobs, require="sharedmem")(
-            delayed(_winner)(data, graph, n_clusters, size, batch_size, rng.device, seed)
-            for seed in seeds
-        )
-    _, best = max(winners, key=lambda winner: winner[0])
-    everything = torch.arange(len(data), device=rng.device)
-    with torch.no_grad():
-        return _labels(best, data, everything)[0]
+        data = _inputs(data, graph, rng.initial_seed() % 2**32)
+        classifiers = _trained(data, graph, n_clusters, rng)
+        with torch.no_grad():
+            classifiers.keep_moments(rows_of(data, graph.rows[:CHUNK]))
+            information = _information(classifiers, data, graph)
+            classifiers.keep_only(_best(information, 1))
+            return _labels(classifiers, data, torch.arange(len(data), device=rng.device))[0]
 
 
 def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
@@ -89,42 +76,37 @@ def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
     return torch.as_tensor(np.concatenate(parts), dtype=data.dtype)
 
 
-def _winner(
-    data: Tensor,
-    graph: NeighborGraph,
-    n_clusters: int,
-    size: int,
-    batch_size: int,
-    device: torch.device,
-    seed: int,
-) -> tuple[float, BatchedMLP]:
-    """Train a group; return its best classifier, and that one's mutual information."""
-    rng = torch.Generator(device).manual_seed(seed)
-    classifiers = BatchedMLP(size, data.shape[1], n_clusters, rng)
+def _trained(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator) -> BatchedMLP:
+    """Train restarts, of which fewer and fewer go on."""
+    # A batch has to show several of every cluster.
+    batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
+    # The more clusters, the more ways for two kinds to fall into one.
+    affordable = max(1, MAX_MEMBERSHIPS // (2 * batch_size * n_clusters))
+    n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
+    classifiers = BatchedMLP(n_restarts, data.shape[1], n_clusters, rng)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE, fused=True)
     halvings = {round(share * MAX_ITER) for share in HALVINGS}
     for iteration in range(MAX_ITER):
         if iteration in halvings and len(classifiers) > 1:
             information = _information(classifiers, data, graph)
-            best = sorted(range(len(classifiers)), key=lambda k: -information[k])
-            _keep(classifiers, optimizer, sorted(best[: math.ceil(len(best) / 2)]))
+            _keep(classifiers, optimizer, _best(information, math.ceil(len(information) / 2)))
         left = 1.0 - iteration / MAX_ITER
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / DECAY)
         log_q = classifiers.log_memberships(rows_of(data, torch.cat(graph.draw(batch_size, rng))))
-        balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
         loss = consistency_loss(*log_q.split(batch_size, dim=1))
+        balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
         if balance:
             loss = loss - balance * marginal_entropy(log_q)
         # No parameter is shared: the sum trains each classifier on its own loss.
         loss.sum().backward(inputs=classifiers.parameters)
         optimizer.step()
         optimizer.zero_grad()
-    with torch.no_grad():
-        classifiers.keep_moments(rows_of(data, graph.rows[:CHUNK]))
-    information = _information(classifiers, data, graph)
-    winner = max(range(len(classifiers)), key=lambda k: information[k])
-    classifiers.keep_only([winner])
-    return information[winner], classifiers
+    return classifiers
+
+
+def _best(information: list[float], n: int) -> list[int]:
+    """Indices of the `n` classifiers with the most information."""
+    return sorted(sorted(range(len(information)), key=lambda k: -information[k])[:n])
 
 
 def _keep(classifiers: BatchedMLP, optimizer: Adam, chosen: list[int]) -> None:

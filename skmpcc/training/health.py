@@ -15,6 +15,8 @@ from skmpcc.method.algorithm import Algorithm1
 # Samples that are looked at: at least so many in all, and so many for each cluster.
 N_SAMPLES = 512
 N_PER_CLUSTER = 10
+# Samples whose memberships tell whether the training has converged.
+MAX_COMPARED = 2048
 # A component is lost if this share of its weight, or less, is left of it, ...
 LOST_SHARE = 0.1
 # ... or if another one has this share, or more, of its memberships.
@@ -27,6 +29,8 @@ NEVER = 10**9
 FIRST_MOVE, LAST_MOVE = 0.5, 0.75
 # Share of the training, and iterations, in which networks are not yet what they will be.
 EARLY, MIN_ITER = 0.2, 200
+# Iterations before which networks show the signs of trouble in any training.
+UNTRAINED = 30
 # A generator is constant if its samples vary less than this, relative to the data.
 CONSTANT = 1e-3
 # An encoder is dead if its codes vary less than this, relative to the prior's components.
@@ -161,12 +165,14 @@ class TrainingHealth:
         """
         if not self.model.has_averages:
             return 1.0
-        self.codes = self.model.encode(self.x)[0]
+        # Many clusters want many samples when components are looked after, and only then.
+        self.codes = self.model.encode(self.x if self._may_move else self.x[:MAX_COMPARED])[0]
         memberships = self.model.prior.log_responsibilities(self.codes).exp()
         before, self._memberships = self._memberships, memberships
         if before is None:
             return 1.0
-        return float((memberships - before).abs().sum(1).mean()) / 2
+        n = min(len(before), len(memberships))
+        return float((memberships[:n] - before[:n]).abs().sum(1).mean()) / 2
 
     def _has_converged(self, change: float) -> bool:
         still = change < self.settings.tol and not self._early
@@ -189,7 +195,8 @@ class TrainingHealth:
         if not finite or not math.isfinite(float(norms.sum())):
             return "losses or parameters are not finite"
         # Untrained networks show these signs, and so do any networks on data that do not vary.
-        telling = not self._early and self.data_std > 0.0
+        untrained = self._early or self.algorithm.n_iter < UNTRAINED
+        telling = not untrained and self.data_std > 0.0
         signs = {
             "the discriminator tells all generated samples from real ones": telling
             and losses["discriminator"] < WON,
@@ -227,9 +234,7 @@ class TrainingHealth:
     @torch.no_grad()
     def reseed_lost_component(self) -> bool:
         """Move a lost component to where the others explain the data worst; return whether one was."""
-        done = self.algorithm.n_iter / self.settings.max_iter
-        in_time = FIRST_MOVE <= done <= LAST_MOVE
-        if self._memberships is None or not in_time or self.model.n_clusters == 1:
+        if self._memberships is None or not self._may_move:
             return False
         lost = self._lost_components(self._memberships)
         self._n_lost = torch.where(lost, self._n_lost + 1, self._n_lost.clamp_max(0))
@@ -241,6 +246,12 @@ class TrainingHealth:
         self._n_lost[chosen[0]] = -NEVER
         self._memberships = None
         return True
+
+    @property
+    def _may_move(self) -> bool:
+        done = self.algorithm.n_iter / self.settings.max_iter
+        several = self.settings.reseed and self.model.n_clusters > 1
+        return several and FIRST_MOVE <= done <= LAST_MOVE
 
     def _lost_components(self, memberships: Tensor) -> Tensor:
         """Components with hardly a member, and of two that share theirs the smaller one."""

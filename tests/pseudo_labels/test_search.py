@@ -19,7 +19,7 @@ from skmpcc.pseudo_labels.search import (
 def shorter(brief_pseudo_labels, monkeypatch):
     """Fewer restarts and updates than users have, as many as these easy data need."""
     monkeypatch.setattr(tables, "MAX_ITER", 200)
-    monkeypatch.setattr(tables, "MAX_GROUPS", 1)
+    monkeypatch.setattr(tables, "MAX_RESTARTS", 8)
     monkeypatch.setattr(search, "N_IMAGE_RESTARTS", 2)
     monkeypatch.setattr(search, "IMAGE_MAX_ITER", 200)
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -17,17 +19,6 @@ from skmpcc.pseudo_labels.tables import classifier_labels
 def shorter(brief_pseudo_labels, monkeypatch):
     """Updates that these easy data need."""
     monkeypatch.setattr(tables, "MAX_ITER", 200)
-
-
-def test_labels_do_not_depend_on_the_number_of_threads(monkeypatch):
-    data, y = stripes()
-    graph = NeighborGraph.of(data, 10, 2, generator())
-    found = []
-    for n_threads in (1, 3):
-        monkeypatch.setattr(tables, "available_threads", lambda n=n_threads: n)
-        found.append(classifier_labels(data, graph, 2, generator(1)))
-    assert torch.equal(*found)
-    assert adjusted_rand_score(y, found[0]) > 0.95
 
 
 def test_those_that_go_on_do_as_if_all_did():
@@ -55,66 +46,39 @@ def test_those_that_go_on_do_as_if_all_did():
         torch.testing.assert_close(of_some, all_of_them[[1, 3]])
 
 
-@pytest.mark.parametrize("size", [5, 8])
-def test_the_better_half_goes_on_until_one_is_left(size, monkeypatch):
-    """Information is the number that a classifier has from the beginning."""
-    kept = []
+@pytest.mark.parametrize(("n_clusters", "expected"), [(2, [14, 7, 4, 2, 1]), (9, [32, 16, 8, 4, 2])])
+def test_the_better_half_goes_on(n_clusters, expected, monkeypatch):
+    """Information is a number that a classifier has from the beginning."""
+    seen = []
 
     def information(classifiers, data, graph):
-        return classifiers.biases[2].detach()[:, 0, 0].tolist()
+        seen.append(classifiers.biases[2].detach()[:, 0, 0].tolist())
+        return seen[-1]
 
-    def keep(classifiers, optimizer, chosen):
-        kept.append(len(chosen))
-        real_keep(classifiers, optimizer, chosen)
-
-    real_keep = tables._keep
     monkeypatch.setattr(tables, "_information", information)
-    monkeypatch.setattr(tables, "_keep", keep)
     monkeypatch.setattr(tables, "LEARNING_RATE", 0.0)
     data, _ = stripes()
-    graph = NeighborGraph.of(data, 10, 2, generator())
-    first = BatchedMLP(size, 2, 2, generator(5)).biases[2].detach()[:, 0, 0]
-    best, classifiers = tables._winner(data, graph, 2, size, 32, torch.device("cpu"), 5)
-    assert kept == {5: [3, 2, 1], 8: [4, 2, 1]}[size]
-    assert len(classifiers) == 1
-    assert best == float(first.max())
-
-
-def test_the_best_group_labels_all_samples(monkeypatch):
-    data, _ = stripes()
-    graph = NeighborGraph.of(data, 10, 2, generator())
-    expected = {}
-    real = tables._winner
-
-    def winner(*args):
-        _, classifiers = real(*args)
-        # By seed, which decides who is best here.
-        expected[args[-1]] = tables._labels(classifiers, data, torch.arange(len(data)))[0]
-        return args[-1], classifiers
-
-    monkeypatch.setattr(tables, "_winner", winner)
-    monkeypatch.setattr(tables, "MAX_ITER", 10)
-    labels = classifier_labels(data, graph, 2, generator())
-    assert len(expected) == tables.MAX_GROUPS
-    assert torch.equal(labels, expected[max(expected)])
+    graph = NeighborGraph.of(data, 10, n_clusters, generator())
+    labels = classifier_labels(data, graph, n_clusters, generator(5))
+    assert [len(numbers) for numbers in seen] == expected
+    for before, after in pairwise(seen):
+        assert sorted(after) == sorted(before)[len(before) // 2 :]
+    # The best of all is among the last, and gives the labels.
+    classifiers = BatchedMLP(expected[0], 2, n_clusters, generator(5))
+    assert max(seen[-1]) == max(seen[0])
+    classifiers.keep_moments(data)
+    best = seen[0].index(max(seen[0]))
+    assert torch.equal(labels, classifiers.log_memberships(data)[best].argmax(1))
 
 
 def test_many_clusters_leave_room_for_fewer_restarts(monkeypatch):
-    sizes = []
-    real = tables._winner
-
-    def winner(*args):
-        sizes.append(args[3])
-        return real(*args)
-
-    monkeypatch.setattr(tables, "_winner", winner)
-    monkeypatch.setattr(tables, "MAX_ITER", 2)
+    monkeypatch.setattr(tables, "MAX_ITER", 1)
     data = normal(200, 3)
-    for n_memberships, expected in ((2 * 128 * 4 * 12, [8, 8]), (2 * 128 * 4 * 3, [3]), (1, [1])):
-        sizes.clear()
+    graph = NeighborGraph.of(data, 10, 4, generator())
+    monkeypatch.setattr(tables, "HALVINGS", ())
+    for n_memberships, expected in ((10**9, 20), (2 * 128 * 4 * 3, 3), (1, 1)):
         monkeypatch.setattr(tables, "MAX_MEMBERSHIPS", n_memberships)
-        classifier_labels(data, NeighborGraph.of(data, 10, 4, generator()), 4, generator())
-        assert sizes == expected
+        assert len(tables._trained(data, graph, 4, generator())) == expected
 
 
 def test_classifiers_read_principal_components_of_wide_data(monkeypatch):
