@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "devices": set(),
     "method": {"settings"},
     "engine": {"method", "settings", "devices"},
-    "pseudo_labels": {"method"},
+    "pseudo_labels": {"method", "devices"},
     "training": {"engine", "pseudo_labels", "method", "settings", "devices"},
 }
 

@@ -2,11 +2,15 @@
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from skmpcc.devices import matmul_dtype
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 WIDTH = 64
 EPSILON = 1e-5
@@ -68,7 +72,10 @@ class BatchedMLP:
 
 
 class ConvNet(nn.Module):
-    """Convolutions with batch-norms that halve the sides down to 4 or less, and a linear layer."""
+    """Convolutions with batch-norms that halve the sides down to 4 or less, and a linear layer.
+
+    The convolutions are in bfloat16 where the device multiplies in it natively.
+    """
 
     def __init__(self, sample_shape: tuple[int, ...], n_clusters: int, rng: torch.Generator) -> None:
         super().__init__()
@@ -85,16 +92,21 @@ class ConvNet(nn.Module):
             ]
             sides = [-(-side // stride) for side in sides]
             n_in, n_out = n_out, min(2 * n_out, MAX_CHANNELS)
-        last = _initialized(nn.Linear, rng, n_in * math.prod(sides), n_clusters)
-        self.layers = nn.Sequential(*layers, nn.Flatten(), last)
+        self.hidden = nn.Sequential(*layers, nn.Flatten())
+        nn.utils.convert_conv2d_weight_memory_format(self.hidden, torch.channels_last)
+        self.last = _initialized(nn.Linear, rng, n_in * math.prod(sides), n_clusters)
+        self.dtype = matmul_dtype("auto", self.last.weight)
 
     def log_memberships(self, x: Tensor) -> Tensor:
         """log q(y | x), shape (n, K)."""
-        return torch.log_softmax(self.layers(x), dim=1)
+        narrow = self.dtype is not None
+        with torch.autocast(x.device.type, self.dtype, enabled=narrow, cache_enabled=False):
+            h = self.hidden(x.contiguous(memory_format=torch.channels_last))
+        return torch.log_softmax(self.last(h.to(x.dtype)), dim=1)
 
 
 @torch.no_grad()
-def _initialized(cls: type[nn.Module], rng: torch.Generator, *args: Any, **kwargs: Any) -> nn.Module:
+def _initialized(cls: type[Layer], rng: torch.Generator, *args: Any, **kwargs: Any) -> Layer:
     """Make a layer with torch's usual initial values, drawn from `rng`, not from the global stream."""
     layer = nn.utils.skip_init(cls, *args, device=rng.device, **kwargs)
     bound = 1.0 / math.sqrt(math.prod(layer.weight.shape[1:]))

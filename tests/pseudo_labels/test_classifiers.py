@@ -21,7 +21,7 @@ def test_one_classifier_kept_is_the_one_it_was():
 )
 def test_convolutions_end_on_a_small_side(shape, n_convolutions):
     net = ConvNet(shape, 5, generator())
-    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.layers) == n_convolutions
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.hidden) == n_convolutions
     log_q = net.log_memberships(normal(7, *shape))
     assert log_q.shape == (7, 5)
     torch.testing.assert_close(log_q.exp().sum(1), torch.ones(7))
