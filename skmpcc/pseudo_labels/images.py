@@ -8,15 +8,13 @@ from skmpcc.pseudo_labels.augmentation import random_affine, view_information
 from skmpcc.pseudo_labels.classifiers import ConvNet
 from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
 
-# Augmentation leaves little to chance, so few restarts do, and the best is known early.
+# Augmentation leaves little to chance, so few restarts do. Which is best is known at the end alone.
 N_IMAGE_RESTARTS = 3
 IMAGE_MAX_ITER = 500
 IMAGE_BATCH_SIZE = 256
 IMAGE_LEARNING_RATE = 2e-3
-# Share of the updates after which the best restart goes on alone.
-FIRST_RUNG = 0.4
 # Images by whose views the best is found.
-N_JUDGED = 4096
+N_JUDGED = 10_000
 # Last share of the updates, in which the rate falls.
 DECAY = 0.3
 # Weight of the mutual information of samples and clusters, beside the agreement of views.
@@ -31,8 +29,7 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
 
     Convolutional classifiers q(y | x), from several initial weights, are trained to say the same of an
     image and of its augmented view (`augmentation_loss`), in clusters that tell much of the samples.
-    After some updates only the one goes on whose clusters have the most mutual information with those
-    of views.
+    The best is the one whose clusters have the most mutual information with those of views.
 
     Parameters
     ----------
@@ -50,11 +47,7 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
     classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
     optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
     batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
-    first_rung = round(FIRST_RUNG * IMAGE_MAX_ITER)
     for iteration in range(IMAGE_MAX_ITER):
-        if iteration == first_rung and len(classifiers) > 1:
-            best = most_informative(classifiers, images, rng)
-            classifiers, optimizers = [classifiers[best]], [optimizers[best]]
         rate = IMAGE_LEARNING_RATE * min(1.0, (1.0 - iteration / IMAGE_MAX_ITER) / DECAY)
         # All restarts learn from the same images and views, which need be made but once.
         x = _rows(images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device))
@@ -64,21 +57,22 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
             _loss(classifier, x, view).backward()
             optimizer.step()
             optimizer.zero_grad()
-    return _labels(classifiers[0].eval(), images, torch.arange(len(images), device=rng.device))
+    best = most_informative(classifiers, images, rng)
+    return _labels(best, images, torch.arange(len(images), device=rng.device))
 
 
-def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> int:
-    """Index of the classifier whose clusters of two views of images have the most in common."""
+def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> ConvNet:
+    """Return the classifier whose clusters of two views of images have the most in common, to be used."""
     rows = torch.randperm(len(images), generator=rng, device=rng.device)[:N_JUDGED]
+    state = rng.get_state()
 
     def information(classifier: ConvNet) -> float:
-        classifier.eval()
-        views = [_labels(classifier, images, rows, rng) for _ in range(2)]
-        classifier.train()
+        # The same views for all.
+        rng.set_state(state)
+        views = [_labels(classifier.eval(), images, rows, rng) for _ in range(2)]
         return sum(view_information(*views))
 
-    found = [information(classifier) for classifier in classifiers]
-    return found.index(max(found))
+    return max(classifiers, key=information)
 
 
 def _loss(classifier: ConvNet, x: Tensor, view: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ def test_one_classifier_kept_is_the_one_it_was():
 
 
 @pytest.mark.parametrize(
-    ("shape", "n_convolutions"), [((1, 8, 8), 2), ((3, 32, 32), 3), ((1, 28, 40), 3), ((2, 64, 64), 4)]
+    ("shape", "n_convolutions"),
+    [((1, 8, 8), 2), ((1, 16, 18), 3), ((3, 32, 32), 2), ((1, 28, 40), 2), ((2, 64, 64), 3)],
 )
 def test_convolutions_end_on_a_small_side(shape, n_convolutions):
     net = ConvNet(shape, 5, generator())

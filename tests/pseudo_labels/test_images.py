@@ -62,35 +62,48 @@ class Places(torch.nn.Module):
 @pytest.mark.parametrize("best", [0, 1, 2])
 def test_best_classifier_is_the_one_whose_views_agree(best):
     classifiers = [Rows() if i == best else Places() for i in range(3)]
-    assert most_informative(classifiers, bars()[0], generator()) == best
-    assert all(each.training for each in classifiers)
+    assert most_informative(classifiers, bars()[0], generator()) is classifiers[best]
+
+
+def test_classifiers_are_judged_by_the_same_views():
+    seen = []
+
+    class Watching(Rows):
+        def log_memberships(self, x):
+            seen.append(x)
+            return super().log_memberships(x)
+
+    most_informative([Watching(), Watching()], bars()[0], generator())
+    one, two, again_one, again_two = seen
+    assert torch.equal(one, again_one)
+    assert torch.equal(two, again_two)
+    assert not torch.equal(one, two)
 
 
 @pytest.mark.full_pseudo_labels
-def test_only_the_best_goes_on_and_labels_the_images(monkeypatch):
-    made, chosen = [], []
+def test_restarts_learn_from_the_same_views_and_the_best_labels_the_images(monkeypatch):
+    made, seen = [], []
 
     class Watched(images.ConvNet):
         def __init__(self, *args):
             super().__init__(*args)
-            self.n_updates = 0
             made.append(self)
 
         def log_memberships(self, x):
-            self.n_updates += self.training
+            if self.training:
+                seen.append((self, x))
             return super().log_memberships(x)
 
-    def second(classifiers, *args):
-        chosen.append([each.n_updates for each in classifiers])
-        return 1
-
     monkeypatch.setattr(images, "ConvNet", Watched)
-    monkeypatch.setattr(images, "most_informative", second)
-    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 10)
+    monkeypatch.setattr(images, "most_informative", lambda classifiers, *args: classifiers[1].eval())
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 4)
     data, _ = bars(40)
     labels = augmentation_labels(data, 2, generator())
-    # Two passes an update: of the images, and of their views.
-    assert chosen == [[2 * 4] * 3]
-    assert [each.n_updates for each in made] == [2 * 4, 2 * 10, 2 * 4]
+    inputs = [[x for classifier, x in seen if classifier is each] for each in made]
+    assert [len(each) for each in inputs] == [2 * 4] * 3
+    for one, other, third in zip(*inputs, strict=True):
+        assert one is other is third
     with torch.no_grad():
         assert torch.equal(labels, made[1].log_memberships(data).argmax(1))
+        differing = [made[i].eval().log_memberships(data) for i in (0, 2)]
+        assert not torch.equal(*differing)
