@@ -62,7 +62,7 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
 
 
 def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> ConvNet:
-    """Return the classifier whose clusters of two views of images have the most in common, to be used."""
+    """Return the classifier whose clusters of two views of images have the most in common."""
     rows = torch.randperm(len(images), generator=rng, device=rng.device)[:N_JUDGED]
     state = rng.get_state()
 
