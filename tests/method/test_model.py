@@ -108,3 +108,15 @@ def test_pickles(sharing):
     assert (restored.encoder.trunk is restored.discriminator.trunk) == (sharing != "none")
     for name, value in model.state_dict().items():
         assert torch.equal(restored.state_dict()[name], value), name
+
+
+def test_prepared_convolutions_lie_channels_last_and_stay_so():
+    model = MPCCModel(SETTINGS, (1, 16, 16), 3)
+    x = torch.randn(5, 1, 16, 16, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    model.update_averages(decay=0.0)
+    before = model.encode(x)[0]
+    model.prepare_for_inference(1, 8, torch.Generator())
+    restored = pickle.loads(pickle.dumps(model))
+    for each in (model, restored):
+        assert each.averaged_encoder.trunk(x).is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(each.encode(x)[0], before, rtol=1e-4, atol=1e-6)
