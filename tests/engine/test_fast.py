@@ -38,6 +38,11 @@ CASES = {
     "images, split": (IMAGE, {"conditioning": "split", "upsampling": "nearest"}, {}),
     "images, shared and noise": (IMAGE, {"conditioning": "shared"}, {"noise_std": 0.3}),
     "images, two trunks": (IMAGE, {"sharing": "none"}, {}),
+    "images, patches": (
+        (1, 16, 16),
+        {"patch_size": 2},
+        {"discriminator_steps": 2, "encoder_steps": 1},
+    ),
     "images, plain encoder": (IMAGE, {"encoder_spectral_norm": False}, {}),
 }
 

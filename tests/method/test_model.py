@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,3 +121,15 @@ def test_prepared_convolutions_lie_channels_last_and_stay_so():
     for each in (model, restored):
         assert each.averaged_encoder.trunk(x).is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(each.encode(x)[0], before, rtol=1e-4, atol=1e-6)
+
+
+def test_work_of_the_largest_layer_goes_by_the_places_it_sees():
+    def model(shape, patch_size):
+        return MPCCModel(replace(SETTINGS, patch_size=patch_size), shape, 3)
+
+    on_pixels, on_patches = (model((1, 32, 32), size) for size in (1, 2))
+    assert (on_pixels.n_places, on_patches.n_places) == (32 * 32, 16 * 16)
+    assert on_pixels.hidden_flops(10) == 4 * on_patches.hidden_flops(10)
+    # too small for patches, and no image
+    assert model((1, 8, 8), 2).n_places == 64
+    assert model((20,), 2).n_places == 1

@@ -102,6 +102,11 @@ def test_networks_on_patches(height, width, patch_size, taken):
     assert first.in_channels == last.out_channels == 3 * taken**2
 
 
+def test_patches_have_sides_of_one_two_or_four():
+    with pytest.raises(ValueError, match="patch_size"):
+        NetworkSettings(latent_dim=7, conditioning="split", width=4, patch_size=3)
+
+
 def test_a_patch_is_read_as_it_is_made():
     """What the trunk takes apart is what the generator puts together, at places in their order."""
     settings = NetworkSettings(latent_dim=4, conditioning="embedding", width=4, patch_size=2)
