@@ -29,6 +29,7 @@ CHOSEN_FOR = {
 COLUMNS = {
     "conditioning": "conditioning",
     "width": "width",
+    "patch_size": "patches",
     "latent_dim": "latent_dim",
     "batch_size": "batch",
     "learning_rate": "rate",
@@ -51,7 +52,7 @@ ABOUT = """
 Those named after data sets are the paper's settings: a random start, no early stopping, 75,000 or
 125,000 iterations. They are meant for a GPU. "cifar10" and "cifar20" are the same, as in the paper.
 The general ones take rates several times as high and are taught by pseudo-labels
-([method](method.md)), so that a thousand iterations do.
+([method](method.md)), so that a thousand iterations or fewer do.
 
 The presets for tables and `grey` were measured ([benchmarks](benchmarks.md)); `grey_many`, `colour` and
 `colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).

@@ -1,7 +1,6 @@
 """A trained model behind arrays: codes of X, memberships of codes, decoded codes, all in batches."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -75,7 +74,7 @@ class FittedModel:
     @property
     def batch_size(self) -> int:
         """Rows for which the largest activation stays within bounds."""
-        values = self.model.settings.width * math.prod(self.model.sample_shape[1:])
+        values = self.model.settings.width * self.model.n_places
         return max(_MIN_ROWS, min(_MAX_ROWS, _BATCH_VALUES // values))
 
     def _threads(self, n_samples: int) -> AbstractContextManager[None]:

@@ -152,24 +152,29 @@ _VECTORS_MANY = replace(_VECTORS, name="vectors_many", latent_dim=48)
 _GREY = replace(
     _MNIST,
     name="grey",
-    width=16,
+    # Wider on patches is better and faster than narrower on pixels.
+    width=32,
+    patch_size=2,
     # With the norm the encoder learns too slowly at such rates, or not at all.
     encoder_spectral_norm=False,
     ema_decay=0.99,
     ema_start=0,
-    max_iter=1000,
+    max_iter=600,
     batch_size=64,
-    learning_rate=5e-4,
+    discriminator_steps=2,
+    encoder_steps=1,
+    learning_rate=1e-3,
     prior_learning_rate=1e-2,
     pseudo_labels="augmentation",
     consistency="augmentation",
     consistency_weight=1.0,
     weights="auto",
-    tol=0.005,
+    # Entries come every six iterations.
+    tol=0.002,
     reseed=True,
     learning_rate_decay=0.3,
 )
-_GREY_MANY = replace(_GREY, name="grey_many", width=32)
+_GREY_MANY = replace(_GREY, name="grey_many", width=64)
 _COLOUR = replace(
     _GREY,
     name="colour",
@@ -179,6 +184,7 @@ _COLOUR = replace(
     precision="tf32",
     prior_learning_rate=4e-3,
     max_iter=2000,
+    tol=0.005,
 )
 _COLOUR_MANY = replace(_COLOUR, name="colour_many", width=64, latent_dim=128)
 

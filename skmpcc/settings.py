@@ -11,7 +11,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 
 def setting(description: str, *constraints: Any, **default: Any) -> Any:
@@ -64,6 +69,13 @@ class NetworkSettings(_Validated):
         "discriminator, and the layers that the encoder shares with it, always are.",
         "boolean",
         default=True,
+    )
+    patch_size: int = setting(
+        "Side of the square patches that the networks for images take as single places of more "
+        "channels, so that convolutions run on sides so many times shorter. 1, single pixels, in the "
+        "paper. Images too small for such patches have smaller ones.",
+        Options(Integral, {1, 2, 4}),
+        default=1,
     )
     upsampling: str = setting(
         "Interpolation by which the image generator doubles the sides: bilinear in the paper, "
@@ -301,6 +313,8 @@ def type_of(setting_field: Field) -> str:
     for constraint in setting_field.metadata["constraints"]:
         if isinstance(constraint, StrOptions):
             words.append("{" + ", ".join(f'"{option}"' for option in sorted(constraint.options)) + "}")
+        elif isinstance(constraint, Options):
+            words.append("{" + ", ".join(map(str, sorted(constraint.options))) + "}")
         elif isinstance(constraint, Interval):
             words.append("int" if constraint.type is Integral else "float")
         else:

@@ -24,8 +24,8 @@ def brief_pseudo_labels(request, monkeypatch):
     if request.node.get_closest_marker("full_pseudo_labels"):
         return
     monkeypatch.setattr("skmpcc.pseudo_labels.tables.MAX_ITER", 40)
-    monkeypatch.setattr("skmpcc.pseudo_labels.search.IMAGE_MAX_ITER", 3)
-    monkeypatch.setattr("skmpcc.pseudo_labels.search.N_IMAGE_RESTARTS", 1)
+    monkeypatch.setattr("skmpcc.pseudo_labels.images.IMAGE_MAX_ITER", 3)
+    monkeypatch.setattr("skmpcc.pseudo_labels.images.N_IMAGE_RESTARTS", 1)
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,11 @@ def test_presets_of_images_have_a_dimension_for_every_place_of_split():
         assert preset.conditioning != "split" or preset.latent_dim >= 6
 
 
+def test_only_general_presets_of_images_see_patches():
+    seen = {name for name, preset in PRESETS.items() if preset.patch_size > 1}
+    assert seen == {"grey", "grey_many", "colour", "colour_many"}
+
+
 def test_no_two_presets_are_the_same():
     """But for the paper's own two names of one setting."""
     different = {replace(preset, name="") for name, preset in PRESETS.items() if name != "cifar20"}

@@ -1,7 +1,6 @@
 """The search for pseudo-labels: candidates, and the choice among them without labels."""
 
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,14 +8,11 @@ from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans, MiniBatchKMeans, SpectralClustering
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
-from torch.optim import Adam
 
 from skmpcc.devices import at_most_threads
-from skmpcc.pseudo_labels.augmentation import random_affine, view_information
-from skmpcc.pseudo_labels.classifiers import ConvNet
+from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
-from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
-from skmpcc.pseudo_labels.tables import CHUNK, classifier_labels, rows_of
+from skmpcc.pseudo_labels.tables import classifier_labels
 
 # Samples up to which KMeans sees all of them at once, and spectral clustering is affordable.
 MANY_SAMPLES = 10_000
@@ -31,18 +27,6 @@ SURE = 0.01
 # Share of disagreeing neighbours, relative to the classifiers', at which other clusters are better.
 MARGIN = 0.9
 
-# Classifiers of images. Augmentation leaves little to chance, so few restarts do.
-N_IMAGE_RESTARTS = 3
-IMAGE_MAX_ITER = 500
-IMAGE_BATCH_SIZE = 256
-IMAGE_LEARNING_RATE = 2e-3
-# Weight of the mutual information of samples and clusters, beside the agreement of views.
-INFORMATION_WEIGHT = 0.1
-# Weight of the clusters' entropy in it, as in IMSAT. With less, clusters merge.
-IMAGE_BALANCE_WEIGHT = 4.0
-
-# Last share of a classifier's training, in which its rate falls.
-_DECAY = 0.3
 _MAX_SEED = 2**32
 
 
@@ -69,6 +53,9 @@ def find_pseudo_labels(
     if kind == "kmeans":
         return kmeans_labels(data, n_clusters, rng.initial_seed()).to(rng.device)
     if kind == "augmentation":
+        if n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(data):
+            # They would need large batches, or hold less than two samples each.
+            return kmeans_labels(data, n_clusters, rng.initial_seed()).to(rng.device)
         return augmentation_labels(data, n_clusters, rng)
     assert graph is not None
     return neighbor_labels(data, graph, n_clusters, rng)
@@ -134,40 +121,6 @@ def neighbor_labels(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: to
     return other if disagreement(other) <= MARGIN * disagreement(found) else found
 
 
-def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -> Tensor:
-    """Find clusters of images that small random affine maps do not change.
-
-    Convolutional classifiers q(y | x), from several initial weights, are trained to say the same of an
-    image and of its augmented view (`augmentation_loss`), in clusters that tell much of the samples. The
-    best is the one whose clusters have the most mutual information with those of views. For more than
-    MAX_CLUSTERS, which would need large batches, and for clusters of fewer than two samples, KMeans's
-    are taken.
-
-    Parameters
-    ----------
-    images : Tensor of shape (n_samples, channels, height, width)
-        Images as the networks see them, on any device.
-    n_clusters : int
-    rng : torch.Generator
-        The classifiers are trained on its device.
-
-    Returns
-    -------
-    labels : Tensor of int64 of shape (n_samples,)
-    """
-    if n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(images):
-        return kmeans_labels(images, n_clusters, rng.initial_seed()).to(rng.device)
-    classifiers = [_image_classifier(images, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
-    rows = torch.randperm(len(images), generator=rng, device=rng.device)[:MANY_SAMPLES]
-
-    def information(classifier: ConvNet) -> float:
-        views = [_labels(classifier, images, rows, rng) for _ in range(2)]
-        return sum(view_information(*views))
-
-    best = max(classifiers, key=information)
-    return _labels(best, images, torch.arange(len(images), device=rng.device))
-
-
 def spectral_labels(graph: NeighborGraph, n_clusters: int, seed: int, solver: str = "arpack") -> Tensor:
     """Labels of the graph's rows by spectral clustering of the graph, neighbours on either side."""
     m, k = graph.nearest.shape
@@ -185,51 +138,3 @@ def spectral_labels(graph: NeighborGraph, n_clusters: int, seed: int, solver: st
         warnings.filterwarnings("ignore", message="Graph is not fully connected")
         labels = spectral.fit_predict(0.5 * (edges + edges.T))
     return torch.as_tensor(labels, dtype=torch.int64, device=graph.rows.device)
-
-
-# ---- Classifiers of images
-
-
-def _image_classifier(images: Tensor, n_clusters: int, rng: torch.Generator) -> ConvNet:
-    batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
-    classifier = ConvNet(tuple(images.shape[1:]), n_clusters, rng)
-
-    def loss_at(left: float) -> Tensor:
-        rows = torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
-        x = rows_of(images, rows)
-        log_q = classifier.log_memberships(x)
-        information = IMAGE_BALANCE_WEIGHT * marginal_entropy(log_q) - conditional_entropy(log_q)
-        loss = augmentation_loss(log_q, classifier.log_memberships(random_affine(x, rng)))
-        return loss - INFORMATION_WEIGHT * information
-
-    _minimize(loss_at, list(classifier.parameters()), IMAGE_MAX_ITER, IMAGE_LEARNING_RATE)
-    return classifier.eval()
-
-
-@torch.no_grad()
-def _labels(
-    classifier: ConvNet, images: Tensor, rows: Tensor, rng: torch.Generator | None = None
-) -> Tensor:
-    """Labels of images, or with a generator of an augmented view of each."""
-
-    def seen(part: Tensor) -> Tensor:
-        x = rows_of(images, part)
-        return x if rng is None else random_affine(x, rng)
-
-    return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
-
-
-# ---- What both share
-
-
-def _minimize(
-    loss_at: Callable[[float], Tensor], parameters: list[Tensor], max_iter: int, learning_rate: float
-) -> None:
-    """Minimize by Adam, at a rate that falls at the end; `loss_at` gets the share that is left."""
-    optimizer = Adam(parameters, lr=learning_rate)
-    for iteration in range(max_iter):
-        left = 1.0 - iteration / max_iter
-        optimizer.param_groups[0]["lr"] = learning_rate * min(1.0, left / _DECAY)
-        loss_at(left).backward(inputs=parameters)
-        optimizer.step()
-        optimizer.zero_grad()

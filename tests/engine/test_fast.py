@@ -9,6 +9,7 @@ from support import resolved
 from torch.nn.utils.parametrize import ParametrizationList
 
 from skmpcc import devices
+from skmpcc.engine import dense
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
@@ -40,6 +41,11 @@ CASES = {
     "images, split": (IMAGE, {"conditioning": "split", "upsampling": "nearest"}, {}),
     "images, shared and noise": (IMAGE, {"conditioning": "shared"}, {"noise_std": 0.3}),
     "images, two trunks": (IMAGE, {"sharing": "none"}, {}),
+    "images, patches": (
+        (1, 16, 16),
+        {"patch_size": 2},
+        {"discriminator_steps": 2, "encoder_steps": 1},
+    ),
     "images, plain encoder": (IMAGE, {"encoder_spectral_norm": False}, {}),
 }
 
@@ -112,8 +118,9 @@ def test_released_parameters_are_their_own():
 
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE])
-def test_lower_precision_is_of_products_alone(shape):
+def test_lower_precision_is_of_products_alone(shape, monkeypatch):
     """bfloat16 moves the same parameters about as far; they, and all losses, stay in float32."""
+    monkeypatch.setattr(dense, "MIN_WEIGHTS", 0)
     model = MPCCModel(NetworkSettings(**BASE), shape, 3, 0)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     moved = {}

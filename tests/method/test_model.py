@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -123,3 +124,27 @@ def test_pickles(sharing):
     assert (restored.encoder.trunk is restored.discriminator.trunk) == (sharing != "none")
     for name, value in model.state_dict().items():
         assert torch.equal(restored.state_dict()[name], value), name
+
+
+def test_prepared_convolutions_lie_channels_last_and_stay_so():
+    model = MPCCModel(SETTINGS, (1, 16, 16), 3)
+    x = torch.randn(5, 1, 16, 16, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    model.update_averages(decay=0.0)
+    before = model.encode(x)[0]
+    model.prepare_for_inference(1, 8, torch.Generator())
+    restored = pickle.loads(pickle.dumps(model))
+    for each in (model, restored):
+        assert each.averaged_encoder.trunk(x).is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(each.encode(x)[0], before, rtol=1e-4, atol=1e-6)
+
+
+def test_work_of_the_largest_layer_goes_by_the_places_it_sees():
+    def model(shape, patch_size):
+        return MPCCModel(replace(SETTINGS, patch_size=patch_size), shape, 3)
+
+    on_pixels, on_patches = (model((1, 32, 32), size) for size in (1, 2))
+    assert (on_pixels.n_places, on_patches.n_places) == (32 * 32, 16 * 16)
+    assert on_pixels.hidden_flops(10) == 4 * on_patches.hidden_flops(10)
+    # too small for patches, and no image
+    assert model((1, 8, 8), 2).n_places == 64
+    assert model((20,), 2).n_places == 1

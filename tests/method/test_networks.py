@@ -80,6 +80,61 @@ def test_image_shapes(height, width, channels, conditioning):
     assert mean.shape == log_variance.shape == (2, 7)
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "patch_size", "taken"),
+    [(8, 8, 2, 1), (10, 40, 2, 1), (12, 12, 2, 2), (28, 28, 2, 2), (33, 48, 4, 4), (16, 24, 4, 2)],
+)
+def test_networks_on_patches(height, width, patch_size, taken):
+    """They end on the same places as those on pixels; small images have smaller patches."""
+    size = Grid.for_image(height, width).size
+    settings = NetworkSettings(latent_dim=7, conditioning="split", width=4, patch_size=patch_size)
+    model = MPCCModel(settings, (3, *size), n_clusters=3)
+    y = torch.tensor([0, 2])
+    x = model.generator(model.prior.sample(y), y)
+    assert x.shape == (2, 3, *size)
+    assert model.discriminator(x).shape == (2,)
+    mean, log_variance = model.encoder(x)
+    assert mean.shape == log_variance.shape == (2, 7)
+    first, last = (
+        next(m for m in modules if isinstance(m, torch.nn.Conv2d))
+        for modules in (model.discriminator.modules(), reversed(list(model.generator.modules())))
+    )
+    assert first.in_channels == last.out_channels == 3 * taken**2
+
+
+def test_patches_have_sides_of_one_two_or_four():
+    with pytest.raises(ValueError, match="patch_size"):
+        NetworkSettings(latent_dim=7, conditioning="split", width=4, patch_size=3)
+
+
+def test_a_patch_is_read_as_it_is_made():
+    """What the trunk takes apart is what the generator puts together, at places in their order."""
+    settings = NetworkSettings(latent_dim=4, conditioning="embedding", width=4, patch_size=2)
+    model = MPCCModel(settings, (2, 16, 16), n_clusters=2)
+    made, read = [], []
+    model.generator.output.register_forward_hook(lambda *args: made.append(args[2]))
+    model.discriminator.trunk[1].register_forward_pre_hook(lambda *args: read.append(args[1][0]))
+    y = torch.tensor([0, 1])
+    model.discriminator(model.generator(model.prior.sample(y), y))
+    assert made[0].shape == (2, 8, 8, 8)
+    torch.testing.assert_close(read[0], torch.tanh(made[0]))
+
+
+def test_grids_of_patches():
+    """Patches fill the same size, and leave room for the networks of every image."""
+    for height in range(8, 41):
+        for width in range(8, 41):
+            grid = Grid.for_image(height, width)
+            for patch_size in (1, 2, 4):
+                patches = grid.on_patches(patch_size)
+                taken = grid.size[0] // patches.size[0]
+                assert taken <= patch_size
+                assert patches.size == (grid.size[0] / taken, grid.size[1] / taken)
+                assert patches.n_blocks >= 1
+                assert min(patches.encoder_end) >= 1
+    assert Grid.for_image(28, 28).on_patches(2) == Grid((4, 4), 2)
+
+
 def test_grid_of_the_paper():
     assert Grid.for_image(28, 28).size == Grid.for_image(32, 32).size == (32, 32)
     grid = Grid.for_image(32, 32)

@@ -17,11 +17,12 @@ def test_one_classifier_kept_is_the_one_it_was():
 
 
 @pytest.mark.parametrize(
-    ("shape", "n_convolutions"), [((1, 8, 8), 2), ((3, 32, 32), 3), ((1, 28, 40), 3), ((2, 64, 64), 4)]
+    ("shape", "n_convolutions"),
+    [((1, 8, 8), 2), ((1, 16, 18), 3), ((3, 32, 32), 2), ((1, 28, 40), 2), ((2, 64, 64), 3)],
 )
 def test_convolutions_end_on_a_small_side(shape, n_convolutions):
     net = ConvNet(shape, 5, generator())
-    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.layers) == n_convolutions
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in net.hidden) == n_convolutions
     log_q = net.log_memberships(normal(7, *shape))
     assert log_q.shape == (7, 5)
     torch.testing.assert_close(log_q.exp().sum(1), torch.ones(7))

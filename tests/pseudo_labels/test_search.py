@@ -5,9 +5,9 @@ from sklearn.metrics import adjusted_rand_score
 from support import bars, generator, normal, stripes
 
 from skmpcc.pseudo_labels import neighbors, search, tables
+from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 from skmpcc.pseudo_labels.search import (
-    augmentation_labels,
     find_pseudo_labels,
     kmeans_labels,
     neighbor_labels,
@@ -20,8 +20,6 @@ def shorter(brief_pseudo_labels, monkeypatch):
     """Fewer restarts and updates than users have, as many as these easy data need."""
     monkeypatch.setattr(tables, "MAX_ITER", 200)
     monkeypatch.setattr(tables, "MAX_RESTARTS", 8)
-    monkeypatch.setattr(search, "N_IMAGE_RESTARTS", 2)
-    monkeypatch.setattr(search, "IMAGE_MAX_ITER", 200)
 
 
 @pytest.mark.usefixtures("shorter")
@@ -142,29 +140,11 @@ def test_many_clusters_start_by_kmeans(monkeypatch):
     assert torch.equal(neighbor_labels(data, graph, 3, generator(7)), kmeans_labels(data, 3, 7))
 
 
-@pytest.mark.usefixtures("shorter")
-def test_clusters_of_views_are_what_deformations_keep():
-    X, y = load_digits(return_X_y=True)
-    data = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8)
-    assert adjusted_rand_score(y, kmeans_labels(data, 10, 0)) < 0.7
-    assert adjusted_rand_score(y, augmentation_labels(data, 10, generator())) > 0.85
-
-
-def test_clusters_of_views_are_reproducible_and_leave_the_global_state():
-    data, _ = bars(40)
-    before = torch.random.get_rng_state()
-    first, second = (augmentation_labels(data, 2, generator(1)) for _ in range(2))
-    assert torch.equal(first, second)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
 @pytest.mark.slow
 @pytest.mark.full_pseudo_labels
 def test_pseudo_labels_as_long_as_users_have_them():
     X, y = load_digits(return_X_y=True)
-    images = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8)
-    assert adjusted_rand_score(y, augmentation_labels(images, 10, generator())) > 0.9
-    rows = images.flatten(1)
+    rows = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32)
     graph = NeighborGraph.of(rows, 15, 10, generator())
     assert adjusted_rand_score(y, neighbor_labels(rows, graph, 10, generator())) > 0.85
     X, y = stripes()
@@ -176,36 +156,11 @@ def test_pseudo_labels_as_long_as_users_have_them():
     assert adjusted_rand_score(y, neighbor_labels(unequal, graph, 3, generator())) > 0.95
 
 
-@pytest.mark.full_pseudo_labels
-def test_best_classifier_of_images_is_the_one_whose_views_agree(monkeypatch):
-    data, y = bars()
-    left = torch.linspace(0.0, 1.0, 8)
-
-    class Rows(torch.nn.Module):
-        """Bars that lie, by their mean over a row; what deformations rarely change."""
-
-        def log_memberships(self, x):
-            lies = x.mean(3).amax(2) > x.mean(2).amax(2)
-            return torch.nn.functional.one_hot(lies[:, 0].long(), 2).float().log()
-
-    class Places(torch.nn.Module):
-        """Bright to the left or to the right of the middle, which a shift changes."""
-
-        def log_memberships(self, x):
-            place = ((x + 1).mean(2) @ left)[:, 0] / (x + 1).mean((1, 2, 3))
-            return torch.nn.functional.one_hot((place > place.median()).long(), 2).float().log()
-
-    for order in ([Rows, Places, Places], [Places, Rows, Places], [Places, Places, Rows]):
-        left_over = [cls() for cls in order]
-        monkeypatch.setattr(search, "_image_classifier", lambda *args, rest=left_over: rest.pop(0))
-        assert adjusted_rand_score(y, augmentation_labels(data, 2, generator())) > 0.95
-
-
 def test_many_clusters_of_images_are_those_of_kmeans(monkeypatch):
     monkeypatch.setattr(search, "MAX_CLUSTERS", 3)
-    monkeypatch.setattr(search, "_image_classifier", None)
+    monkeypatch.setattr(search, "augmentation_labels", None)
     data, _ = bars()
-    labels = augmentation_labels(data, 4, generator())
+    labels = find_pseudo_labels("augmentation", data, None, 4, generator())
     assert torch.equal(labels, kmeans_labels(data, 4, generator().initial_seed()))
 
 

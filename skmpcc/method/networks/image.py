@@ -63,6 +63,14 @@ class Grid:
         """Height and width that the generator makes and the discriminator reads."""
         return self.bottom[0] * 2**self.n_blocks, self.bottom[1] * 2**self.n_blocks
 
+    def on_patches(self, patch_size: int) -> "Grid":
+        """Return the grid of square patches, of which each is one place.
+
+        A block less for each halving, as long as one is left.
+        """
+        n_halvings = min(int(math.log2(patch_size)), self.n_blocks - 1)
+        return Grid(self.bottom, self.n_blocks - n_halvings)
+
     @property
     def n_trunk_downs(self) -> int:
         """Pooling blocks of the discriminator, which ends on the second grid from the bottom."""
@@ -110,7 +118,10 @@ class GeneratorBlock(nn.Module):
 
 
 class ImageGenerator(nn.Module):
-    """Generator x~ = G(z, y) in [-1, 1]: linear to the bottom grid, blocks, BN-ReLU-3x3-tanh."""
+    """Generator x~ = G(z, y) in [-1, 1]: linear to the bottom grid, blocks, BN-ReLU-3x3-tanh.
+
+    `grid` is that of the patches, each of which the last convolution makes as one place.
+    """
 
     def __init__(
         self,
@@ -119,6 +130,7 @@ class ImageGenerator(nn.Module):
         n_clusters: int,
         latent_dim: int,
         *,
+        patch_size: int,
         width: int,
         conditioning: str,
         upsampling: str,
@@ -135,14 +147,16 @@ class ImageGenerator(nn.Module):
             for _ in range(grid.n_blocks)
         )
         self.norm = BatchNorm2d(width)
-        self.output = conv(width, image_channels, 3, spectral=spectral, last=True)
+        self.output = conv(width, image_channels * patch_size**2, 3, spectral=spectral, last=True)
+        self.patch_size = patch_size
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         h, conditions = self.conditioning(z, y)
         h = self.first(h).view(-1, *self.first_shape)
         for block, condition in zip(self.blocks, conditions, strict=False):
             h = block(h, condition)
-        return torch.tanh(self.output(functional.relu(self.norm(h))))
+        h = self.output(functional.relu(self.norm(h)))
+        return torch.tanh(functional.pixel_shuffle(h, self.patch_size))
 
 
 class FirstBlock(nn.Module):
@@ -186,11 +200,16 @@ class SameBlock(nn.Module):
 
 
 class ImageTrunk(nn.Sequential):
-    """The discriminator's blocks that the encoder shares: all but its last, three at 32x32."""
+    """The discriminator's blocks that the encoder shares: all but its last, three at 32x32.
 
-    def __init__(self, grid: Grid, image_channels: int, *, width: int) -> None:
+    `grid` is that of the patches, each of which the first convolution sees as one place.
+    """
+
+    def __init__(self, grid: Grid, image_channels: int, *, patch_size: int, width: int) -> None:
+        patches = [nn.PixelUnshuffle(patch_size)] if patch_size > 1 else []
+        first = FirstBlock(image_channels * patch_size**2, width)
         downs = [DownBlock(width) for _ in range(grid.n_trunk_downs - 1)]
-        super().__init__(FirstBlock(image_channels, width), *downs, SameBlock(width))
+        super().__init__(*patches, first, *downs, SameBlock(width))
 
 
 class ImageDiscriminator(Discriminator):

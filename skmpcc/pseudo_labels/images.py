@@ -1,0 +1,100 @@
+"""Pseudo-labels of images: clusters that small random affine maps do not change."""
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from skmpcc.pseudo_labels.augmentation import random_affine, view_information
+from skmpcc.pseudo_labels.classifiers import ConvNet
+from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
+
+# Augmentation leaves little to chance, so few restarts do. Which is best is known at the end alone.
+N_IMAGE_RESTARTS = 3
+IMAGE_MAX_ITER = 500
+IMAGE_BATCH_SIZE = 256
+IMAGE_LEARNING_RATE = 2e-3
+# Images by whose views the best is found.
+N_JUDGED = 10_000
+# Last share of the updates, in which the rate falls.
+DECAY = 0.3
+# Weight of the mutual information of samples and clusters, beside the agreement of views.
+INFORMATION_WEIGHT = 0.1
+# Weight of the clusters' entropy in it, as in IMSAT. With less, clusters merge.
+IMAGE_BALANCE_WEIGHT = 4.0
+CHUNK = 1024
+
+
+def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -> Tensor:
+    """Find clusters of images that small random affine maps do not change.
+
+    Convolutional classifiers q(y | x), from several initial weights, are trained to say the same of an
+    image and of its augmented view (`augmentation_loss`), in clusters that tell much of the samples.
+    The best is the one whose clusters have the most mutual information with those of views.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n_samples, channels, height, width)
+        Images as the networks see them, on any device.
+    n_clusters : int
+    rng : torch.Generator
+        The classifiers are trained on its device.
+
+    Returns
+    -------
+    labels : Tensor of int64 of shape (n_samples,)
+    """
+    shape = tuple(images.shape[1:])
+    classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
+    optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
+    batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
+    for iteration in range(IMAGE_MAX_ITER):
+        rate = IMAGE_LEARNING_RATE * min(1.0, (1.0 - iteration / IMAGE_MAX_ITER) / DECAY)
+        # All restarts learn from the same images and views, which need be made but once.
+        x = _rows(images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device))
+        view = random_affine(x, rng)
+        for classifier, optimizer in zip(classifiers, optimizers, strict=True):
+            optimizer.param_groups[0]["lr"] = rate
+            _loss(classifier, x, view).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    best = most_informative(classifiers, images, rng)
+    return _labels(best, images, torch.arange(len(images), device=rng.device))
+
+
+def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> ConvNet:
+    """Return the classifier whose clusters of two views of images have the most in common."""
+    rows = torch.randperm(len(images), generator=rng, device=rng.device)[:N_JUDGED]
+    state = rng.get_state()
+
+    def information(classifier: ConvNet) -> float:
+        # The same views for all.
+        rng.set_state(state)
+        views = [_labels(classifier.eval(), images, rows, rng) for _ in range(2)]
+        return sum(view_information(*views))
+
+    return max(classifiers, key=information)
+
+
+def _loss(classifier: ConvNet, x: Tensor, view: Tensor) -> Tensor:
+    log_q = classifier.log_memberships(x)
+    information = IMAGE_BALANCE_WEIGHT * marginal_entropy(log_q) - conditional_entropy(log_q)
+    loss = augmentation_loss(log_q, classifier.log_memberships(view))
+    return loss - INFORMATION_WEIGHT * information
+
+
+@torch.no_grad()
+def _labels(
+    classifier: ConvNet, images: Tensor, rows: Tensor, rng: torch.Generator | None = None
+) -> Tensor:
+    """Labels of images, or with a generator of an augmented view of each."""
+
+    def seen(part: Tensor) -> Tensor:
+        x = _rows(images, part)
+        return x if rng is None else random_affine(x, rng)
+
+    return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
+
+
+def _rows(images: Tensor, rows: Tensor) -> Tensor:
+    """Rows of images that may lie elsewhere, on the rows' device."""
+    return images[rows.to(images.device)].to(rows.device)

@@ -1,0 +1,109 @@
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
+from support import bars, generator
+
+from skmpcc.pseudo_labels import images
+from skmpcc.pseudo_labels.images import augmentation_labels, most_informative
+from skmpcc.pseudo_labels.search import kmeans_labels
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8), y
+
+
+def test_clusters_of_views_are_what_deformations_keep(monkeypatch):
+    """With fewer restarts and updates than users have."""
+    monkeypatch.setattr(images, "N_IMAGE_RESTARTS", 2)
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 200)
+    data, y = digits()
+    assert adjusted_rand_score(y, kmeans_labels(data, 10, 0)) < 0.7
+    assert adjusted_rand_score(y, augmentation_labels(data, 10, generator())) > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.full_pseudo_labels
+def test_clusters_of_views_as_users_have_them():
+    data, y = digits()
+    assert adjusted_rand_score(y, augmentation_labels(data, 10, generator())) > 0.9
+
+
+@pytest.mark.full_pseudo_labels
+def test_clusters_of_views_are_reproducible_and_leave_the_global_state(monkeypatch):
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 8)
+    data, _ = bars(40)
+    before = torch.random.get_rng_state()
+    first, second = (augmentation_labels(data, 2, generator(1)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+LEFT = torch.linspace(0.0, 1.0, 8)
+
+
+class Rows(torch.nn.Module):
+    """Bars that lie, by their mean over a row; what deformations rarely change."""
+
+    def log_memberships(self, x):
+        lies = x.mean(3).amax(2) > x.mean(2).amax(2)
+        return torch.nn.functional.one_hot(lies[:, 0].long(), 2).float().log()
+
+
+class Places(torch.nn.Module):
+    """Bright to the left or to the right of the middle, which a shift changes."""
+
+    def log_memberships(self, x):
+        place = ((x + 1).mean(2) @ LEFT)[:, 0] / (x + 1).mean((1, 2, 3))
+        return torch.nn.functional.one_hot((place > place.median()).long(), 2).float().log()
+
+
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_best_classifier_is_the_one_whose_views_agree(best):
+    classifiers = [Rows() if i == best else Places() for i in range(3)]
+    assert most_informative(classifiers, bars()[0], generator()) is classifiers[best]
+
+
+def test_classifiers_are_judged_by_the_same_views():
+    seen = []
+
+    class Watching(Rows):
+        def log_memberships(self, x):
+            seen.append(x)
+            return super().log_memberships(x)
+
+    most_informative([Watching(), Watching()], bars()[0], generator())
+    one, two, again_one, again_two = seen
+    assert torch.equal(one, again_one)
+    assert torch.equal(two, again_two)
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.full_pseudo_labels
+def test_restarts_learn_from_the_same_views_and_the_best_labels_the_images(monkeypatch):
+    made, seen = [], []
+
+    class Watched(images.ConvNet):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+        def log_memberships(self, x):
+            if self.training:
+                seen.append((self, x))
+            return super().log_memberships(x)
+
+    monkeypatch.setattr(images, "ConvNet", Watched)
+    monkeypatch.setattr(images, "most_informative", lambda classifiers, *args: classifiers[1].eval())
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 4)
+    data, _ = bars(40)
+    labels = augmentation_labels(data, 2, generator())
+    inputs = [[x for classifier, x in seen if classifier is each] for each in made]
+    assert [len(each) for each in inputs] == [2 * 4] * 3
+    for one, other, third in zip(*inputs, strict=True):
+        assert one is other is third
+    with torch.no_grad():
+        assert torch.equal(labels, made[1].log_memberships(data).argmax(1))
+        differing = [made[i].eval().log_memberships(data) for i in (0, 2)]
+        assert not torch.equal(*differing)
