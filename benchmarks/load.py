@@ -64,7 +64,7 @@ def _fits(name: str, condition: str, n_fits: int, files: dict[str, Path | None])
             n_iter.append(clusterer.n_iter_)
     return {
         "kind": "fit",
-        "data": name,
+        "data": Path(name).name,
         "condition": condition,
         "seconds": seconds,
         "median": statistics.median(seconds),

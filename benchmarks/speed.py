@@ -3,6 +3,7 @@
 python benchmarks/speed.py                                # every case on every device present
 python benchmarks/speed.py --cases vectors mnist --threads 2 --output results/speed.jsonl
 python benchmarks/speed.py --growth                       # by the number of samples and of clusters
+python benchmarks/speed.py --load                         # whole fits, also beside a busy process
 
 An iteration is what a fit runs, with a fit's threads and precision: with pseudo-labels (random ones) and
 consistency where the preset has them. Both engines are timed in turns after a warm-up, and medians are
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import load
 import numpy as np
 import torch
 from common import machine
@@ -211,6 +213,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000, help="to predict")
     parser.add_argument("--no-inference", action="store_true")
     parser.add_argument("--growth", action="store_true", help="this table alone")
+    parser.add_argument("--load", action="store_true", help="time whole fits, and nothing else")
+    parser.add_argument("--fits", nargs="+", default=load.FITS, metavar="NAME or FILE.npz")
+    parser.add_argument("--conditions", nargs="+", choices=load.CONDITIONS, default=load.CONDITIONS)
+    parser.add_argument("--repeats", type=int, default=3, help="fits of each data set, by other seeds")
+    parser.add_argument("--mnist", type=Path, help="an .npz file with X and y")
+    parser.add_argument("--fashion", type=Path, help="likewise")
     parser.add_argument("--output", type=Path, help="a file of JSON lines, which is added to")
     options = parser.parse_args()
     if options.threads:
@@ -223,6 +231,15 @@ def main() -> None:
             options.output.parent.mkdir(parents=True, exist_ok=True)
             with options.output.open("a") as file:
                 file.write(json.dumps(row | {"machine": described}) + "\n")
+
+    if options.load:
+        files = {"mnist": options.mnist, "fashion": options.fashion}
+        for row in load.measure(options.fits, options.conditions, options.repeats, files):
+            keep(row)
+            seconds_of_fits = ", ".join(f"{value:.2f}" for value in row["seconds"])
+            found = f"ARI {row['ari'][0]:.3f}, {row['n_iter'][0]} iterations, {row['peak MiB']:.0f} MiB"
+            print(f"{row['data']}, {row['condition']}: {seconds_of_fits} s; {found}", flush=True)
+        return
 
     for name in options.devices:
         if name.startswith("cuda") and not torch.cuda.is_available():

@@ -147,7 +147,14 @@ _VECTORS_NARROW = replace(
 )
 _VECTORS_SMALL = replace(_VECTORS_NARROW, name="vectors_small", max_iter=400)
 _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)
-_VECTORS_MANY = replace(_VECTORS, name="vectors_many", latent_dim=48)
+_VECTORS_MANY = replace(
+    _VECTORS,
+    name="vectors_many",
+    latent_dim=48,
+    # Many clusters part much sooner if they begin narrow.
+    initial_log_variance=-2.0,
+    max_iter=500,
+)
 
 _GREY = replace(
     _MNIST,

@@ -20,9 +20,10 @@ N_INPUTS = 64
 MAX_RESTARTS = 32
 # Memberships that all restarts hold at once, which is what many clusters cost.
 MAX_MEMBERSHIPS = 2_560_000
-MAX_ITER = 400
-# Shares of the updates after which the better half goes on.
-HALVINGS = (0.125, 0.25, 0.5, 0.75)
+MAX_ITER = 600
+# Share of the restarts that goes on after a share of the updates. Earlier, information tells little of
+# what it will be.
+KEPT = {0.25: 0.25, 0.5: 0.125}
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-2
 # Last share of the updates, in which the rate falls.
@@ -38,8 +39,8 @@ def classifier_labels(
     """Find clusters in which nearest neighbours agree, by small classifiers q(y | x).
 
     Classifiers with different initial weights are trained side by side on `losses.consistency_loss` of
-    samples and their neighbours. Several times the half with the most mutual information between
-    neighbours' clusters goes on alone (successive halving); the best at the end labels all samples.
+    samples and their neighbours. Twice only those go on whose neighbours' clusters have the most mutual
+    information (successive halving); the best at the end labels all samples.
 
     Parameters
     ----------
@@ -85,11 +86,11 @@ def _trained(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Gen
     n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
     classifiers = BatchedMLP(n_restarts, data.shape[1], n_clusters, rng)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE, fused=True)
-    halvings = {round(share * MAX_ITER) for share in HALVINGS}
+    kept = {round(done * MAX_ITER): math.ceil(share * n_restarts) for done, share in KEPT.items()}
     for iteration in range(MAX_ITER):
-        if iteration in halvings and len(classifiers) > 1:
+        if kept.get(iteration, n_restarts) < len(classifiers):
             information = _information(classifiers, data, graph)
-            _keep(classifiers, optimizer, _best(information, math.ceil(len(information) / 2)))
+            _keep(classifiers, optimizer, _best(information, kept[iteration]))
         left = 1.0 - iteration / MAX_ITER
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / DECAY)
         log_q = classifiers.log_memberships(rows_of(data, torch.cat(graph.draw(batch_size, rng))))
