@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from skmpcc.engine.flat import FlatParameters
-from skmpcc.method.networks.layers import Discriminator, Encoder, chunked, frozen_norms
+from skmpcc.engine.spectral import SpectralNorms
+from skmpcc.method.networks.layers import Discriminator, Encoder, chunked
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -31,6 +32,7 @@ class _AutogradPass(Generic[Network]):
         self.module = module
         self.groups = groups
         self.dtype = dtype
+        self.norms = SpectralNorms(module)
 
     def _run(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
         if self.dtype is None:
@@ -51,8 +53,9 @@ class AutogradDiscriminator(_AutogradPass[Discriminator]):
     @torch.enable_grad()
     def forward(self, x: Tensor, *, wants_input: bool = False) -> tuple[Tensor, Tensor]:
         self.x = x.detach().requires_grad_(wants_input)
-        self.features = self._run(self.module.features, self.x).to(x.dtype)
-        self.scores = self.module.score(self.features).squeeze(1)
+        with self.norms.applied(estimate=True):
+            self.features = self._run(self.module.features, self.x).to(x.dtype)
+            self.scores = self.module.score(self.features).squeeze(1)
         return self.scores.detach(), self.features.detach()
 
     def _take_ends(
@@ -80,7 +83,8 @@ class AutogradEncoder(_AutogradPass[Encoder]):
 
     @torch.enable_grad()
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        self.outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
+        with self.norms.applied(estimate=True):
+            self.outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
         mean, log_variance = self.outputs
         return mean.detach(), log_variance.detach()
 
@@ -95,7 +99,7 @@ class AutogradGenerator(_AutogradPass[nn.Module]):
 
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor, n_chunks: int) -> Tensor:
-        with frozen_norms(self.module):
+        with self.norms.applied(estimate=False):
             if z.device.type == "cpu":
                 # Activations of several batches would not fit into a processor's cache.
                 parts = zip(z.chunk(n_chunks), y.chunk(n_chunks), strict=True)
@@ -106,7 +110,8 @@ class AutogradGenerator(_AutogradPass[nn.Module]):
     @torch.enable_grad()
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         self.z = z.detach().requires_grad_()
-        self.x = self._run(self.module, self.z, y).to(z.dtype)
+        with self.norms.applied(estimate=True):
+            self.x = self._run(self.module, self.z, y).to(z.dtype)
         return self.x.detach()
 
     def backward(self, x: Tensor) -> Tensor:

@@ -45,13 +45,19 @@ class Linear(nn.Linear):
     """A linear layer whose spectral norm is outside autocast; a network's last layer is as a whole.
 
     Autocast would round the norm's estimate, and what leaves the network.
+
+    Attributes
+    ----------
+    normalized : Tensor or None
+        The weight over its spectral norm, where an engine has it already.
     """
 
     is_last = False
+    normalized: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            weight = self.weight
+            weight = self.weight if self.normalized is None else self.normalized
             if self.is_last:
                 return functional.linear(x.to(weight.dtype), weight, self.bias)
         return functional.linear(x, weight, self.bias)
@@ -61,10 +67,11 @@ class Conv2d(nn.Conv2d):
     """A convolution that does the same."""
 
     is_last = False
+    normalized: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            weight = self.weight
+            weight = self.weight if self.normalized is None else self.normalized
             if self.is_last:
                 return self._conv_forward(x.to(weight.dtype), weight, self.bias)
         return self._conv_forward(x, weight, self.bias)

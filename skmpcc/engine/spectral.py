@@ -1,0 +1,98 @@
+"""Spectral norms of a whole network: layers of one shape in one batched power iteration.
+
+A deep network has dozens of them, each of many small operations in every forward pass.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
+
+from skmpcc.method.networks.layers import Conv2d, Linear
+
+Layer = Linear | Conv2d
+
+
+class SpectralNorms:
+    """The spectrally normalized layers of a network.
+
+    Parameters
+    ----------
+    module : nn.Module
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        groups: dict[torch.Size, list[Layer]] = defaultdict(list)
+        for layer in module.modules():
+            if isinstance(layer, Layer) and parametrize.is_parametrized(layer, "weight"):
+                groups[_original(layer).shape].append(layer)
+        self.groups = [_Group(layers) for layers in groups.values()]
+
+    @contextmanager
+    def applied(self, *, estimate: bool) -> Iterator[None]:
+        """Within, layers have their normalized weights; with `estimate` after a step of their norms."""
+        for group in self.groups:
+            group.apply(estimate=estimate)
+        try:
+            yield
+        finally:
+            for group in self.groups:
+                for layer in group.layers:
+                    layer.normalized = None
+
+
+class _Group:
+    """Layers whose weights have one shape."""
+
+    def __init__(self, layers: list[Layer]) -> None:
+        self.layers = layers
+        self.weights = [_original(layer) for layer in layers]
+        norms = [layer.get_submodule("parametrizations.weight.0") for layer in layers]
+        self.left = [norm.get_buffer("_u") for norm in norms]
+        self.right = [norm.get_buffer("_v") for norm in norms]
+
+    def apply(self, *, estimate: bool) -> None:
+        """Give the layers weights of spectral norm 1, as torch's parametrization does one by one."""
+        stacked = torch.stack([_channels_last(weight) for weight in self.weights])
+        matrices = stacked.flatten(2)
+        # The vectors are those of torch, whose matrices have their channels first.
+        shape = self.weights[0].shape[1:]
+        left = torch.stack(self.left)
+        right = _channels_last(torch.stack(self.right).view(-1, *shape)).flatten(1)
+        with torch.no_grad():
+            if estimate:
+                left = functional.normalize(_product(matrices, right), dim=1)
+                right = functional.normalize(_product(matrices.mT, left), dim=1)
+                torch._foreach_copy_(self.left, list(left))
+                first = _channels_first(right.view(-1, *_channels_last_shape(shape))).flatten(1)
+                torch._foreach_copy_(self.right, list(first))
+        norms = (left * _product(matrices, right)).sum(1)
+        normalized = stacked / norms.view(-1, *[1] * (stacked.ndim - 1))
+        for layer, weight in zip(self.layers, normalized, strict=True):
+            layer.normalized = _channels_first(weight)
+
+
+def _original(layer: Layer) -> Tensor:
+    """The parameter, before its norm."""
+    return layer.get_parameter("parametrizations.weight.original")
+
+
+def _product(matrices: Tensor, vectors: Tensor) -> Tensor:
+    return torch.bmm(matrices, vectors.unsqueeze(2)).squeeze(2)
+
+
+def _channels_last(weights: Tensor) -> Tensor:
+    """(n, C, h, w) to (n, h, w, C), which is how they lie; weights of linear layers as they are."""
+    return weights.movedim(1, -1) if weights.ndim == 4 else weights
+
+
+def _channels_first(weights: Tensor) -> Tensor:
+    return weights.movedim(-1, 1) if weights.ndim == 4 else weights
+
+
+def _channels_last_shape(shape: torch.Size) -> tuple[int, ...]:
+    return (*shape[1:], shape[0])
