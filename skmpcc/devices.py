@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 # Work of one operation that is worth a thread: docs/development/performance.md.
-FLOPS_PER_THREAD = 32_000_000
+FLOPS_PER_THREAD = 1_000_000_000
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
+from skmpcc.devices import at_most_threads
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
 from skmpcc.pseudo_labels.classifiers import ConvNet
 from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
@@ -43,22 +44,26 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
-    shape = tuple(images.shape[1:])
-    classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
-    optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
-    batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
-    for iteration in range(IMAGE_MAX_ITER):
-        rate = IMAGE_LEARNING_RATE * min(1.0, (1.0 - iteration / IMAGE_MAX_ITER) / DECAY)
-        # All restarts learn from the same images and views, which need be made but once.
-        x = _rows(images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device))
-        view = random_affine(x, rng)
-        for classifier, optimizer in zip(classifiers, optimizers, strict=True):
-            optimizer.param_groups[0]["lr"] = rate
-            _loss(classifier, x, view).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    best = most_informative(classifiers, images, rng)
-    return _labels(best, images, torch.arange(len(images), device=rng.device))
+    # As for tables: threads would wait for each other at every operation.
+    with at_most_threads(1):
+        shape = tuple(images.shape[1:])
+        classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
+        optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
+        batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
+        for iteration in range(IMAGE_MAX_ITER):
+            rate = IMAGE_LEARNING_RATE * min(1.0, (1.0 - iteration / IMAGE_MAX_ITER) / DECAY)
+            # All restarts learn from the same images and views, which need be made but once.
+            x = _rows(
+                images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
+            )
+            view = random_affine(x, rng)
+            for classifier, optimizer in zip(classifiers, optimizers, strict=True):
+                optimizer.param_groups[0]["lr"] = rate
+                _loss(classifier, x, view).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        best = most_informative(classifiers, images, rng)
+        return _labels(best, images, torch.arange(len(images), device=rng.device))
 
 
 def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> ConvNet:

@@ -1,5 +1,6 @@
 """The search for pseudo-labels: candidates, and the choice among them without labels."""
 
+import math
 import warnings
 
 import numpy as np
@@ -22,9 +23,9 @@ MAX_SAMPLES = 100_000
 MANY_FEATURES = 8
 # Clusters above which KMeans's are taken, because a graph or a batch shows too few samples of each.
 MAX_CLUSTERS = 256
-# Disagreement of neighbours on cheap clusters, in nats, at which no others are looked for.
-SURE = 0.01
-# Share of disagreeing neighbours, relative to the classifiers', at which other clusters are better.
+# Share of lost information at which cheap clusters are taken, and no others looked for.
+SURE = 0.005
+# Share of lost information, relative to the classifiers', at which other clusters are better.
 MARGIN = 0.9
 
 _MAX_SEED = 2**32
@@ -110,15 +111,24 @@ def neighbor_labels(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: to
         solver = "lobpcg" if data[0].numel() > MANY_FEATURES else "arpack"
         others.append(spectral_labels(graph, n_clusters, seed, solver))
 
-    # By agreement alone: mutual information rather halves a large cluster than keeps two small ones.
-    def disagreement(labels: Tensor) -> float:
-        return -neighbor_information(labels[graph.rows], graph).agreement
+    def loss(labels: Tensor) -> float:
+        return _lost_information(labels, graph)
 
-    other = min(others, key=disagreement)
-    if disagreement(other) <= SURE:
+    other = min(others, key=loss)
+    if loss(other) <= SURE:
         return other
     found = classifier_labels(data, graph, n_clusters, rng)
-    return other if disagreement(other) <= MARGIN * disagreement(found) else found
+    return other if loss(other) <= MARGIN * loss(found) else found
+
+
+def _lost_information(labels: Tensor, graph: NeighborGraph) -> float:
+    """H(k' | k) / H(k): the share of a neighbour's cluster that one's own does not tell.
+
+    By mutual information alone, halves of a large cluster would be better than two small ones; by
+    agreement alone, one large cluster and some single samples.
+    """
+    information = neighbor_information(labels[graph.rows], graph)
+    return -information.agreement / information.entropy if information.entropy else math.inf
 
 
 def spectral_labels(graph: NeighborGraph, n_clusters: int, seed: int, solver: str = "arpack") -> Tensor:

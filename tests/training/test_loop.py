@@ -5,6 +5,7 @@ import pytest
 import torch
 from support import resolved
 
+from skmpcc import devices
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.model import MPCCModel
@@ -74,9 +75,10 @@ def test_divergence(bad):
         run({"max_iter": 30, "batch_size": 40}, data=data)
 
 
-@pytest.mark.parametrize(("width", "n_threads"), [(256, 1), (512, 2)])
-def test_small_networks_are_trained_on_fewer_threads(width, n_threads):
-    """2 x 256 samples x 512 x 512 operations are worth two threads and more, 256 x 256 not."""
+@pytest.mark.parametrize(("width", "n_threads"), [(8, 1), (16, 2)])
+def test_small_networks_are_trained_on_fewer_threads(width, n_threads, monkeypatch):
+    """2 x 256 samples x 16 x 16 operations are worth two threads if that is their worth, 8 x 8 not."""
+    monkeypatch.setattr(devices, "FLOPS_PER_THREAD", 256 * 16 * 16)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     seen = []
