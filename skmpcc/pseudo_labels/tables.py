@@ -17,13 +17,13 @@ from skmpcc.pseudo_labels.objectives import marginal_entropy
 # Data of more than MAX_INPUTS values are reduced to N_INPUTS.
 MAX_INPUTS = 256
 N_INPUTS = 64
-MAX_RESTARTS = 32
+MAX_RESTARTS = 24
 # Memberships that all restarts hold at once, which is what many clusters cost.
 MAX_MEMBERSHIPS = 2_560_000
-MAX_ITER = 600
+MAX_ITER = 500
 # Share of the restarts that goes on after a share of the updates. Earlier, information tells little of
 # what it will be.
-KEPT = {0.25: 0.25, 0.5: 0.125}
+KEPT = {0.25: 0.33, 0.5: 0.16}
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-2
 # Last share of the updates, in which the rate falls.
