@@ -3,8 +3,10 @@
 `python benchmarks/speed.py --load` runs this.
 """
 
+import cProfile
 import multiprocessing
 import os
+import pstats
 import resource
 import statistics
 import time
@@ -24,6 +26,16 @@ from skmpcc import MPCCClusterer
 
 CONDITIONS = ("alone", "busy", "quota")
 FITS = ["iris", "breast_cancer", "digits", "blobs_10k"]
+# Functions whose seconds make up a fit's, by what they do.
+PHASES = {
+    "graph": ("neighbors.py", "of"),
+    "KMeans": ("search.py", "kmeans_labels"),
+    "spectral": ("search.py", "spectral_labels"),
+    "classifiers of tables": ("tables.py", "classifier_labels"),
+    "classifiers of images": ("images.py", "augmentation_labels"),
+    "training": ("loop.py", "train"),
+    "labels": ("_fit.py", "candidate"),
+}
 QUOTA_THREADS = 2
 
 
@@ -49,6 +61,15 @@ def _condition(name: str) -> Iterator[None]:
             neighbor.kill()
 
 
+def _phases(X: np.ndarray, n_clusters: int) -> dict[str, float]:
+    """Seconds of each phase of a fit, by Python's profiler."""
+    profile = cProfile.Profile()
+    profile.runcall(MPCCClusterer(n_clusters, random_state=0).fit, X)
+    found = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    seconds = {(Path(path).name, name): row[3] for (path, _, name), row in found.items()}
+    return {phase: seconds[function] for phase, function in PHASES.items() if function in seconds}
+
+
 def _fits(name: str, condition: str, n_fits: int, files: dict[str, Path | None]) -> dict[str, Any]:
     """Time default fits with different seeds, in a process of their own."""
     X, y = load(name, files)
@@ -62,6 +83,7 @@ def _fits(name: str, condition: str, n_fits: int, files: dict[str, Path | None])
             seconds.append(time.perf_counter() - start)
             scores.append(adjusted_rand_score(y, clusterer.labels_))
             n_iter.append(clusterer.n_iter_)
+        phases = _phases(X, len(np.unique(y))) if condition == "alone" else None
     return {
         "kind": "fit",
         "data": Path(name).name,
@@ -70,6 +92,7 @@ def _fits(name: str, condition: str, n_fits: int, files: dict[str, Path | None])
         "median": statistics.median(seconds),
         "ari": scores,
         "n_iter": n_iter,
+        "phases": phases,
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
     }
 

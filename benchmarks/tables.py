@@ -34,6 +34,11 @@ NAMES = {
     "mnist_10k_images": "MNIST, 10,000 images",
     "fashion_10k_images": "Fashion-MNIST, 10,000 images",
 }
+# Data sets that are timed and not scored.
+OTHERS = {
+    "blobs_10k": "blobs, 10,000 rows of 16",
+    "mnist.npz": "MNIST, 70,000 images",
+}
 RIVALS = ("KMeans", "GaussianMixture", "UMAP + GMM")
 
 Rows = list[dict[str, Any]]
@@ -118,14 +123,58 @@ def growth(rows: Rows) -> list[str]:
     return lines
 
 
-TABLES = {"accuracy": accuracy, "quality": quality, "speed": speed, "growth": growth}
+def fits(rows: Rows) -> list[str]:
+    """Median seconds of whole fits in each condition, a row for each data set."""
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for r in rows:
+        if r.get("kind") == "fit":
+            found[r["data"]][r["condition"]] = r
+    lines = [
+        "| data | alone, s | beside a busy process, s | ratio | two threads on a core, s | peak, MiB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, conditions in found.items():
+        alone, busy, quota = (conditions.get(c) for c in ("alone", "busy", "quota"))
+        cells = [f"{c['median']:.1f}" if c else "" for c in (alone, busy, quota)]
+        ratio = f"{busy['median'] / alone['median']:.2f}" if alone and busy else ""
+        peak = f"{alone['peak MiB']:,.0f}" if alone else ""
+        lines.append(f"| {_title(name)} | {' | '.join([cells[0], cells[1], ratio, cells[2], peak])} |")
+    return lines
+
+
+def phases(rows: Rows) -> list[str]:
+    """Seconds of each phase of a fit, a column for each data set."""
+    found = {r["data"]: r["phases"] for r in rows if r.get("kind") == "fit" and r.get("phases")}
+    names = list(dict.fromkeys(phase for seconds in found.values() for phase in seconds))
+    lines = [
+        f"| seconds | {' | '.join(map(_title, found))} |",
+        "| --- |" + " --- |" * len(found),
+    ]
+    for phase in names:
+        cells = [f"{seconds[phase]:.2f}" if phase in seconds else "" for seconds in found.values()]
+        lines.append(f"| {phase} | {' | '.join(cells)} |")
+    return lines
+
+
+TABLES = {
+    "accuracy": accuracy,
+    "quality": quality,
+    "speed": speed,
+    "growth": growth,
+    "fits": fits,
+    "phases": phases,
+}
+
+
+def _title(name: str) -> str:
+    return NAMES.get(name, OTHERS.get(name, name))
 
 
 def groups_of(rows: Rows) -> Groups:
     """Rows of default settings by data set and method, in the order of NAMES."""
     found: dict[str, dict[str, Rows]] = {name: defaultdict(list) for name in NAMES}
     for r in rows:
-        if "data" in r and not r["set"] and r["data"] in found:
+        if "method" in r and not r["set"] and r["data"] in found:
             found[r["data"]][r["method"]].append(r)
     return {name: methods for name, methods in found.items() if methods["MPCC"]}
 

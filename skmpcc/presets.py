@@ -161,7 +161,7 @@ _VECTORS_MANY = replace(
     latent_dim=48,
     # Many clusters part much sooner if they begin narrow.
     initial_log_variance=-2.0,
-    max_iter=500,
+    max_iter=400,
 )
 
 _GREY = replace(
