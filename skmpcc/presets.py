@@ -122,7 +122,7 @@ _VECTORS = Preset(
     ema_decay=0.99,
     ema_start=0,
     precision="auto",
-    max_iter=1000,
+    max_iter=700,
     batch_size=128,
     # Half of the paper's steps: clusters settle as soon, in two thirds of the time.
     discriminator_steps=2,
@@ -143,6 +143,7 @@ _VECTORS_NARROW = replace(
     batch_size=64,
     # Products of such layers gain nothing from bfloat16.
     precision="float32",
+    max_iter=1000,
     learning_rate=1e-3,
     input_noise=0.5,
 )
