@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from support import BRIEF, QUICK, Interrupting, images
+from threadpoolctl import threadpool_info
 
 from skmpcc import MPCCClusterer
 from skmpcc._fit import PreparedFit
@@ -17,6 +18,30 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def test_fits_in_threads_give_what_they_give_alone_and_leave_the_threads(blobs):
+    """Each limits its threads, and scikit-learn's, for a time."""
+    quick = QUICK | {"max_iter": 30}
+    before = torch.get_num_threads()
+
+    def fit(seed):
+        return MPCCClusterer(3, random_state=seed, **quick).fit(blobs[0])
+
+    def numbers():
+        found = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+        return [torch.get_num_threads(), *found]
+
+    torch.set_num_threads(2)
+    try:
+        alone = [fit(seed) for seed in range(3)]
+        expected = numbers()
+        beside = joblib.Parallel(3, require="sharedmem")(joblib.delayed(fit)(seed) for seed in range(3))
+        assert numbers() == expected
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(one.means_, other.means_)
 
 
 def test_same_seed_same_result(blobs):
