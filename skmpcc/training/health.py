@@ -28,7 +28,7 @@ NEVER = 10**9
 # back by themselves; later, those that move would not find their place.
 FIRST_MOVE, LAST_MOVE = 0.5, 0.75
 # Share of the training, and iterations, in which networks are not yet what they will be.
-EARLY, MIN_ITER = 0.2, 150
+EARLY, MIN_ITER = 0.2, 100
 # Iterations before which networks show the signs of trouble in any training.
 UNTRAINED = 30
 # A generator is constant if its samples vary less than this, relative to the data.

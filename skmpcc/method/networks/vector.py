@@ -10,6 +10,7 @@ from skmpcc.method.networks.layers import (
     Conditioning,
     Discriminator,
     Encoder,
+    keep_scale,
     linear,
 )
 
@@ -94,6 +95,9 @@ class VectorEncoder(Encoder):
         self.body = _hidden([width, width], spectral)
         self.mean = self._head(width, latent_dim, spectral)
         self.log_variance = self._head(width, latent_dim, spectral)
+        if not spectral:
+            for part in (self.body, self.mean, self.log_variance):
+                part.apply(keep_scale)
 
     @staticmethod
     def _head(width: int, latent_dim: int, spectral: bool) -> nn.Sequential:
