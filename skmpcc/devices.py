@@ -131,6 +131,11 @@ def to_device_if_fits(data: Tensor, device: torch.device) -> Tensor:
     return data.to(device)
 
 
+def rows_of(data: Tensor, rows: Tensor) -> Tensor:
+    """Rows of data that may lie elsewhere, on the rows' device."""
+    return data[rows.to(data.device)].to(rows.device)
+
+
 def matmul_dtype(precision: str, like: Tensor) -> torch.dtype | None:
     """Type in which hidden layers multiply; None for the parameters' own.
 

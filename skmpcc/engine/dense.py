@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from skmpcc.engine.flat import FlatParameters
 from skmpcc.engine.projection import class_matrix, sum_by_class
+from skmpcc.engine.spectral import power_iteration
 from skmpcc.method.networks.layers import ConditionalBatchNorm
 from skmpcc.method.networks.vector import SLOPE, VectorDiscriminator, VectorEncoder, VectorGenerator
 
@@ -63,12 +64,7 @@ class _Dense:
             return
         u, v = self.vectors
         if estimate:
-            torch.mv(self.weight, v, out=u)
-            u.div_(torch.linalg.vector_norm(u))
-            torch.mv(self.weight.T, u, out=v)
-            # u' W v with v = W'u / |W'u|
-            self.sigma = torch.linalg.vector_norm(v)
-            v.div_(self.sigma)
+            self.sigma = power_iteration(self.weight, u, v)
         else:
             self.sigma = torch.dot(u, torch.mv(self.weight, v))
         torch.div(self.weight, self.sigma, out=self.normalized_weight)
@@ -214,17 +210,25 @@ class _DenseConditionalNorm:
         self.gain_gradient = group.gradients[id(module.gain.weight)]
         self.bias_gradient = group.gradients[id(module.bias.weight)]
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Do as nn.BatchNorm1d in training: the normalized batch, its mean, one over its deviation."""
         norm = self.norm
-        self.x = x
-        # as nn.BatchNorm1d does in training
         norm.num_batches_tracked.add_(1)
-        self.normed, self.mean, self.inverse_std = torch.native_batch_norm(
+        return torch.native_batch_norm(
             x, None, None, norm.running_mean, norm.running_var, True, self.momentum, norm.eps
         )
-        self.scale = torch.index_select(1.0 + self.gain, 0, y)
-        self.out = torch.addcmul(torch.index_select(self.bias, 0, y), self.normed, self.scale)
-        return functional.leaky_relu_(self.out, SLOPE)
+
+    def _condition(self, normed: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's output, and the gain of each row."""
+        scale = torch.index_select(1.0 + self.gain, 0, y)
+        out = torch.addcmul(torch.index_select(self.bias, 0, y), normed, scale)
+        return functional.leaky_relu_(out, SLOPE), scale
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        self.x = x
+        self.normed, self.mean, self.inverse_std = self._normalize(x)
+        self.out, self.scale = self._condition(self.normed, y)
+        return self.out
 
     def backward(self, gradient: Tensor, classes: Tensor) -> Tensor:
         gradient = torch.ops.aten.leaky_relu_backward(gradient, self.out, SLOPE, True)
@@ -245,18 +249,8 @@ class _DenseConditionalNorm:
 
     def apply(self, x: Tensor, y: Tensor, n_chunks: int) -> Tensor:
         """Do as `forward`, for several batches at once and without a backward."""
-        norm = self.norm
-        norm.num_batches_tracked.add_(n_chunks)
-        parts = [
-            torch.native_batch_norm(
-                chunk, None, None, norm.running_mean, norm.running_var, True, self.momentum, norm.eps
-            )[0]
-            for chunk in x.chunk(n_chunks)
-        ]
-        normed = torch.cat(parts) if n_chunks > 1 else parts[0]
-        scale = torch.index_select(1.0 + self.gain, 0, y)
-        out = torch.addcmul(torch.index_select(self.bias, 0, y), normed, scale)
-        return functional.leaky_relu_(out, SLOPE)
+        parts = [self._normalize(chunk)[0] for chunk in x.chunk(n_chunks)]
+        return self._condition(torch.cat(parts) if n_chunks > 1 else parts[0], y)[0]
 
 
 class DenseGenerator:
@@ -265,12 +259,11 @@ class DenseGenerator:
     def __init__(
         self, module: VectorGenerator, group: FlatParameters, dtype: torch.dtype | None = None
     ) -> None:
-        self.n_clusters = module.conditioning.n_clusters
         self.layers = [_Dense(layer, group, dtype=dtype) for layer in _of_kind(nn.Linear, module.layers)]
         norms = _of_kind(ConditionalBatchNorm, module.norms)
         self.norms = [_DenseConditionalNorm(norm, group) for norm in norms]
         self.output = _Dense(module.output, group)
-        self.all_classes = torch.arange(self.n_clusters, device=self.output.bias.device)
+        self.all_classes = torch.arange(module.conditioning.n_clusters, device=self.output.bias.device)
 
     def _normalize(self, *, estimate: bool) -> None:
         for layer in (*self.layers, self.output):

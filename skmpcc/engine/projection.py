@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from skmpcc.engine.spectral import power_iteration
 from skmpcc.method.networks.layers import ClassProjection
 
 
@@ -22,12 +23,7 @@ class ProjectionPass:
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """Embed(y) . h, after one power iteration for the embedding's norm."""
-        torch.mv(self.embedding, self.right, out=self.left)
-        self.left.div_(torch.linalg.vector_norm(self.left))
-        torch.mv(self.embedding.T, self.left, out=self.right)
-        # u' E v with v = E'u / |E'u|
-        self.norm = torch.linalg.vector_norm(self.right)
-        self.right.div_(self.norm)
+        self.norm = power_iteration(self.embedding, self.left, self.right)
         self.h, self.y = h, y
         self.rows = torch.index_select(self.embedding, 0, y).div_(self.norm)
         self.out = (h * self.rows).sum(1)

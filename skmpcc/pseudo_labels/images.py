@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from skmpcc.devices import at_most_threads
+from skmpcc.devices import at_most_threads, rows_of
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
 from skmpcc.pseudo_labels.classifiers import ConvNet
 from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
@@ -53,7 +53,7 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
         for iteration in range(IMAGE_MAX_ITER):
             rate = IMAGE_LEARNING_RATE * min(1.0, (1.0 - iteration / IMAGE_MAX_ITER) / DECAY)
             # All restarts learn from the same images and views, which need be made but once.
-            x = _rows(
+            x = rows_of(
                 images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
             )
             view = random_affine(x, rng)
@@ -94,12 +94,7 @@ def _labels(
     """Labels of images, or with a generator of an augmented view of each."""
 
     def seen(part: Tensor) -> Tensor:
-        x = _rows(images, part)
+        x = rows_of(images, part)
         return x if rng is None else random_affine(x, rng)
 
     return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
-
-
-def _rows(images: Tensor, rows: Tensor) -> Tensor:
-    """Rows of images that may lie elsewhere, on the rows' device."""
-    return images[rows.to(images.device)].to(rows.device)

@@ -115,10 +115,11 @@ def neighbor_labels(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: to
         return _lost_information(labels, graph)
 
     other = min(others, key=loss)
-    if loss(other) <= SURE:
+    lost = loss(other)
+    if lost <= SURE:
         return other
     found = classifier_labels(data, graph, n_clusters, rng)
-    return other if loss(other) <= MARGIN * loss(found) else found
+    return other if lost <= MARGIN * loss(found) else found
 
 
 def _lost_information(labels: Tensor, graph: NeighborGraph) -> float:

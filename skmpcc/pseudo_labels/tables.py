@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.optim import Adam
 
-from skmpcc.devices import at_most_threads
+from skmpcc.devices import at_most_threads, rows_of
 from skmpcc.method.losses import consistency_loss
 from skmpcc.pseudo_labels.classifiers import BatchedMLP
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
@@ -133,8 +133,3 @@ def _labels(classifiers: BatchedMLP, data: Tensor, rows: Tensor) -> Tensor:
     """Labels of rows of the data by each classifier, shape (n_restarts, n)."""
     parts = [classifiers.log_memberships(rows_of(data, part)).argmax(2) for part in rows.split(CHUNK)]
     return torch.cat(parts, dim=1)
-
-
-def rows_of(data: Tensor, rows: Tensor) -> Tensor:
-    """Rows of data that may lie elsewhere, on the rows' device."""
-    return data[rows.to(data.device)].to(rows.device)

@@ -41,8 +41,8 @@ class Encoder(nn.Module):
         return self.mean(h), self.log_variance(h)
 
 
-class Linear(nn.Linear):
-    """A linear layer whose spectral norm is outside autocast; a network's last layer is as a whole.
+class _OutsideAutocast(nn.Module):
+    """A layer whose spectral norm is outside autocast; a network's last layer is as a whole.
 
     Autocast would round the norm's estimate, and what leaves the network.
 
@@ -52,28 +52,32 @@ class Linear(nn.Linear):
         The weight over its spectral norm, where an engine has it already.
     """
 
+    weight: Tensor
     is_last = False
     normalized: Tensor | None = None
+
+    def _product(self, x: Tensor, weight: Tensor) -> Tensor:
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             weight = self.weight if self.normalized is None else self.normalized
             if self.is_last:
-                return functional.linear(x.to(weight.dtype), weight, self.bias)
+                return self._product(x.to(weight.dtype), weight)
+        return self._product(x, weight)
+
+
+class Linear(_OutsideAutocast, nn.Linear):
+    """A linear layer."""
+
+    def _product(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.linear(x, weight, self.bias)
 
 
-class Conv2d(nn.Conv2d):
-    """A convolution that does the same."""
+class Conv2d(_OutsideAutocast, nn.Conv2d):
+    """A convolution."""
 
-    is_last = False
-    normalized: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            weight = self.weight if self.normalized is None else self.normalized
-            if self.is_last:
-                return self._conv_forward(x.to(weight.dtype), weight, self.bias)
+    def _product(self, x: Tensor, weight: Tensor) -> Tensor:
         return self._conv_forward(x, weight, self.bias)
 
 
