@@ -152,6 +152,17 @@ class TrainingSettings(_Validated):
         default="dimension",
     )
     prior_entropy_weight: float = setting("Weight of Loss III (lambda_p).", _NOT_NEGATIVE, default=0.01)
+    reconstruction_weight: float = setting(
+        "Weight of the reconstruction loss in the generator's update: the mean square error of "
+        "G(E(x), y) for real samples x, over the data's variance. 0 in the paper.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    reconstruction_by_encoder: bool = setting(
+        "Whether the reconstruction loss, where it has a weight, updates the encoder as well.",
+        "boolean",
+        default=False,
+    )
     input_noise: float = setting(
         "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
         "bandwidth of the data, against memorizing small data sets.",
@@ -261,6 +272,8 @@ class ResolvedSettings(TrainingSettings):
         Weight of the first term of Loss II, from `latent_weight`.
     noise_std : float
         Standard deviation of the noise on what discriminator and encoder read, from `input_noise`.
+    total_variance : float
+        Sum of the inputs' variances, which the reconstruction loss is relative to.
     supervised_iter : int
         Iterations, from the first, in which (pseudo-)labels teach the networks, from
         `pseudo_label_share`.
@@ -268,6 +281,7 @@ class ResolvedSettings(TrainingSettings):
 
     latent_loss_weight: float
     noise_std: float = 0.0
+    total_variance: float = 1.0
     supervised_iter: int = 0
 
     def __post_init__(self) -> None:

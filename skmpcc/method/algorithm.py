@@ -113,7 +113,7 @@ class Algorithm1:
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Run the phases in their order."""
         out = {"discriminator": self.discriminator_phase(draw_real)}
-        out["generator"] = self.generator_phase()
+        out |= self.generator_phase(draw_real)
         out |= self.encoder_phase(draw_pairs)
         self._update_averages()
         return out
@@ -135,12 +135,32 @@ class Algorithm1:
             _descend(loss, self.optimizers.discriminator)
         return loss.detach()
 
-    def generator_phase(self) -> Tensor:
-        """Lines 14 to 17: Loss I, descended by the generator and the prior."""
+    def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
+        """Lines 14 to 17: Loss I, descended by the generator and the prior.
+
+        Not of the paper: with a reconstruction weight the generator decodes codes of real samples in
+        the same batch, so that both are normalized alike, and learns what they are codes of.
+        """
         y, z = self.draw()
-        loss = losses.generator_loss(self._scores(self.model.generator(z, y), y))
-        _descend(loss, self.optimizers.generator, self.optimizers.generator_prior)
-        return loss.detach()
+        x, codes, clusters = self._to_reconstruct(draw_real)
+        # The encoder is moved through its codes alone, and not as a part of the discriminator.
+        leaf = codes.detach().requires_grad_()
+        decoded = self.model.generator(torch.cat([z, leaf]), torch.cat([y, clusters]))
+        fake, rebuilt = decoded.split([len(z), len(codes)])
+        settings, optimizers = self.settings, self.optimizers
+        loss = losses.generator_loss(self._scores(fake, y))
+        out = {"generator": loss.detach()}
+        updated = [optimizers.generator, optimizers.generator_prior]
+        if len(x):
+            error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
+            out["reconstruction"] = error.detach()
+            loss = loss + settings.reconstruction_weight * error
+        _backward(loss, *updated, leaf=leaf)
+        if len(x) and settings.reconstruction_by_encoder:
+            _backward((codes * leaf.grad).sum(), optimizers.encoder)
+            updated.append(optimizers.encoder)
+        _step(*updated)
+        return out
 
     def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Lines 19 to 27: L_q by the encoder; in the first step also L_c and Loss III by the prior."""
@@ -195,10 +215,31 @@ class Algorithm1:
         scores = self.model.discriminator.score(h).squeeze(1)
         return scores if y is None or self.projection is None else scores + self._projected(h, y)
 
+    def _to_reconstruct(self, draw_real: DrawBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Real samples to reconstruct, their codes, and clusters to decode them in; none by weight 0."""
+        means = self.model.prior.means
+        if not self.settings.reconstruction_weight:
+            none = means.new_empty((0, *self.model.sample_shape))
+            return none, means[:0].detach(), means.new_empty(0, dtype=torch.int64)
+        x, *labels = draw_real()
+        codes = self.model.encoder(x)[0]
+        return x, codes, self._clusters_of(codes, labels)
+
+    @torch.no_grad()
+    def _clusters_of(self, codes: Tensor, labels: Sequence[Tensor]) -> Tensor:
+        """Clusters to decode real samples in: their labels while these teach, else the most probable."""
+        clusters = self.model.prior.joint_log_density(codes).argmax(1)
+        return torch.where(self.supervision > 0, labels[0], clusters) if labels else clusters
+
     def _projected(self, h: Tensor, y: Tensor) -> Tensor:
         """Embed(y) . h, or zeros once the labels have served."""
         assert self.projection is not None
         return self.supervision * self.projection(h, y)
+
+    @property
+    def _n_reals(self) -> int:
+        """Batches of real samples that an iteration draws, not counting pairs."""
+        return self.settings.discriminator_steps + bool(self.settings.reconstruction_weight)
 
     @property
     def _wants_pairs(self) -> bool:
@@ -273,7 +314,24 @@ class Algorithm1:
 
 def _descend(loss: Tensor, *optimizers: Adam) -> None:
     """One step of the optimizers on `loss`; no other parameter gets a gradient."""
-    loss.backward(inputs=[p for optimizer in optimizers for p in optimizer.parameters])
+    _backward(loss, *optimizers)
+    _step(*optimizers)
+
+
+def _backward(loss: Tensor, *optimizers: Adam, leaf: Tensor | None = None) -> None:
+    """Compute the gradient of `loss` for the optimizers' parameters and for `leaf`.
+
+    That of a parameter which the loss does not reach is zero, as where parameters lie end to end.
+    """
+    inputs = [p for optimizer in optimizers for p in optimizer.parameters]
+    inputs += [] if leaf is None else [leaf]
+    loss.backward(inputs=inputs)
+    for p in inputs:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+
+
+def _step(*optimizers: Adam) -> None:
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()
