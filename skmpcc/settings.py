@@ -77,6 +77,12 @@ class NetworkSettings(_Validated):
         Options(Integral, {1, 2, 4}),
         default=1,
     )
+    resizing: str = setting(
+        "How images come to the sides that the networks work at, 4 times a power of two or so: "
+        '"pad" repeats their borders, which loses nothing; "interpolate", as in the paper, is bilinear.',
+        StrOptions({"pad", "interpolate"}),
+        default="interpolate",
+    )
     upsampling: str = setting(
         "Interpolation by which the image generator doubles the sides: bilinear in the paper, "
         "nearest in its authors' code.",
@@ -184,6 +190,14 @@ class TrainingSettings(_Validated):
         _SHARE,
         default=1.0,
     )
+    self_training_share: float = setting(
+        "Share of the training, at its end, in which the averaged encoder replaces pseudo-labels that "
+        "it is confident are others: by its most probable cluster of a sample, where that has a "
+        "probability above 0.95, encoder and mixture learn the cluster of the sample and of its partner "
+        "in `consistency`.",
+        _SHARE,
+        default=0.0,
+    )
     n_neighbors: int = setting(
         "Nearest neighbours of each sample, by Euclidean distance of the scaled data, that "
         "pseudo-labels, consistency and `score` look at; fewer where clusters are small. Of more "
@@ -212,13 +226,34 @@ class TrainingSettings(_Validated):
     )
     tol: float = setting(
         "Training stops when less than this share of the memberships changes from one entry of "
-        "`history_` to the next, in `n_iter_no_change` entries in a row. 0 trains for `max_iter` "
-        "iterations.",
+        "`history_` to the next, in `n_iter_no_change` entries in a row, and the generative half has "
+        "settled, too (`generation_tol`). 0 trains for `max_iter` iterations.",
         _NOT_NEGATIVE,
         default=0.0,
     )
+    generation_tol: float = setting(
+        "Besides, unless `labels_only`, the components' mean standard deviation and the error of "
+        "reconstructions have to change by less than this share of themselves.",
+        _NOT_NEGATIVE,
+        default=0.01,
+    )
     n_iter_no_change: int = setting(
-        "Entries of `history_` in a row below `tol` that stop the training.", _COUNT, default=10
+        "Entries of `history_` in a row below `tol` and `generation_tol` that stop the training.",
+        _COUNT,
+        default=10,
+    )
+    labels_only: bool = setting(
+        "Whether the training may stop when the memberships have settled, before the generative half "
+        "has: labels and memberships are as good, in a fraction of the time; reconstructions and "
+        "samples are poor.",
+        "boolean",
+        default=False,
+    )
+    labels_only_max_iter: int | None = setting(
+        "Maximum number of iterations if `labels_only`; None is `max_iter`.",
+        _COUNT,
+        None,
+        default=None,
     )
     reseed: bool = setting(
         "Whether components that are lost in training, because they have no members or share them"

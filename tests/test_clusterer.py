@@ -67,8 +67,19 @@ def test_memberships_follow_from_the_mixture(blobs, fitted):
     log_density = np.logaddexp.reduce(density, axis=1)
     memberships = np.exp(density - log_density[:, None])
     np.testing.assert_allclose(fitted.predict_proba(X), memberships, atol=1e-9)
-    np.testing.assert_allclose(fitted.score_samples(X), log_density, rtol=1e-8)
     np.testing.assert_array_equal(fitted.predict(X), memberships.argmax(1))
+    # And of x given z, around its reconstruction, in the networks' units.
+    residuals = (X - fitted.reconstruct(X)) / fitted._fitted.format.scale
+    log_density += stats.norm(scale=np.sqrt(np.square(residuals).mean(0))).logpdf(residuals).sum(1)
+    np.testing.assert_allclose(fitted.score_samples(X), log_density, rtol=1e-4)
+
+
+def test_score_samples_is_low_for_samples_unlike_the_data(blobs, fitted):
+    X = blobs[0]
+    known = np.median(fitted.score_samples(X))
+    assert np.all(fitted.score_samples(X[:20] + 50.0 * X.std(0)) < known)
+    shuffled = np.random.default_rng(0).permuted(X, axis=0)
+    assert np.median(fitted.score_samples(shuffled)) < known
 
 
 def test_score_is_the_mutual_information_of_neighbours_clusters(blobs, fitted):
