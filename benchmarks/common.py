@@ -4,7 +4,7 @@ import importlib.util
 import os
 import platform
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,28 @@ def load(name: str, files: dict[str, Path | None]) -> Data:
         with np.load(name) as file:
             return file["X"], file["y"]
     source, start, images = FROM_FILES[name]
-    path = files[source]
+    X, y = load_file(source, files[source])
+    rows = slice(start, None if "60k" in name else start + 10_000)
+    X = X[rows]
+    return (X if images else X.reshape(len(X), -1)), y[rows]
+
+
+@cache
+def load_file(source: str, path: Path | None) -> Data:
+    """Load the arrays X and y of the file that option --SOURCE names, in an order drawn once."""
     if path is None:
-        raise SystemExit(f"{name} needs --{source}, an .npz file with X and y.")
+        raise SystemExit(f"{source} needs --{source}, an .npz file with X and y.")
     with np.load(path) as file:
         X, y = file["X"], file["y"]
     order = np.random.default_rng(0).permutation(len(X))
-    order = order[start:] if "60k" in name else order[start : start + 10_000]
-    X = X[order]
-    return (X if images else X.reshape(len(X), -1)), y[order]
+    return X[order], y[order]
+
+
+def split(X: NDArray, seed: int) -> tuple[NDArray, NDArray]:
+    """Indices of fitted and of held-out samples: half of a table is held out, a sixth of images."""
+    order = np.random.default_rng(seed).permutation(len(X))
+    n_held = len(X) // 2 if X.ndim == 2 else len(X) // 6
+    return order[n_held:], order[:n_held]
 
 
 # ---- What MPCC is compared with

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import load, machine
+from common import load, machine, split
+from generation_metrics import fidelity, relative_error
 from numpy.typing import NDArray
 from quality import _setting
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
 
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat, Layout
@@ -42,26 +42,7 @@ from skmpcc.training.loop import train
 from skmpcc.training.resolution import resolve
 
 SHARES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
-N_NEIGHBORS = 5
 N_COMPONENTS = 32
-
-
-def split(X: NDArray, seed: int) -> tuple[NDArray, NDArray]:
-    """Indices of fitted and of held-out samples."""
-    order = np.random.default_rng(seed).permutation(len(X))
-    n_held = len(X) // 2 if X.ndim == 2 else len(X) // 6
-    return order[n_held:], order[:n_held]
-
-
-def density_and_coverage(real: NDArray, new: NDArray) -> tuple[float, float]:
-    """Density and coverage of new samples around real ones, by the real ones' neighbours."""
-    neighbors = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(real)
-    radius = neighbors.kneighbors()[0][:, -1]
-    distances = NearestNeighbors(n_neighbors=1).fit(new).kneighbors(real)[0][:, 0]
-    inside = sum(
-        int((np.linalg.norm(new - x, axis=1) < r).sum()) for x, r in zip(real, radius, strict=True)
-    )
-    return inside / (N_NEIGHBORS * len(new)), float(np.mean(distances < radius))
 
 
 class Judge:
@@ -70,7 +51,6 @@ class Judge:
     def __init__(self, fitted: NDArray, held: NDArray, y: NDArray, y_held: NDArray, seed: int) -> None:
         self.fitted, self.held, self.y, self.y_held, self.seed = fitted, held, y, y_held, seed
         flat = held.reshape(len(held), -1).astype(float)
-        self.flat, self.variance = flat, float(np.square(flat - flat.mean(0)).mean())
         self.components = PCA(N_COMPONENTS, random_state=0).fit(flat) if held.ndim > 2 else None
 
     def _space(self, X: NDArray) -> NDArray:
@@ -87,13 +67,12 @@ class Judge:
         rebuilt = fitted.reconstruct(self.held)
         y = model.prior.draw_labels(len(self.held), rng)
         new = fitted.decode(model.prior.sample(y, rng).detach().cpu().numpy(), y.cpu().numpy())
-        density, coverage = density_and_coverage(self._space(self.held), self._space(new))
-        error = np.square(rebuilt.reshape(self.flat.shape) - self.flat).mean()
+        quality = fidelity(self._space(self.held), self._space(new))
         return {
-            "reconstruction": float(error / self.variance),
+            "reconstruction": relative_error(self.held, rebuilt),
             "kept": float(np.mean(fitted.labels(rebuilt) == held_labels)),
-            "density": density,
-            "coverage": coverage,
+            "density": quality["density"],
+            "coverage": quality["coverage"],
             "ari": adjusted_rand_score(self.y, labels),
             "held_ari": adjusted_rand_score(self.y_held, held_labels),
             "sigma": sigma,

@@ -99,7 +99,6 @@ def row(
 def run(options: argparse.Namespace) -> None:
     """Fit what the file does not have yet."""
     options.settings = dict(map(_setting, options.set))
-    first, last = (int(part) for part in (options.seeds + "-" + options.seeds).split("-")[:2])
     names = [name for item in options.data for name in GROUPS.get(item, [item])]
     files = {"mnist": options.mnist, "fashion": options.fashion}
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +108,7 @@ def run(options: argparse.Namespace) -> None:
         X, y = load(name, files)
         wanted = [
             (method, seed)
-            for seed in range(first, last + 1)
+            for seed in _seeds(options.seeds)
             for method in options.methods
             if (name, method, seed, json.dumps(plain)) not in done
         ]
@@ -124,6 +123,12 @@ def run(options: argparse.Namespace) -> None:
                 file.write(json.dumps(result) + "\n")
             shown = ("data", "method", "seed", "accuracy", "nmi", "ari", "seconds")
             print(*(f"{v:.3f}" if isinstance(v := result[k], float) else v for k in shown), flush=True)
+
+
+def _seeds(text: str) -> range:
+    """Read FIRST-LAST, or one seed."""
+    first, last = (int(part) for part in (text + "-" + text).split("-")[:2])
+    return range(first, last + 1)
 
 
 def _setting(item: str) -> tuple[str, Any]:

@@ -40,6 +40,42 @@ OTHERS = {
     "mnist.npz": "MNIST, 70,000 images",
 }
 RIVALS = ("KMeans", "GaussianMixture", "UMAP + GMM")
+# Data sets, methods and figures of the generative half.
+GENERATION = {
+    "digits": "digits",
+    "wine": "wine",
+    "breast_cancer": "breast cancer",
+    "satimage": "satimage",
+    "letter": "letter",
+    "mnist": "MNIST",
+    "fashion": "Fashion-MNIST",
+}
+GENERATORS = {
+    "fitted": "the fitted half",
+    "mpcc": "MPCC",
+    "vae": "VAE + GMM",
+    "gmm": "GaussianMixture",
+    "pca": "principal components",
+    "forest": "IsolationForest",
+    "marginals": "columns alone",
+}
+GENERATION_FIGURES = {
+    "density": "density",
+    "coverage": "coverage",
+    "precision": "precision",
+    "recall": "recall",
+    "auc": "AUC",
+    "frechet": "Fréchet",
+    "reconstruction": "reconstruction",
+    "kept": "kept",
+    "samples_kept": "samples kept",
+    "neighbors": "neighbours",
+    "outliers_shuffled": "shuffled",
+    "outliers_other": "other set",
+    "pseudo_labels": "pseudo-labels",
+    "labels": "labels",
+    "held_labels": "labels, held out",
+}
 
 Rows = list[dict[str, Any]]
 Groups = dict[str, dict[str, Rows]]
@@ -92,6 +128,36 @@ def quality(rows: Rows) -> list[str]:
                 cells += [_cell(fits, "nmi"), _cell(fits, "ari", worst=True), seconds]
                 lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def generation(rows: Rows) -> list[str]:
+    """Figures of the generative half by default settings, a row for each data set and method."""
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if r.get("kind") == "generation" and not (r["limit"] or r["set"] or r["param"]):
+            found[r["data"], r["method"]].append(r)
+    lines = [
+        f"| data | method | seeds | {' | '.join(GENERATION_FIGURES.values())} | seconds |",
+        "| --- | --- | --- |" + " --- |" * len(GENERATION_FIGURES) + " --- |",
+    ]
+    for name, title in GENERATION.items():
+        for method, label in GENERATORS.items():
+            if fits := found[name, method]:
+                cells = [title, label, str(len(fits))]
+                cells += [_figure(fits, key) for key in GENERATION_FIGURES]
+                seconds = np.median([r["seconds"] for r in fits])
+                cells.append("" if method in ("fitted", "marginals") else f"{seconds:.3g}")
+                lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _figure(rows: Rows, key: str) -> str:
+    """Mean and deviation of a figure, of scores the accuracy; nothing where there is none."""
+    values = [r[key]["accuracy"] if isinstance(r[key], dict) else r[key] for r in rows]
+    if None in values:
+        return ""
+    digits = 3 if "labels" in key else 1 if key == "frechet" else 2
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
 
 def speed(rows: Rows) -> list[str]:
@@ -159,6 +225,7 @@ def phases(rows: Rows) -> list[str]:
 TABLES = {
     "accuracy": accuracy,
     "quality": quality,
+    "generation": generation,
     "speed": speed,
     "growth": growth,
     "fits": fits,
@@ -174,7 +241,7 @@ def groups_of(rows: Rows) -> Groups:
     """Rows of default settings by data set and method, in the order of NAMES."""
     found: dict[str, dict[str, Rows]] = {name: defaultdict(list) for name in NAMES}
     for r in rows:
-        if "method" in r and not r["set"] and r["data"] in found:
+        if "kind" not in r and not r["set"] and r["data"] in found:
             found[r["data"]][r["method"]].append(r)
     return {name: methods for name, methods in found.items() if methods["MPCC"]}
 
