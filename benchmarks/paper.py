@@ -120,7 +120,8 @@ def curve(
     pictured = N_PICTURES * interval_of(max_iter)
 
     def add(history: dict[str, NDArray], seconds: float) -> str:
-        row: dict[str, Any] = {name: float(values[-1]) for name, values in history.items()}
+        row: dict[str, Any] = {"kind": "paper curve", "run": checkpoint.stem}
+        row |= {name: float(values[-1]) for name, values in history.items()}
         row["iteration"] = int(row["iteration"])
         row |= both_encoders(model, data, y) | {"seconds": seconds}
         keep(row, path)
