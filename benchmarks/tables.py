@@ -77,6 +77,25 @@ GENERATION_FIGURES = {
     "held_labels": "labels, held out",
 }
 
+# Iterations of a long training that are shown.
+CURVE = (
+    200,
+    400,
+    800,
+    1400,
+    2000,
+    3000,
+    4000,
+    6000,
+    8000,
+    10_000,
+    12_000,
+    14_000,
+    16_000,
+    18_000,
+    20_000,
+)
+
 Rows = list[dict[str, Any]]
 Groups = dict[str, dict[str, Rows]]
 
@@ -160,6 +179,48 @@ def _figure(rows: Rows, key: str) -> str:
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
 
+def random_starts(rows: Rows) -> list[str]:
+    """Scores of fits without pseudo-labels, a row for each data set and settings."""
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if "kind" not in r and r.get("set", {"pseudo_labels": ""}).get("pseudo_labels", "") is None:
+            found[r["data"], _settings(r["set"])].append(r)
+    lines = [
+        "| data | settings | seeds | accuracy (worst) | NMI | ARI (worst) | iterations |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (name, settings), fits in found.items():
+        cells = [_title(name), settings, str(len(fits)), _cell(fits, "accuracy", worst=True)]
+        cells += [_cell(fits, "nmi"), _cell(fits, "ari", worst=True), f"{fits[0]['n_iter']:,}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _settings(given: dict[str, Any]) -> str:
+    """Parameters in words, without those that all rows of a table share."""
+    flat = {**given, **given.get("preset_params", {})}
+    shown = set(flat) - {"pseudo_labels", "max_iter", "tol", "preset_params"}
+    return ", ".join(f"`{name}={flat[name]!r}`" for name in sorted(shown))
+
+
+def paper_curve(rows: Rows) -> list[str]:
+    """The course of a training by the paper's recipe, a row for each of some iterations."""
+    lines = [
+        "| iteration | one-to-one accuracy | majority accuracy | by the averaged encoder | sigma "
+        "| norm of the means | L_q | L_c |",
+        "| --- |" + " --- |" * 7,
+    ]
+    for r in rows:
+        if r.get("kind") == "paper curve" and r["iteration"] in CURVE:
+            live, averaged = r["live"], r.get("averaged")
+            cells = [f"{live['accuracy']:.3f}", f"{live['majority_accuracy']:.3f}"]
+            cells.append(f"{averaged['accuracy']:.3f}" if averaged else "")
+            cells += [f"{r['mean_std']:.2f}", f"{r['mean_norm']:.1f}"]
+            cells += [f"{r['latent']:.1f}", f"{r['cluster']:.3f}"]
+            lines.append(f"| {r['iteration']:,} | {' | '.join(cells)} |")
+    return lines
+
+
 def speed(rows: Rows) -> list[str]:
     """Milliseconds of an iteration by either loop, a row for each case."""
     columns = {
@@ -226,6 +287,8 @@ TABLES = {
     "accuracy": accuracy,
     "quality": quality,
     "generation": generation,
+    "random_starts": random_starts,
+    "paper_curve": paper_curve,
     "speed": speed,
     "growth": growth,
     "fits": fits,

@@ -49,8 +49,9 @@ parameters of `MPCCClusterer`; every one can be replaced by `preset_params`, or 
 own, made by `dataclasses.replace` and passed as `preset`.
 """
 ABOUT = """
-Those named after data sets are the paper's settings: a random start, no early stopping, 75,000 or
-125,000 iterations. They are meant for a GPU. "cifar10" and "cifar20" are the same, as in the paper.
+Those named after data sets are the settings of the paper, or of its authors' code where the two differ
+([method](method.md)): a random start, no early stopping, 75,000 or 125,000 iterations. They are meant
+for a GPU. "cifar10" and "cifar20" are the same, as in the paper.
 The general ones take rates several times as high and are taught by pseudo-labels
 ([method](method.md)), so that a thousand iterations or fewer do.
 

@@ -232,7 +232,7 @@ class PreparedFit:
             "labels_": candidate.labels,
             "pseudo_labels_": candidate.pseudo_labels,
             "means_": means,
-            "covariances_": prior.variances.detach().cpu().numpy().copy(),
+            "covariances_": prior.stds.square().detach().cpu().numpy().copy(),
             "weights_": prior.weights.cpu().numpy().copy(),
             "cluster_centers_": candidate.fitted.decode(means, np.arange(len(means))),
             "history_": history,

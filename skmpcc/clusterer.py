@@ -109,7 +109,8 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     means_ : ndarray of shape (n_clusters, latent_dim)
         Means of the mixture's components. Those to which no training sample belongs come last.
     covariances_ : ndarray of shape (n_clusters, latent_dim)
-        Diagonals of their covariance matrices.
+        Diagonals of the covariance matrices by which `sample` draws. With `std_floor="code"` memberships
+        are taken with narrower ones.
     weights_ : ndarray of shape (n_clusters,)
         Weights of the components, all 1 / n_clusters unless learned.
     cluster_centers_ : ndarray of shape (n_clusters, ...)

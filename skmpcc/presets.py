@@ -90,9 +90,13 @@ _MNIST = Preset(
     conditioning="embedding",
     width=4 * 12,
     latent_dim=24,
-    # bfloat16, which makes a CPU fast enough; what it costs: docs/development/performance.md
-    precision="auto",
     max_iter=125_000,
+    precision="tf32",
+    # The authors' code, where it decides results: docs/method.md
+    std_floor="code",
+    upsampling="nearest",
+    initial_bias="torch",
+    averaged_encoder=False,
 )
 _OMNIGLOT = replace(_MNIST, name="omniglot", width=4 * 16)
 _FASHION_MNIST = replace(
@@ -103,14 +107,13 @@ _FASHION_MNIST = replace(
     latent_dim=16,
     max_iter=75_000,
 )
-_CIFAR10 = Preset(
+_CIFAR10 = replace(
+    _MNIST,
     name="cifar10",
-    kind="image",
     conditioning="split",
     width=4 * 96,
     latent_dim=128,
     prior_learning_rate=6e-4,
-    precision="tf32",
     max_iter=75_000,
 )
 # The paper trains both data sets with the same settings.
@@ -183,11 +186,14 @@ _VECTORS_MANY = replace(
     labels_only_max_iter=500,
 )
 
-_GREY = replace(
-    _MNIST,
+_GREY = Preset(
     name="grey",
+    kind="image",
+    conditioning="embedding",
     # Wider on patches is better and faster than narrower on pixels.
     width=32,
+    latent_dim=24,
+    precision="auto",
     patch_size=2,
     resizing="pad",
     # With the norm both learn too slowly at such rates, or not at all.

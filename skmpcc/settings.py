@@ -98,15 +98,27 @@ class NetworkSettings(_Validated):
     )
     min_std: float = setting("Floor of the components' standard deviations.", _NOT_NEGATIVE, default=0.5)
     std_floor: str = setting(
-        "Whether the floor is added to a free standard deviation (the authors' code) or cuts it "
-        "off (the paper).",
-        StrOptions({"additive", "threshold"}),
+        'How the floor acts on a free standard deviation s. "additive": s + floor, everywhere. '
+        '"threshold": the larger of both, everywhere (the paper). "code": three variances, as in the '
+        "authors' code, (s + floor)^2 of samples, s^2 + floor^2 in memberships and s^2 in Loss III.",
+        StrOptions({"additive", "threshold", "code"}),
         default="additive",
     )
     initial_log_variance: float = setting(
         "Initial logarithm of the free part of the components' variances.",
         Interval(Real, None, None, closed="neither"),
         default=1.0,
+    )
+    initial_bias: str = setting(
+        'Initial biases: "zero", or those that torch draws by default, as in the authors\' code.',
+        StrOptions({"zero", "torch"}),
+        default="zero",
+    )
+    averaged_encoder: bool = setting(
+        "Whether labels and codes come from the moving average of the encoder or, as in the authors' "
+        "code, from the encoder itself.",
+        "boolean",
+        default=True,
     )
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import silhouette_score
@@ -80,6 +81,16 @@ def test_score_samples_is_low_for_samples_unlike_the_data(blobs, fitted):
     assert np.all(fitted.score_samples(X[:20] + 50.0 * X.std(0)) < known)
     shuffled = np.random.default_rng(0).permuted(X, axis=0)
     assert np.median(fitted.score_samples(shuffled)) < known
+
+
+def test_three_variances_in_a_fit(blobs):
+    """Of the authors' code: samples are drawn with wider components than memberships are taken with."""
+    params = {"std_floor": "code", "min_std": 0.5, "averaged_encoder": False}
+    fitted = MPCCClusterer(3, **BRIEF, preset_params=params, random_state=0).fit(blobs[0])
+    free = np.sqrt(fitted.covariances_) - 0.5
+    codes = fitted.transform(blobs[0])[:, None]
+    density = stats.norm(fitted.means_, np.sqrt(free**2 + 0.25)).logpdf(codes).sum(2)
+    np.testing.assert_allclose(fitted.predict_proba(blobs[0]), softmax(density, axis=1), atol=1e-9)
 
 
 def test_score_is_the_mutual_information_of_neighbours_clusters(blobs, fitted):

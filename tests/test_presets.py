@@ -31,7 +31,9 @@ def test_the_papers_presets(name, conditioning, c, latent_dim, prior_rate, max_i
     assert (preset.discriminator_steps, preset.encoder_steps) == (4, 4)
     assert (preset.prior_entropy_weight, preset.min_std) == (0.01, 0.5)
     assert (preset.ema_decay, preset.ema_start, preset.standing_passes) == (0.9999, 1000, 16)
-    assert (preset.upsampling, preset.generator_spectral_norm) == ("bilinear", True)
+    assert (preset.upsampling, preset.generator_spectral_norm) == ("nearest", True)
+    assert (preset.std_floor, preset.initial_bias, preset.averaged_encoder) == ("code", "torch", False)
+    assert preset.precision == "tf32"
     assert (preset.learning_rate_decay, preset.input_noise) == (0.0, 0.0)
     assert (preset.pseudo_labels, preset.consistency_weight) == (None, 0.0)
 
@@ -105,7 +107,7 @@ def test_overriding():
     assert preset.override({}, "x") == preset
     assert preset.override({"width": 7, "pseudo_labels": "kmeans"}, "x").width == 7
     with pytest.raises(
-        ValueError, match=r"x has 'name', 'size', but a preset's fields are batch_size, "
+        ValueError, match=r"x has 'name', 'size', but a preset's fields are averaged_encoder, "
     ):
         preset.override({"size": 7, "name": "mine"}, "x")
     with pytest.raises(

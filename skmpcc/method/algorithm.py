@@ -293,7 +293,7 @@ class Algorithm1:
         loss = settings.latent_loss_weight * terms["latent"]
         if with_prior:
             terms["cluster"] = losses.cluster_loss(prior.log_responsibilities(z), y)
-            terms["prior_entropy"] = losses.prior_entropy_loss(prior.weights, prior.variances)
+            terms["prior_entropy"] = losses.prior_entropy_loss(prior.weights, prior.entropy_variances)
             loss = loss + terms["cluster"] + settings.prior_entropy_weight * terms["prior_entropy"]
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])

@@ -17,7 +17,13 @@ from skmpcc.method.networks.image import (
     ImageGenerator,
     ImageTrunk,
 )
-from skmpcc.method.networks.layers import Discriminator, Encoder, standing_statistics
+from skmpcc.method.networks.layers import (
+    Discriminator,
+    Encoder,
+    draw_biases,
+    frozen_norms,
+    standing_statistics,
+)
 from skmpcc.method.networks.vector import (
     VectorDiscriminator,
     VectorEncoder,
@@ -88,6 +94,8 @@ class MPCCModel(nn.Module):
         else:
             channels, height, width = self.sample_shape
             self._build_for_images(s, channels, height, width)
+        if s.initial_bias == "torch":
+            self.apply(draw_biases)
         self.averaged_generator = copy.deepcopy(self.generator)
         self.averaged_encoder = copy.deepcopy(self.encoder)
         self.register_buffer("n_averages", torch.zeros((), dtype=torch.int64))
@@ -277,11 +285,17 @@ class MPCCModel(nn.Module):
                 if p.ndim == 4:
                     p.data = p.data.contiguous(memory_format=torch.channels_last)
 
+    @property
+    def is_ready_to_encode(self) -> bool:
+        """Whether the encoder that `encode` takes is there; its average begins late."""
+        return not self.settings.averaged_encoder or self.has_averages
+
     @torch.no_grad()
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x) by the averaged encoder."""
-        self.averaged_encoder.eval()
-        return self.averaged_encoder(x)
+        """Mean and log-variance of q(z | x), by the averaged encoder where the settings say so."""
+        encoder = self.averaged_encoder if self.settings.averaged_encoder else self.encoder
+        with frozen_norms(encoder):
+            return encoder(x)
 
     @torch.no_grad()
     def decode(self, z: Tensor, y: Tensor) -> Tensor:

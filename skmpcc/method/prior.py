@@ -20,12 +20,12 @@ class GaussianMixturePrior(nn.Module):
         K and J of the paper.
     min_std : float
         Floor of the standard deviations, 0.5 in the paper.
-    std_floor : {"additive", "threshold"}
+    std_floor : {"code", "additive", "threshold"}
         How the floor acts. The paper speaks of a minimum threshold: sigma = max(exp(v / 2), floor),
         whose gradient dies below the floor. The authors' code adds it: sigma = exp(v / 2) + floor.
-        Their code uses that sum for sampling only, other variances for the responsibilities and for
-        Loss III; here one sigma serves all three, so that Loss II and III are those of the
-        distribution that is sampled.
+        "threshold" and "additive" take this sigma everywhere, so that all losses are those of the
+        distribution that is sampled. "code" has three variances, as the authors' code: it samples with
+        the sum, takes densities with exp(v) + floor^2, and has exp(v) alone in Loss III.
     initial_log_variance : float
         Initial v; 1 in the authors' code.
     """
@@ -55,7 +55,7 @@ class GaussianMixturePrior(nn.Module):
 
     @property
     def stds(self) -> Tensor:
-        """sigma, shape (K, J)."""
+        """sigma of what is sampled, shape (K, J)."""
         free = torch.exp(0.5 * self.log_variances)
         if self.std_floor == "threshold":
             return free.clamp_min(self.min_std)
@@ -63,8 +63,19 @@ class GaussianMixturePrior(nn.Module):
 
     @property
     def variances(self) -> Tensor:
-        """sigma squared, shape (K, J)."""
+        """Variances of the densities, and so of the responsibilities and of L_c; shape (K, J)."""
+        if self.std_floor == "code":
+            return self.log_variances.exp() + self.min_std**2
         return self.stds.square()
+
+    @property
+    def entropy_variances(self) -> Tensor:
+        """Variances in Loss III, shape (K, J).
+
+        Those of "code" have no floor. Loss III then pushes each log-variance up by the same force
+        wherever it is, and finds an equilibrium with the pull of L_q above the floor.
+        """
+        return self.log_variances.exp() if self.std_floor == "code" else self.stds.square()
 
     def reset_weights(self) -> None:
         """Make all weights 1 / K."""

@@ -169,9 +169,9 @@ class TrainingHealth:
     def membership_change(self) -> float:
         """Mean share of a sample's memberships that changed since the last check; 1 at the first.
 
-        Half the sum of |q(y | x) - q'(y | x)|, by the averaged encoder.
+        Half the sum of |q(y | x) - q'(y | x)|, by the encoder that labels are taken from.
         """
-        if not self.model.has_averages:
+        if not self.model.is_ready_to_encode:
             return 1.0
         # Many clusters want many samples when components are looked after, and only then.
         self.codes = self.model.encode(self.x if self._may_move else self.x[:MAX_COMPARED])[0]

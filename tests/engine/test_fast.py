@@ -27,6 +27,7 @@ CASES = {
     "trunk of the discriminator": (VECTOR, {"sharing": "discriminator"}, {}),
     "two trunks": (VECTOR, {"sharing": "none"}, {}),
     "threshold": (VECTOR, {"std_floor": "threshold"}, {}),
+    "three variances": (VECTOR, {"std_floor": "code"}, {}),
     "noise": (VECTOR, {}, {"noise_std": 0.3}),
     "learned weights": (VECTOR, {}, {"weights": "learned"}),
     "paper's gradients": (
@@ -65,6 +66,16 @@ CASES = {
         {"discriminator_steps": 2, "encoder_steps": 1},
     ),
     "images, plain encoder": (IMAGE, {"encoder_spectral_norm": False}, {}),
+    "images, the authors' code": (
+        IMAGE,
+        {
+            "std_floor": "code",
+            "upsampling": "nearest",
+            "initial_bias": "torch",
+            "averaged_encoder": False,
+        },
+        {},
+    ),
 }
 
 

@@ -30,6 +30,43 @@ def test_inference_without_averages_takes_the_networks_as_they_are():
     torch.testing.assert_close(model.encode(x), tuple(model.encoder.eval()(x)))
 
 
+@pytest.mark.parametrize("averaged", [True, False])
+def test_codes_come_from_the_encoder_that_the_settings_name(averaged):
+    model = MPCCModel(replace(SETTINGS, averaged_encoder=averaged), (6,), 3, 0)
+    assert model.is_ready_to_encode == (not averaged)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.add_(normal(*parameter.shape, seed=7))
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = model.encode(x := normal(5, 6))
+    # Looking at a model in training changes nothing about it, the estimates of norms included.
+    assert all(module.training for module in model.modules())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    encoder = model.averaged_encoder if averaged else model.encoder
+    torch.testing.assert_close(found, tuple(encoder.eval()(x)))
+    other = model.encoder if averaged else model.averaged_encoder
+    assert not torch.allclose(found[0], other.eval()(x)[0])
+
+
+def test_initial_biases():
+    """Zero, or in the range of torch's own layers; averages begin with the same."""
+    for shape in ((6,), (1, 8, 8)):
+        zero, drawn = (
+            MPCCModel(replace(SETTINGS, initial_bias=bias), shape, 3, 0) for bias in ("zero", "torch")
+        )
+        for (name, layer), twin in zip(zero.named_modules(), drawn.modules(), strict=True):
+            if not isinstance(layer, torch.nn.Linear | torch.nn.Conv2d) or layer.bias is None:
+                continue
+            assert not layer.bias.any()
+            bound = layer.weight[0].numel() ** -0.5
+            assert 0.0 < twin.bias.abs().max() <= bound, name
+        trunk, averaged = drawn.encoder.trunk, drawn.averaged_encoder.trunk
+        for own, average in zip(trunk.parameters(), averaged.parameters(), strict=True):
+            assert torch.equal(own, average)
+
+
 def test_standing_statistics_of_a_prepared_model_against_a_plain_loop():
     model, twin = trained(), trained()
     model.prepare_for_inference(16, 8, torch.Generator().manual_seed(5))

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from skmpcc.method import losses
 from skmpcc.method.prior import GaussianMixturePrior
 
 
@@ -33,9 +34,10 @@ def scipy_components(prior):
     latent_dim=st.integers(1, 6),
     offset=st.floats(-50, 50),
     seed=st.integers(0, 10_000),
+    std_floor=st.sampled_from(["additive", "threshold", "code"]),
 )
-def test_densities_and_responsibilities_are_scipys(n_clusters, latent_dim, offset, seed):
-    prior = random_prior(n_clusters, latent_dim, seed)
+def test_densities_and_responsibilities_are_scipys(n_clusters, latent_dim, offset, seed, std_floor):
+    prior = random_prior(n_clusters, latent_dim, seed, std_floor=std_floor)
     with torch.no_grad():
         prior.means += offset
     z = torch.as_tensor(offset + 4 * np.random.default_rng(seed + 1).normal(size=(11, latent_dim)))
@@ -120,6 +122,44 @@ def test_floor_of_sigma(floor, log_variance, std):
         prior.log_variances.fill_(log_variance)
     np.testing.assert_allclose(prior.stds.detach(), np.full((2, 3), std))
     np.testing.assert_allclose(prior.variances.detach(), np.full((2, 3), std**2))
+    np.testing.assert_allclose(prior.entropy_variances.detach(), np.full((2, 3), std**2))
+
+
+def test_three_variances_of_the_authors_code():
+    prior = random_prior(min_std=0.5, std_floor="code")
+    v = prior.log_variances.detach()
+    torch.testing.assert_close(prior.stds.detach(), torch.exp(v / 2) + 0.5)
+    torch.testing.assert_close(prior.variances.detach(), torch.exp(v) + 0.25)
+    torch.testing.assert_close(prior.entropy_variances.detach(), torch.exp(v))
+
+
+def gradient_of_sigma(std_floor, sigma, d, latent_dim):
+    """d/dv of L_q / d + 0.01 Loss III at sigma, with the best encoder of samples that tell only y."""
+    prior = GaussianMixturePrior(3, latent_dim, std_floor=std_floor).double()
+    with torch.no_grad():
+        prior.log_variances.fill_(2.0 * np.log(sigma - 0.5))
+    y = torch.arange(3).repeat(2)
+    # Two draws of eps with the moments of a standard normal.
+    noise = torch.ones(6, latent_dim).double()
+    noise[3:] = -1.0
+    z = prior.reparameterize(y, noise)
+    log_variance = prior.stds[y].square().log().detach()
+    loss = losses.latent_loss(z, prior.means[y].detach(), log_variance) / d
+    loss = loss + 0.01 * losses.prior_entropy_loss(prior.weights, prior.entropy_variances)
+    (gradient,) = torch.autograd.grad(loss, prior.log_variances)
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("d", "latent_dim", "sigma"), [(1024, 24, 0.872), (1024, 16, 1.389), (3072, 128, 0.658)]
+)
+def test_sigma_has_an_equilibrium_by_the_authors_three_variances(d, latent_dim, sigma):
+    """0.5 / (1 - 0.01 d / J), for MNIST, Fashion-MNIST and CIFAR-10; one sigma for all falls forever."""
+    assert sigma == pytest.approx(0.5 / (1 - 0.01 * d / latent_dim), abs=1e-3)
+    assert (gradient_of_sigma("code", sigma - 0.01, d, latent_dim) < 0).all()
+    assert (gradient_of_sigma("code", sigma + 0.01, d, latent_dim) > 0).all()
+    for anywhere in (0.51, 0.8, 1.5, 3.0):
+        assert (gradient_of_sigma("additive", anywhere, d, latent_dim) > 0).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (8, 3), (5, 5)])

@@ -114,6 +114,13 @@ def keep_scale(layer: nn.Module) -> None:
         nn.init.kaiming_normal_(layer.weight)
 
 
+def draw_biases(layer: nn.Module) -> None:
+    """Initialize a layer's bias as torch does by default, from U(-b, b) with b = fan_in ** -0.5."""
+    if isinstance(layer, nn.Linear | nn.Conv2d) and layer.bias is not None:
+        bound = layer.weight[0].numel() ** -0.5
+        nn.init.uniform_(layer.bias, -bound, bound)
+
+
 def embedding(n_clusters: int, n_out: int) -> nn.Embedding:
     """A row per cluster. Not spectrally normalized: its rows are looked up, not multiplied."""
     return _initialized(nn.Embedding(n_clusters, n_out), spectral=False)
