@@ -132,7 +132,7 @@ _VECTORS = Preset(
     generator_spectral_norm=False,
     # With the norm the encoder takes several times as long to learn the pseudo-labels.
     encoder_spectral_norm=False,
-    ema_decay=0.998,
+    ema_decay="auto",
     ema_start=0,
     precision="auto",
     max_iter=2000,
@@ -170,7 +170,6 @@ _VECTORS_SMALL = replace(
     _VECTORS_NARROW,
     name="vectors_small",
     learning_rate=2.5e-3,
-    ema_decay=0.99,
     max_iter=1000,
     labels_only_max_iter=350,
 )
@@ -199,7 +198,7 @@ _GREY = Preset(
     # With the norm both learn too slowly at such rates, or not at all.
     generator_spectral_norm=False,
     encoder_spectral_norm=False,
-    ema_decay=0.998,
+    ema_decay="auto",
     ema_start=0,
     max_iter=2400,
     labels_only_max_iter=600,
@@ -212,6 +211,7 @@ _GREY = Preset(
     reconstruction_weight=10.0,
     # Codes of images are learned several times as soon by what they decode to.
     reconstruction_by_encoder=True,
+    generated_cluster_weight=0.3,
     pseudo_labels="augmentation",
     consistency="augmentation",
     consistency_weight=1.0,

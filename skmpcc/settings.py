@@ -169,6 +169,13 @@ class TrainingSettings(_Validated):
         StrOptions({"dimension"}),
         default="dimension",
     )
+    generated_cluster_weight: float = setting(
+        "Weight of the cross-entropy between the clusters that samples are generated in and the "
+        "memberships of their codes, in the step that updates encoder and mixture; 0 in the paper, whose "
+        "L_c looks at the codes that they are generated from.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
     prior_entropy_weight: float = setting("Weight of Loss III (lambda_p).", _NOT_NEGATIVE, default=0.01)
     reconstruction_weight: float = setting(
         "Weight of the reconstruction loss in the generator's update: the mean square error of "
@@ -278,9 +285,11 @@ class TrainingSettings(_Validated):
         _SHARE,
         default=0.0,
     )
-    ema_decay: float = setting(
-        "Decay of the exponential moving averages of generator and encoder, which serve after training.",
+    ema_decay: float | str = setting(
+        "Decay of the exponential moving averages of generator and encoder, which serve after training. "
+        '"auto" reaches back over about a tenth of the iterations so far.',
         Interval(Real, 0, 1, closed="left"),
+        StrOptions({"auto"}),
         default=0.9999,
     )
     ema_start: int = setting("Iteration at which the averages begin.", _COUNT_OR_ZERO, default=1000)

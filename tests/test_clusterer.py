@@ -269,7 +269,7 @@ def test_image_preset_on_a_table_looks_at_neighbors(blobs):
 
 def test_score_of_images_is_the_mutual_information_of_views_clusters():
     X = load_digits().images[:400]
-    clusterer = MPCCClusterer(4, random_state=0, **QUICK | {"max_iter": 20}).fit(X)
+    clusterer = MPCCClusterer(4, random_state=0, **QUICK | {"max_iter": 60}).fit(X)
     fitted = clusterer._fitted
     views = random_affine(fitted.format.encode_all(X), torch.Generator().manual_seed(0))
     X_views = fitted.format.decode(views).reshape(X.shape)

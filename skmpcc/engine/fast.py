@@ -64,7 +64,7 @@ class FastAlgorithm1(Algorithm1):
         self._flat.release()
 
     def _update_averages(self) -> None:
-        self.model.update_averages(self.settings.ema_decay, self._flat.averaged, active=self.averaging)
+        self.model.update_averages(self.averaging, self._flat.averaged)
 
     # ---- The phases
 

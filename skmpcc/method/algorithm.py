@@ -24,6 +24,8 @@ from skmpcc.settings import ResolvedSettings
 WEIGHTS_RATE = 0.01
 # ... from this share of the training on: before, a component that has few members would get fewer.
 WEIGHTS_FROM = 0.5
+# Share of the iterations so far that averages reach back over.
+AVERAGED = 0.1
 # Membership by the averaged encoder above which it decides on a sample's cluster.
 CONFIDENT = 0.95
 
@@ -111,11 +113,17 @@ class Algorithm1:
         # Whether the averaged encoder corrects them.
         last = n_iter >= (1.0 - settings.self_training_share) * settings.max_iter
         self.self_training.fill_(float(last and settings.self_training_share > 0))
-        # Whether the moving averages are updated.
-        self.averaging.fill_(float(n_iter + 1 >= settings.ema_start))
+        # Weight of the networks in the update of their moving averages.
+        self.averaging.fill_(self._averaging() if n_iter + 1 >= settings.ema_start else 0.0)
         # How fast learned weights follow the data.
         late = n_iter >= WEIGHTS_FROM * settings.max_iter
         self.weights_rate.fill_(WEIGHTS_RATE if late else 0.0)
+
+    def _averaging(self) -> float:
+        decay = self.settings.ema_decay
+        if isinstance(decay, str):
+            return min(1.0, 1.0 / (AVERAGED * (self.n_iter + 1)))
+        return 1.0 - decay
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Run the phases in their order."""
@@ -126,7 +134,7 @@ class Algorithm1:
         return out
 
     def _update_averages(self) -> None:
-        self.model.update_averages(self.settings.ema_decay, active=self.averaging)
+        self.model.update_averages(self.averaging)
 
     # ---- The phases
 
@@ -295,6 +303,10 @@ class Algorithm1:
             terms["cluster"] = losses.cluster_loss(prior.log_responsibilities(z), y)
             terms["prior_entropy"] = losses.prior_entropy_loss(prior.weights, prior.entropy_variances)
             loss = loss + terms["cluster"] + settings.prior_entropy_weight * terms["prior_entropy"]
+            if settings.generated_cluster_weight:
+                of_generated = losses.cluster_loss(prior.log_responsibilities(means[:n]), y)
+                terms["generated_cluster"] = of_generated
+                loss = loss + settings.generated_cluster_weight * of_generated
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
             self._cluster_proportions = log_q.detach().exp().mean(0)
