@@ -262,8 +262,8 @@ def warning_texts(candidate: Candidate, preset: Preset, n_clusters: int) -> list
         unsettled = [f"memberships ({last['change']:.2g} of them, tol is {preset.tol:g})"]
         if not preset.labels_only:
             unsettled.append(
-                f"the generative half ({last['generation_change']:.2g} of its standard deviations or "
-                f"reconstruction errors, generation_tol is {preset.generation_tol:g})"
+                f"the generative half ({last['generation_change']:.2g} in standard deviations or "
+                f"reconstructions, generation_tol is {preset.generation_tol:g})"
             )
         texts.append(
             f"The training had not converged after max_iter={n_iter} iterations: in the last entry of "

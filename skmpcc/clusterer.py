@@ -133,8 +133,8 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction" and
         "consistency", each of the last step of its phase; "mean_std" and "mean_norm", the averages of
         the components' standard deviations and of the norms of their means; "change", the share of
-        memberships that changed since the entry before; "generation_change", the relative change of
-        "mean_std" or of the error of some reconstructions since then, whichever is larger.
+        memberships that changed since the entry before; "generation_change", the change of "mean_std" or
+        of the error of some reconstructions, see `generation_tol`.
 
     See Also
     --------

@@ -171,8 +171,8 @@ class TrainingSettings(_Validated):
     )
     generated_cluster_weight: float = setting(
         "Weight of the cross-entropy between the clusters that samples are generated in and the "
-        "memberships of their codes, in the step that updates encoder and mixture; 0 in the paper, whose "
-        "L_c looks at the codes that they are generated from.",
+        "memberships of their codes, in the step that updates encoder and mixture; 0 in the paper, "
+        "whose L_c looks at the codes that they are generated from.",
         _NOT_NEGATIVE,
         default=0.0,
     )
@@ -251,10 +251,11 @@ class TrainingSettings(_Validated):
         default=0.0,
     )
     generation_tol: float = setting(
-        "Besides, unless `labels_only`, the components' mean standard deviation and the error of "
-        "reconstructions have to change by less than this share of themselves.",
+        "Besides, unless `labels_only`, the components' mean standard deviation has to change by less "
+        "than this share of itself, and the error of reconstructions by less than this share of the "
+        "data's variance: in the mean of `n_iter_no_change` entries, from as many before.",
         _NOT_NEGATIVE,
-        default=0.01,
+        default=0.05,
     )
     n_iter_no_change: int = setting(
         "Entries of `history_` in a row below `tol` and `generation_tol` that stop the training.",
@@ -286,8 +287,8 @@ class TrainingSettings(_Validated):
         default=0.0,
     )
     ema_decay: float | str = setting(
-        "Decay of the exponential moving averages of generator and encoder, which serve after training. "
-        '"auto" reaches back over about a tenth of the iterations so far.',
+        "Decay of the exponential moving averages of generator and encoder, which serve after "
+        'training. "auto" reaches back over about a fifth of the iterations so far.',
         Interval(Real, 0, 1, closed="left"),
         StrOptions({"auto"}),
         default=0.9999,

@@ -25,7 +25,7 @@ WEIGHTS_RATE = 0.01
 # ... from this share of the training on: before, a component that has few members would get fewer.
 WEIGHTS_FROM = 0.5
 # Share of the iterations so far that averages reach back over.
-AVERAGED = 0.1
+AVERAGED = 0.2
 # Membership by the averaged encoder above which it decides on a sample's cluster.
 CONFIDENT = 0.95
 
@@ -172,6 +172,7 @@ class Algorithm1:
             loss = loss + settings.reconstruction_weight * error
         _backward(loss, *updated, leaf=leaf)
         if len(x) and settings.reconstruction_by_encoder:
+            assert leaf.grad is not None
             _backward((codes * leaf.grad).sum(), optimizers.encoder)
             updated.append(optimizers.encoder)
         _step(*updated)

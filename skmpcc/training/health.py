@@ -78,7 +78,7 @@ class TrainingHealth:
         self.failure: str | None = None
         self.codes: Tensor | None = None
         self._memberships: Tensor | None = None
-        self._generation: tuple[float, float] | None = None
+        self._generation: list[list[float]] = []
         self._healthy = algorithm.state()
         self._n_rollbacks = 0
         self._n_converged = 0
@@ -184,21 +184,28 @@ class TrainingHealth:
 
     @torch.no_grad()
     def generation_change(self) -> float:
-        """Relative change of the generative half since the last check; 1 at the first.
+        """Change of the generative half from some checks to as many after them; 1 at the first.
 
-        That of the components' mean standard deviation, or of the error of the reconstructions of some
-        samples, whichever is larger. Reconstructions are by the averaged networks.
+        That of the components' mean standard deviation, relative to itself, or of the error of the
+        reconstructions of some samples, relative to the data's variance, whichever is larger.
+        Reconstructions are by the averaged networks. Means over `n_iter_no_change` checks are compared,
+        because batch-norms make a single one noisy.
         """
         if self.codes is None:
             return 1.0
         prior, codes = self.model.prior, self.codes[:MAX_REBUILT]
         rebuilt = self.model.decode(codes, prior.joint_log_density(codes).argmax(1))
-        error = float((rebuilt - self.x[: len(codes)]).square().mean())
-        before, self._generation = self._generation, (float(prior.stds.mean()), error)
-        if before is None:
+        error = (rebuilt - self.x[: len(codes)]).square().sum() / len(codes)
+        now = [float(prior.stds.mean()), float(error) / self.settings.total_variance]
+        n_kept = 2 * self.settings.n_iter_no_change
+        seen = self._generation = [*self._generation, now][-n_kept:]
+        if len(seen) < 2:
             return 1.0
-        pairs = zip(before, self._generation, strict=True)
-        return max(abs(now - then) / max(now, then) if now != then else 0.0 for then, now in pairs)
+        (std_before, error_before), (std, error_now) = (
+            torch.tensor(part, dtype=torch.float64).mean(0).tolist()
+            for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :])
+        )
+        return max(abs(std / std_before - 1.0), abs(error_now - error_before))
 
     def _has_converged(self, entry: dict[str, float]) -> bool:
         still = is_settled(entry, self.settings) and not self._early

@@ -73,7 +73,8 @@ def test_generative_half_has_to_settle_unless_labels_alone_are_wanted(labels_onl
 
 
 def test_generation_change_is_of_deviations_and_of_reconstructions():
-    health = build()
+    """Means over as many checks as have to settle, against as many before."""
+    health = build(n_iter_no_change=2, total_variance=6.0)
     assert health.generation_change() == 1.0
     health.membership_change()
     assert health.generation_change() == 1.0
@@ -82,13 +83,18 @@ def test_generation_change_is_of_deviations_and_of_reconstructions():
     before = prior.stds.detach().mean()
     with torch.no_grad():
         prior.log_variances.sub_(0.5)
+    health.generation_change()
     expected = float(1.0 - prior.stds.detach().mean() / before)
     assert health.generation_change() == pytest.approx(expected, rel=1e-5)
+    assert [health.generation_change() for _ in range(2)][-1] == 0.0
     output = health.model.averaged_generator.output
     with torch.no_grad():
         output.weight.zero_()
         output.bias.fill_(10.0)
-    assert health.generation_change() > 0.5
+    health.generation_change()
+    codes, x = health.codes[:128], health.x[:128]
+    error = float((10.0 - x).square().sum()) / (len(codes) * 6.0)
+    assert health.generation_change() == pytest.approx(error, rel=0.1)
 
 
 @pytest.mark.parametrize("tol", [0.0, 1.5])
