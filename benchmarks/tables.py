@@ -210,14 +210,16 @@ def paper_curve(rows: Rows) -> list[str]:
         "| norm of the means | L_q | L_c |",
         "| --- |" + " --- |" * 7,
     ]
-    for r in rows:
-        if r.get("kind") == "paper curve" and r["iteration"] in CURVE:
+    # A training that was interrupted has some iterations twice, in the same words.
+    found = {(r["run"], r["iteration"]): r for r in rows if r.get("kind") == "paper curve"}
+    for (_, iteration), r in found.items():
+        if iteration in CURVE:
             live, averaged = r["live"], r.get("averaged")
             cells = [f"{live['accuracy']:.3f}", f"{live['majority_accuracy']:.3f}"]
             cells.append(f"{averaged['accuracy']:.3f}" if averaged else "")
             cells += [f"{r['mean_std']:.2f}", f"{r['mean_norm']:.1f}"]
             cells += [f"{r['latent']:.1f}", f"{r['cluster']:.3f}"]
-            lines.append(f"| {r['iteration']:,} | {' | '.join(cells)} |")
+            lines.append(f"| {iteration:,} | {' | '.join(cells)} |")
     return lines
 
 
