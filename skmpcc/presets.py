@@ -77,6 +77,7 @@ class Preset(NetworkSettings, TrainingSettings):
             self,
             labels_only=True,
             max_iter=self.labels_only_max_iter or self.max_iter,
+            discriminator_steps=min(2, self.discriminator_steps),
             reconstruction_weight=0.0,
             self_training_share=0.0,
         )
@@ -169,8 +170,12 @@ _VECTORS_NARROW = replace(
 _VECTORS_SMALL = replace(
     _VECTORS_NARROW,
     name="vectors_small",
+    width=256,
     learning_rate=2.5e-3,
-    max_iter=1000,
+    # Few rows want a discriminator that is well trained, or samples miss parts of the data.
+    discriminator_steps=4,
+    reconstruction_weight=0.5,
+    max_iter=1500,
     labels_only_max_iter=350,
 )
 _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)

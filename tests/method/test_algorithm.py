@@ -289,6 +289,38 @@ def test_averages_against_a_plain_loop(shape):
         torch.testing.assert_close(value.detach(), average[name], rtol=1e-4, atol=1e-6)
 
 
+def test_averages_by_auto_reach_back_over_a_share_of_the_training():
+    """A weight that is constant from the start on is the running mean's of its last fifth or so."""
+    algorithm = build(ema_decay="auto", ema_start=0)
+    seen = []
+    for n_iter in range(400):
+        algorithm.n_iter = n_iter
+        algorithm._set_schedule()
+        seen.append(float(algorithm.averaging))
+    assert seen[0] == 1.0
+    weights = np.array(seen) * np.cumprod(np.append(1.0, 1.0 - np.array(seen[:0:-1])))[::-1]
+    np.testing.assert_allclose(weights.sum(), 1.0, rtol=1e-5)
+    age = (weights * np.arange(399, -1, -1)).sum()
+    assert 0.1 * 400 < age < 0.2 * 400
+
+
+@pytest.mark.parametrize("supervised_iter", [0, 10])
+def test_self_training_takes_confident_clusters_of_the_first_view(supervised_iter, monkeypatch):
+    algorithm = build(
+        self_training_share=0.5, supervised_iter=supervised_iter, consistency_weight=1.0, max_iter=10
+    )
+    memberships = torch.tensor([[0.97, 0.02, 0.01], [0.1, 0.9, 0.0], [0.0, 0.04, 0.96]])
+    monkeypatch.setattr(algorithm, "_averaged_codes", lambda x: x)
+    monkeypatch.setattr(algorithm.model.prior, "log_responsibilities", lambda z: memberships.log())
+    labels = [torch.tensor([2, 2, 2]), torch.tensor([2, 2, 2])]
+    for n_iter, expected in ((0, [2, 2, 2]), (4, [2, 2, 2]), (5, [0, 2, 2]), (9, [0, 2, 2])):
+        algorithm.n_iter = n_iter
+        algorithm._set_schedule()
+        for y in algorithm._corrected(torch.zeros(3, 6), labels):
+            assert y.tolist() == expected
+    assert algorithm._corrected(torch.zeros(3, 6), []) == []
+
+
 @pytest.mark.parametrize(("shape", "n_iter"), [((6,), 100), ((1, 8, 8), 30)])
 def test_normalised_weights_have_unit_spectral_norm_after_training(shape, n_iter):
     """Within what one power iteration per step leaves while the weights are still moving fast."""
