@@ -220,7 +220,7 @@ class PreparedFit:
             number = np.argsort(order)
             labels = number[labels]
             pseudo_labels = None if pseudo_labels is None else number[pseudo_labels]
-        return Candidate(fitted, labels, pseudo_labels, trained.outcome)
+        return Candidate(fitted.with_residuals(self.data), labels, pseudo_labels, trained.outcome)
 
     def attributes(self, candidate: Candidate) -> dict[str, Any]:
         """Fitted attributes of the estimator."""
@@ -258,9 +258,16 @@ def warning_texts(candidate: Candidate, preset: Preset, n_clusters: int) -> list
             "rates. The state before is kept. Lower learning_rate or prior_learning_rate."
         )
     elif not (outcome.converged or outcome.stopped or preset.tol == 0):
+        last = {name: values[-1] for name, values in outcome.history.items()}
+        unsettled = [f"memberships ({last['change']:.2g} of them, tol is {preset.tol:g})"]
+        if not preset.labels_only:
+            unsettled.append(
+                f"the generative half ({last['generation_change']:.2g} in standard deviations or "
+                f"reconstructions, generation_tol is {preset.generation_tol:g})"
+            )
         texts.append(
-            f"Memberships had not converged after max_iter={n_iter} iterations: in the last entry of "
-            f"history_ a share of {outcome.history['change'][-1]:.2g} changed. Raise max_iter or tol."
+            f"The training had not converged after max_iter={n_iter} iterations: in the last entry of "
+            f"history_ what changed were {' and '.join(unsettled)}. Raise max_iter or the tolerances."
         )
     n_empty = n_clusters - len(np.unique(candidate.labels))
     if n_empty:

@@ -60,7 +60,11 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._fitted.on(inference_device(self.device))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Compute the log-density of each sample's code under the mixture prior, log p(z).
+        """Compute the log-density of each sample with its code: log p(z) + log p(x | z).
+
+        Low for samples unlike the training data: z, the sample's code, is far from the mixture's
+        components, or decodes to something else than x. p(x | z) is Gaussian around the reconstruction,
+        with the variances of the training data's reconstruction errors.
 
         Parameters
         ----------
@@ -70,7 +74,8 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         log_density : ndarray of shape (n_samples,)
-            In nats, in the latent space: not comparable between different `latent_dim`.
+            In nats, of the data as the networks see them, which are scaled: for comparisons of samples,
+            not of models.
         """
         return self._ready().log_density(self._check_X(X))
 

@@ -72,6 +72,10 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     pseudo_labels : {"auto", "neighbors", "augmentation", "kmeans"} or None, default="auto"
         {pseudo_labels}
     {settings}
+    labels_only : bool, default=False
+        Whether labels and memberships alone are wanted. The training then ends as soon as they have
+        settled, in a fraction of the time, before the generative half is trained: `sample`,
+        `reconstruct` and `score_samples` are poor.
     n_init : int, default=1
         Number of initializations; the one with the highest `score` on the training data is kept. Only
         one is run when `warm_start` continues a fit.
@@ -114,7 +118,9 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     n_iter_ : int
         Number of iterations of the last fit.
     converged_ : bool
-        Whether the memberships changed by less than `tol` when the training stopped.
+        Whether the training had settled when it stopped: the memberships, which changed by less than
+        `tol`, and unless `labels_only` the generative half, which changed by less than
+        `generation_tol`.
     n_features_in_ : int
         Number of values in each sample: height x width x channels for images.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -124,10 +130,11 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, rounded up to whole
         iterations: "iteration"; the losses "discriminator" and "generator" (Loss I), "latent" and
-        "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "consistency", each of the
-        last step of its phase; "mean_std" and "mean_norm", the averages of the components' standard
-        deviations and of the norms of their means; "change", the share of memberships that changed
-        since the entry before.
+        "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction" and
+        "consistency", each of the last step of its phase; "mean_std" and "mean_norm", the averages of
+        the components' standard deviations and of the norms of their means; "change", the share of
+        memberships that changed since the entry before; "generation_change", the change of "mean_std" or
+        of the error of some reconstructions, see `generation_tol`.
 
     See Also
     --------
@@ -163,6 +170,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         "image_shape": [tuple, list, None],
         "pseudo_labels": [StrOptions({"auto"}), *constraints_of(Preset)["pseudo_labels"]],
         **{name: [*constraints_of(Preset)[name], None] for name in _PRESET_FIELDS},
+        "labels_only": ["boolean"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "device": [str, torch.device],
@@ -188,6 +196,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         batch_size: int | None = None,
         learning_rate: float | None = None,
         prior_learning_rate: float | None = None,
+        labels_only: bool = False,
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
@@ -209,6 +218,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.prior_learning_rate = prior_learning_rate
+        self.labels_only = labels_only
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
@@ -276,7 +286,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         layout, preset = self._layout_and_preset(X)
         n_clusters = int(self.n_clusters)
         if last is None:
-            data_format = InputFormat.from_data(X, layout)
+            data_format = InputFormat.from_data(X, layout, preset.resizing)
             return PreparedFit.prepare(X, preset, data_format, n_clusters, seeds, device, validated)
         wanted = {"n_clusters": n_clusters, "layout": layout} | vars(part(preset, NetworkSettings))
         found = {"n_clusters": last.model.n_clusters, "layout": last.format.layout}
@@ -326,6 +336,8 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
             )
         if layout.image is None:
             preset = _without_augmentation(preset, given | params)
+        if self.labels_only:
+            preset = preset.for_labels_only()
         name = type(self).__name__
         return layout, preset.override(params, "preset_params").override(given, name)
 

@@ -1,6 +1,7 @@
 """A trained model behind arrays: codes of X, memberships of codes, decoded codes, all in batches."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,11 @@ _MIN_ROWS = 16
 # A call is worth a thread for so many operations that are.
 _N_OPERATIONS = 16
 
+# Samples whose reconstructions tell how far off they are.
+_MAX_RESIDUALS = 4096
+# No input's residual variance is less than this share of the mean one.
+_LEAST_RESIDUAL = 1e-3
+
 # Samples in the user's form, or already encoded.
 Samples = NDArray | Tensor
 
@@ -45,11 +51,14 @@ class FittedModel:
     format : InputFormat
     n_neighbors : int
         Neighbours of each sample that the score of a table looks at.
+    residual_variances : Tensor of shape (n_inputs,) or None
+        Mean square errors of reconstructions of the training data, by input; see `with_residuals`.
     """
 
     model: MPCCModel
     format: InputFormat
     n_neighbors: int
+    residual_variances: Tensor | None = None
     _copies: dict[torch.device, "FittedModel"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -100,19 +109,20 @@ class FittedModel:
     def _encoded_batches(
         self,
         X: Samples,
-        function: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+        function: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]],
         augment: Callable[[Tensor], Tensor] = _unchanged,
     ) -> Iterator[tuple[slice, list[NDArray]]]:
-        """Yield `function` of the mean and log-variance of q(z | x), batch by batch.
+        """Yield `function` of the mean and log-variance of q(z | x), and of x, batch by batch.
 
-        Both are in double precision, and of the batch after `augment`. A batch is prepared while the
-        one before is computed.
+        The first two are in double precision. All are of the batch after `augment`. A batch is prepared
+        while the one before is computed.
         """
         waiting = None
         for rows in self._batches(len(X)):
-            x = augment(self._encoded(X, rows))
-            moments = self.model.encode(self._to_device(_padded(x)))
-            results = rows, function(*(moment[: len(x)].double() for moment in moments))
+            x = self._to_device(_padded(augment(self._encoded(X, rows))))
+            n = rows.stop - rows.start
+            mean, log_variance = (moment[:n].double() for moment in self.model.encode(x))
+            results = rows, function(mean, log_variance, x[:n])
             if waiting is not None:
                 yield _to_numpy(*waiting)
             waiting = results
@@ -128,7 +138,7 @@ class FittedModel:
     ) -> NDArray:
         """Fill `out` with `function` of all codes."""
         with self._threads(len(X)):
-            for rows, (values,) in self._encoded_batches(X, lambda mean, _: (function(mean),), augment):
+            for rows, (values,) in self._encoded_batches(X, lambda mean, *_: (function(mean),), augment):
                 out[rows] = values
         return out
 
@@ -149,9 +159,44 @@ class FittedModel:
         out = np.empty((len(X), self.model.n_clusters))
         return self._collect(X, out, lambda z: self.model.prior.log_responsibilities(z).exp())
 
+    def with_residuals(self, data: Tensor) -> "FittedModel":
+        """Return this with the errors of its reconstructions of the training data, or some of them."""
+        rows = torch.linspace(0, len(data) - 1, min(len(data), _MAX_RESIDUALS), dtype=torch.float64)
+        total, n_rows = torch.zeros(math.prod(data.shape[1:]), dtype=torch.float64), 0
+        chosen = data[rows.round().long().to(data.device)]
+
+        def squares(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+            return (self._residuals(z, x)[1].square(),)
+
+        with self._threads(len(chosen)):
+            for _, (errors,) in self._encoded_batches(chosen, squares):
+                total += torch.from_numpy(errors).sum(0)
+                n_rows += len(errors)
+        variances = total / n_rows
+        least = max(_LEAST_RESIDUAL * float(variances.mean()), torch.finfo(torch.float32).tiny)
+        return replace(self, residual_variances=variances.clamp_min(least))
+
+    def _residuals(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(z), and x less its reconstruction, shape (n, n_inputs)."""
+        joint = self.model.prior.joint_log_density(z)
+        rebuilt = self._decode(z, joint.argmax(1))
+        return torch.logsumexp(joint, 1), (x - rebuilt).flatten(1).double()
+
     def log_density(self, X: Samples) -> NDArray[np.float64]:
-        """log p(z), shape (n,)."""
-        return self._collect(X, np.empty(len(X)), self.model.prior.log_density)
+        """log p(z) + log p(x | z) at each code z, shape (n,)."""
+        assert self.residual_variances is not None
+        variances = self.residual_variances.to(self.model.device)
+        constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
+
+        def density(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+            of_code, residuals = self._residuals(z, x)
+            return (of_code - 0.5 * (residuals.square() / variances).sum(1) - constant,)
+
+        out = np.empty(len(X))
+        with self._threads(len(X)):
+            for rows, (values,) in self._encoded_batches(X, density):
+                out[rows] = values
+        return out
 
     @torch.no_grad()
     def labels_of_codes(self, Z: NDArray) -> NDArray[np.int64]:
@@ -183,7 +228,7 @@ class FittedModel:
         out = np.empty((len(X), *self.format.layout.shape), self.format.dtype)
         prior = self.model.prior
 
-        def decoded(z: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+        def decoded(z: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
             return (self._decode(z, prior.joint_log_density(z).argmax(1)),)
 
         with self._threads(len(X)):
@@ -195,7 +240,7 @@ class FittedModel:
         """Decoded draws from q(z | x), each in its own most probable component; (n, n_draws, ...)."""
         out = np.empty((len(X), n_draws, *self.format.layout.shape), self.format.dtype)
         with self._threads(len(X) * n_draws):
-            for rows, (means, stds) in self._encoded_batches(X, lambda m, v: (m, torch.exp(0.5 * v))):
+            for rows, (means, stds) in self._encoded_batches(X, lambda m, v, _: (m, torch.exp(0.5 * v))):
                 n = len(means)
                 noise = rng.standard_normal((n, n_draws, means.shape[1]))
                 codes = (means[:, None] + stds[:, None] * noise).reshape(n * n_draws, -1)

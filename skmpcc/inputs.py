@@ -177,22 +177,25 @@ class InputFormat:
         Networks see (X - centre) / scale. One value for each feature of a table, scalars for images.
     dtype : numpy dtype
         Floating dtype of what is returned.
+    resizing : {"interpolate", "pad"}
+        How images come to a `Grid`'s size.
     """
 
     layout: Layout
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
     dtype: np.dtype
+    resizing: str = "interpolate"
 
     @classmethod
-    def from_data(cls, X: NDArray, layout: Layout) -> "InputFormat":
+    def from_data(cls, X: NDArray, layout: Layout, resizing: str = "interpolate") -> "InputFormat":
         """Learn the scaling from a validated array of shape (n_samples, *layout.shape)."""
         if layout.image is None:
             centre, scale = _vector_scaling(X)
         else:
             centre, scale = _image_scaling(X)
         dtype = np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
-        return cls(layout, centre, scale, dtype)
+        return cls(layout, centre, scale, dtype, resizing)
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:
@@ -206,20 +209,35 @@ class InputFormat:
         """Bring a batch to the form that the networks see: scaled, images resized, float32."""
         scaled = self.layout.to_channels_first(_scaled(X, self.centre, self.scale))
         tensor = torch.from_numpy(np.ascontiguousarray(scaled)).float()
-        return self._resize(tensor, self.tensor_shape[1:])
+        return self._to_grid(tensor)
 
     def decode(self, tensor: Tensor) -> NDArray:
         """Bring the networks' samples to the user's form, units and floating dtype."""
         if self.layout.image is not None:
-            tensor = self._resize(tensor, self.layout.image[1:])
+            tensor = self._from_grid(tensor)
         X = self.layout.from_channels_first(tensor.cpu().numpy().astype(np.float64))
         return (X * self.scale + self.centre).astype(self.dtype)
 
-    @staticmethod
-    def _resize(tensor: Tensor, size: tuple[int, ...]) -> Tensor:
-        if not size or tuple(tensor.shape[2:]) == tuple(size):
-            return tensor
-        return functional.interpolate(tensor, size=size, mode="bilinear", antialias=True)
+    def _to_grid(self, images: Tensor) -> Tensor:
+        """Bring images to the sides that the networks work at; tables have none."""
+        size, sides = self.tensor_shape[1:], tuple(images.shape[2:])
+        if sides == size:
+            return images
+        if self.resizing == "interpolate":
+            return functional.interpolate(images, size=size, mode="bilinear", antialias=True)
+        (top, bottom), (left, right) = map(_margins, sides, size)
+        return functional.pad(images, (left, right, top, bottom), mode="replicate")
+
+    def _from_grid(self, images: Tensor) -> Tensor:
+        """Invert `_to_grid`."""
+        assert self.layout.image is not None
+        sides, size = self.layout.image[1:], tuple(images.shape[2:])
+        if sides == size:
+            return images
+        if self.resizing == "interpolate":
+            return functional.interpolate(images, size=sides, mode="bilinear", antialias=True)
+        (top, _), (left, _) = map(_margins, sides, size)
+        return images[:, :, top : top + sides[0], left : left + sides[1]]
 
     def encode_all(self, X: NDArray) -> Tensor:
         """Encode the whole of X into one tensor, without a second copy in double precision."""
@@ -227,6 +245,12 @@ class InputFormat:
         for rows in gen_batches(len(X), CHUNK):
             out[rows] = self.encode(X[rows])
         return out
+
+
+def _margins(side: int, outer: int) -> tuple[int, int]:
+    """What lies before and behind a side in the middle of a longer one."""
+    before = (outer - side) // 2
+    return before, outer - side - before
 
 
 def _vector_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

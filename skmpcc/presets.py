@@ -71,6 +71,16 @@ class Preset(NetworkSettings, TrainingSettings):
         check(Preset, parameters, caller)
         return replace(self, **parameters)
 
+    def for_labels_only(self) -> "Preset":
+        """Return the settings of a training that ends when the memberships have settled."""
+        return replace(
+            self,
+            labels_only=True,
+            max_iter=self.labels_only_max_iter or self.max_iter,
+            reconstruction_weight=0.0,
+            self_training_share=0.0,
+        )
+
 
 # ---- The paper's (supplement, appendix C). Width is its 4C. Unnamed fields have the paper's values.
 
@@ -122,16 +132,20 @@ _VECTORS = Preset(
     generator_spectral_norm=False,
     # With the norm the encoder takes several times as long to learn the pseudo-labels.
     encoder_spectral_norm=False,
-    ema_decay=0.99,
+    ema_decay="auto",
     ema_start=0,
     precision="auto",
-    max_iter=700,
+    max_iter=2000,
+    labels_only_max_iter=700,
     batch_size=128,
-    # Half of the paper's steps: clusters settle as soon, in two thirds of the time.
+    # Pseudo-labels settle the clusters, and reconstruction what codes mean: fewer steps do.
     discriminator_steps=2,
-    encoder_steps=2,
+    encoder_steps=1,
     learning_rate=2e-3,
     prior_learning_rate=1e-2,
+    # One over the dimension moves sigma by hardly anything in so few iterations.
+    latent_weight=0.05,
+    reconstruction_weight=2.0,
     pseudo_labels="neighbors",
     consistency_weight=1.0,
     weights="auto",
@@ -146,17 +160,18 @@ _VECTORS_NARROW = replace(
     batch_size=64,
     # Products of such layers gain nothing from bfloat16.
     precision="float32",
-    max_iter=1000,
     learning_rate=1e-3,
+    labels_only_max_iter=1000,
+    latent_weight=0.2,
+    reconstruction_weight=1.0,
     input_noise=0.5,
 )
 _VECTORS_SMALL = replace(
     _VECTORS_NARROW,
     name="vectors_small",
     learning_rate=2.5e-3,
-    max_iter=350,
-    # Entries of the history come every four iterations.
-    tol=0.002,
+    max_iter=1000,
+    labels_only_max_iter=350,
 )
 _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)
 _VECTORS_MANY = replace(
@@ -167,7 +182,7 @@ _VECTORS_MANY = replace(
     initial_log_variance=-2.0,
     encoder_spectral_norm=True,
     learning_rate=1e-3,
-    max_iter=500,
+    labels_only_max_iter=500,
 )
 
 _GREY = Preset(
@@ -179,22 +194,30 @@ _GREY = Preset(
     latent_dim=24,
     precision="auto",
     patch_size=2,
-    # With the norm the encoder learns too slowly at such rates, or not at all.
+    resizing="pad",
+    # With the norm both learn too slowly at such rates, or not at all.
+    generator_spectral_norm=False,
     encoder_spectral_norm=False,
-    ema_decay=0.99,
+    ema_decay="auto",
     ema_start=0,
-    max_iter=600,
+    max_iter=2400,
+    labels_only_max_iter=600,
     batch_size=64,
-    discriminator_steps=2,
+    discriminator_steps=1,
     encoder_steps=1,
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
+    latent_weight=0.1,
+    reconstruction_weight=10.0,
+    # Codes of images are learned several times as soon by what they decode to.
+    reconstruction_by_encoder=True,
+    generated_cluster_weight=0.3,
     pseudo_labels="augmentation",
     consistency="augmentation",
     consistency_weight=1.0,
+    self_training_share=0.5,
     weights="auto",
-    # Entries come every six iterations.
-    tol=0.002,
+    tol=0.005,
     reseed=True,
     learning_rate_decay=0.3,
 )
@@ -207,8 +230,7 @@ _COLOUR = replace(
     latent_dim=64,
     precision="tf32",
     prior_learning_rate=4e-3,
-    max_iter=2000,
-    tol=0.005,
+    labels_only_max_iter=2000,
 )
 _COLOUR_MANY = replace(_COLOUR, name="colour_many", width=64, latent_dim=128)
 

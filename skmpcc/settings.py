@@ -77,6 +77,12 @@ class NetworkSettings(_Validated):
         Options(Integral, {1, 2, 4}),
         default=1,
     )
+    resizing: str = setting(
+        "How images come to the sides that the networks work at, 4 times a power of two or so: "
+        '"pad" repeats their borders, which loses nothing; "interpolate", as in the paper, is bilinear.',
+        StrOptions({"pad", "interpolate"}),
+        default="interpolate",
+    )
     upsampling: str = setting(
         "Interpolation by which the image generator doubles the sides: bilinear in the paper, "
         "nearest in its authors' code.",
@@ -163,7 +169,25 @@ class TrainingSettings(_Validated):
         StrOptions({"dimension"}),
         default="dimension",
     )
+    generated_cluster_weight: float = setting(
+        "Weight of the cross-entropy between the clusters that samples are generated in and the "
+        "memberships of their codes, in the step that updates encoder and mixture; 0 in the paper, "
+        "whose L_c looks at the codes that they are generated from.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
     prior_entropy_weight: float = setting("Weight of Loss III (lambda_p).", _NOT_NEGATIVE, default=0.01)
+    reconstruction_weight: float = setting(
+        "Weight of the reconstruction loss in the generator's update: the mean square error of "
+        "G(E(x), y) for real samples x, over the data's variance. 0 in the paper.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    reconstruction_by_encoder: bool = setting(
+        "Whether the reconstruction loss, where it has a weight, updates the encoder as well.",
+        "boolean",
+        default=False,
+    )
     input_noise: float = setting(
         "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
         "bandwidth of the data, against memorizing small data sets.",
@@ -184,6 +208,14 @@ class TrainingSettings(_Validated):
         "Share of the training, from its beginning, in which pseudo-labels teach the networks.",
         _SHARE,
         default=1.0,
+    )
+    self_training_share: float = setting(
+        "Share of the training, at its end, in which the averaged encoder replaces pseudo-labels that "
+        "it is confident are others: by its most probable cluster of a sample, where that has a "
+        "probability above 0.95, encoder and mixture learn the cluster of the sample and of its partner "
+        "in `consistency`.",
+        _SHARE,
+        default=0.0,
     )
     n_neighbors: int = setting(
         "Nearest neighbours of each sample, by Euclidean distance of the scaled data, that "
@@ -213,13 +245,35 @@ class TrainingSettings(_Validated):
     )
     tol: float = setting(
         "Training stops when less than this share of the memberships changes from one entry of "
-        "`history_` to the next, in `n_iter_no_change` entries in a row. 0 trains for `max_iter` "
-        "iterations.",
+        "`history_` to the next, in `n_iter_no_change` entries in a row, and the generative half has "
+        "settled, too (`generation_tol`). 0 trains for `max_iter` iterations.",
         _NOT_NEGATIVE,
         default=0.0,
     )
+    generation_tol: float = setting(
+        "Besides, unless `labels_only`, the components' mean standard deviation has to change by less "
+        "than this share of itself, and the error of reconstructions by less than this share of the "
+        "data's variance: in the mean of `n_iter_no_change` entries, from as many before.",
+        _NOT_NEGATIVE,
+        default=0.05,
+    )
     n_iter_no_change: int = setting(
-        "Entries of `history_` in a row below `tol` that stop the training.", _COUNT, default=10
+        "Entries of `history_` in a row below `tol` and `generation_tol` that stop the training.",
+        _COUNT,
+        default=10,
+    )
+    labels_only: bool = setting(
+        "Whether the training may stop when the memberships have settled, before the generative half "
+        "has: labels and memberships are as good, in a fraction of the time; reconstructions and "
+        "samples are poor.",
+        "boolean",
+        default=False,
+    )
+    labels_only_max_iter: int | None = setting(
+        "Maximum number of iterations if `labels_only`; None is `max_iter`.",
+        _COUNT,
+        None,
+        default=None,
     )
     reseed: bool = setting(
         "Whether components that are lost in training, because they have no members or share them"
@@ -232,9 +286,11 @@ class TrainingSettings(_Validated):
         _SHARE,
         default=0.0,
     )
-    ema_decay: float = setting(
-        "Decay of the exponential moving averages of generator and encoder, which serve after training.",
+    ema_decay: float | str = setting(
+        "Decay of the exponential moving averages of generator and encoder, which serve after "
+        'training. "auto" reaches back over about a fifth of the iterations so far.',
         Interval(Real, 0, 1, closed="left"),
+        StrOptions({"auto"}),
         default=0.9999,
     )
     ema_start: int = setting("Iteration at which the averages begin.", _COUNT_OR_ZERO, default=1000)
@@ -273,6 +329,8 @@ class ResolvedSettings(TrainingSettings):
         Weight of the first term of Loss II, from `latent_weight`.
     noise_std : float
         Standard deviation of the noise on what discriminator and encoder read, from `input_noise`.
+    total_variance : float
+        Sum of the inputs' variances, which the reconstruction loss is relative to.
     supervised_iter : int
         Iterations, from the first, in which (pseudo-)labels teach the networks, from
         `pseudo_label_share`.
@@ -280,6 +338,7 @@ class ResolvedSettings(TrainingSettings):
 
     latent_loss_weight: float
     noise_std: float = 0.0
+    total_variance: float = 1.0
     supervised_iter: int = 0
 
     def __post_init__(self) -> None:

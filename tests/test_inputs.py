@@ -81,6 +81,22 @@ def test_resizing_keeps_smooth_images():
     np.testing.assert_allclose(data_format.decode(data_format.encode(X)), X, atol=0.03)
 
 
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 9, 13), (5, 3, 30, 17), (5, 8, 8)])
+def test_padding_loses_nothing(shape):
+    X = np.random.default_rng(0).normal(size=shape)
+    data_format = InputFormat.from_data(X, Layout.of(X.shape[1:], None), "pad")
+    tensor = data_format.encode(X)
+    assert tensor.shape[1:] == fitted(X).tensor_shape
+    np.testing.assert_allclose(data_format.decode(tensor), X, atol=1e-6)
+    # What is added is the border again.
+    (top, bottom), (left, right) = (
+        ((n - side) // 2, (n + side) // 2 - 1)
+        for n, side in zip(tensor.shape[2:], shape[-2:], strict=True)
+    )
+    assert torch.equal(tensor[..., 0, 0], tensor[..., top, left])
+    assert torch.equal(tensor[..., -1, -1], tensor[..., bottom, right])
+
+
 def test_channels_stay_apart():
     X = np.zeros((2, 8, 16, 3))
     X[..., 1] = 1

@@ -92,7 +92,8 @@ def test_fields_are_parameters_or_go_by_preset_params():
     parameters = inspect.signature(MPCCClusterer).parameters
     assert len(parameters) <= 22
     for name in set(settings_of(Preset)) & set(parameters) | {"preset_params"}:
-        assert parameters[name].default == ("auto" if name == "pseudo_labels" else None)
+        own = {"pseudo_labels": "auto", "labels_only": False}
+        assert parameters[name].default == own.get(name)
     document = MPCCClusterer.__doc__
     own, other = document.split("Other Parameters\n    ----")
     for name in settings_of(Preset):
@@ -100,6 +101,15 @@ def test_fields_are_parameters_or_go_by_preset_params():
     assert "{settings}" not in document
     assert "{preset_params}" not in document
     assert parameter_docs(Preset, ["width"], ", default=None") in document
+
+
+def test_labels_only_ends_with_the_memberships_and_has_less_to_do():
+    preset = PRESETS["grey"]
+    assert preset.reconstruction_weight > 0
+    changed = preset.for_labels_only()
+    assert (changed.labels_only, changed.reconstruction_weight) == (True, 0.0)
+    assert changed.max_iter == preset.labels_only_max_iter < preset.max_iter
+    assert PRESETS["mnist"].for_labels_only().max_iter == PRESETS["mnist"].max_iter
 
 
 def test_overriding():

@@ -81,11 +81,12 @@ class AutogradDiscriminator(_AutogradPass[Discriminator]):
 class AutogradEncoder(_AutogradPass[Encoder]):
     """`EncoderPass` of any encoder."""
 
-    @torch.enable_grad()
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        with self.norms.applied(estimate=True):
-            self.outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
-        mean, log_variance = self.outputs
+    def forward(self, x: Tensor, *, wants_backward: bool = True) -> tuple[Tensor, Tensor]:
+        with torch.set_grad_enabled(wants_backward), self.norms.applied(estimate=True):
+            outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
+        if wants_backward:
+            self.outputs = outputs
+        mean, log_variance = outputs
         return mean.detach(), log_variance.detach()
 
     def backward(self, mean: Tensor, log_variance: Tensor) -> None:

@@ -67,6 +67,8 @@ class _Dense:
             self.sigma = power_iteration(self.weight, u, v)
         else:
             self.sigma = torch.dot(u, torch.mv(self.weight, v))
+        # Of a shared layer another pass may improve both before the backward of this one.
+        self.vectors_then = u.clone(), v.clone()
         torch.div(self.weight, self.sigma, out=self.normalized_weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ class _Dense:
             gradient.copy_(torch.mm(y.T, self.x))
         torch.sum(y, 0, dtype=gradient.dtype, out=self.bias_gradient)
         if self.vectors is not None:
-            u, v = self.vectors
+            u, v = self.vectors_then
             # d(W / sigma), sigma = u' W v with u and v held
             along = torch.dot(gradient.view(-1), self.weight.view(-1)).div_(self.sigma)
             gradient.addr_(u, v * along, alpha=-1.0).div_(self.sigma)
@@ -179,7 +181,7 @@ class DenseEncoder:
             for first, last in (_of_kind(nn.Linear, head) for head in (module.mean, module.log_variance))
         ]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, *, wants_backward: bool = True) -> tuple[Tensor, Tensor]:
         self.hidden.normalize()
         h = self.hidden.forward(x)
         for layer in (layer for head in self.heads for layer in head):

@@ -46,7 +46,7 @@ class FastAlgorithm1(Algorithm1):
         self._flat = FlatModel(model)
         super().__init__(model, settings, rng)
         flat = self._flat
-        dtype = matmul_dtype(settings.precision, model.prior.means)
+        self._dtype = dtype = matmul_dtype(settings.precision, model.prior.means)
         shared = (flat.trunk,) if model.settings.sharing == "joint" else ()
         of_discriminator, of_encoder, of_generator = _passes(model)
         self._discriminator: DiscriminatorPass = of_discriminator(
@@ -64,7 +64,7 @@ class FastAlgorithm1(Algorithm1):
         self._flat.release()
 
     def _update_averages(self) -> None:
-        self.model.update_averages(self.settings.ema_decay, self._flat.averaged, active=self.averaging)
+        self.model.update_averages(self.averaging, self._flat.averaged)
 
     # ---- The phases
 
@@ -96,21 +96,40 @@ class FastAlgorithm1(Algorithm1):
             self._step(self.optimizers.discriminator)
         return losses.discriminator_loss(*scores.split(n))
 
-    def generator_phase(self) -> Tensor:
+    def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
+        settings, optimizers = self.settings, self.optimizers
         y, noise = self._draw_noise()
         z = self.model.prior.reparameterize(y, noise)
-        x = self._generator.forward(z.detach(), y)
-        x = self._add_noise(x, self._input_noise(x.shape))
+        n, codes, clusters = len(y), z.detach(), y
+        by_encoder = settings.reconstruction_by_encoder
+        if settings.reconstruction_weight:
+            real, *known = draw_real()
+            means, _ = self._encoder.forward(real, wants_backward=by_encoder)
+            codes = torch.cat([codes, means])
+            clusters = torch.cat([y, self._clusters_of(means, known)])
+        decoded = self._generator.forward(codes, clusters)
+        x = self._add_noise(decoded[:n], self._input_noise(decoded[:n].shape))
         scores, h = self._discriminator.forward(x, wants_input=True)
         gradient, to_features = torch.full_like(scores, -1.0 / len(scores)), None
         if self._projection is not None:
             scores = scores + self.supervision * self._projection.forward(h, y)
             to_features = self._projection.input_gradient(self.supervision * gradient)
         gradient = self._discriminator.backward_to_input(gradient, to_features)
+        out = {"generator": losses.generator_loss(scores)}
+        if settings.reconstruction_weight:
+            rebuilt, scale = decoded[n:], settings.total_variance
+            out["reconstruction"] = losses.reconstruction_loss(rebuilt, real, scale)
+            to_rebuilt = losses.reconstruction_gradient(rebuilt, real, scale)
+            gradient = torch.cat([gradient, to_rebuilt.mul_(settings.reconstruction_weight)])
+        to_codes = self._generator.backward(gradient)
         self._flat.prior.attach_gradients()
-        z.backward(self._generator.backward(gradient), inputs=self._flat.prior.parameters)
-        self._step(self.optimizers.generator, self.optimizers.generator_prior)
-        return losses.generator_loss(scores)
+        z.backward(to_codes[:n], inputs=self._flat.prior.parameters)
+        self._step(optimizers.generator, optimizers.generator_prior)
+        if settings.reconstruction_weight and by_encoder:
+            to_means = to_codes[n:].contiguous()
+            self._encoder.backward(to_means, torch.zeros_like(to_means))
+            self._step(optimizers.encoder)
+        return out
 
     def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         n_steps, n = self.settings.encoder_steps, self.settings.batch_size
@@ -137,6 +156,7 @@ class FastAlgorithm1(Algorithm1):
         if draw_pairs is not None and self._wants_pairs:
             first, second, *labels = draw_pairs()
             x = torch.cat([x, first, second])
+            labels = self._corrected(first, labels)
         means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=True)
         self._flat.prior.attach_gradients()
@@ -165,6 +185,10 @@ class FastAlgorithm1(Algorithm1):
         with torch.no_grad():
             z = self.model.prior.reparameterize(y, torch.cat(noises))
         return labels, z, self._generator.generate(z, y, n_steps)
+
+    def _averaged_codes(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, self._dtype, enabled=self._dtype is not None):
+            return super()._averaged_codes(x).to(x.dtype)
 
     def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
         if not self.settings.noise_std:

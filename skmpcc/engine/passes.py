@@ -25,8 +25,8 @@ class DiscriminatorPass(Protocol):
 class EncoderPass(Protocol):
     """Passes of an encoder."""
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return means and log-variances."""
+    def forward(self, x: Tensor, *, wants_backward: bool = True) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances; without `wants_backward` there will be none."""
 
     def backward(self, mean: Tensor, log_variance: Tensor) -> None:
         """Turn the gradients of both into those of the parameters."""

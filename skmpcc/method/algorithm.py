@@ -24,6 +24,10 @@ from skmpcc.settings import ResolvedSettings
 WEIGHTS_RATE = 0.01
 # ... from this share of the training on: before, a component that has few members would get fewer.
 WEIGHTS_FROM = 0.5
+# Share of the iterations so far that averages reach back over.
+AVERAGED = 0.2
+# Membership by the averaged encoder above which it decides on a sample's cluster.
+CONFIDENT = 0.95
 
 Batch = tuple[Tensor, ...]
 DrawBatch = Callable[[], Batch]
@@ -60,7 +64,9 @@ class Algorithm1:
         self._cluster_proportions: Tensor | None = None
         # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
         # CUDA graph reads them where they are.
-        self.supervision, self.averaging, self.weights_rate = model.prior.means.new_zeros(3)
+        self.supervision, self.self_training, self.averaging, self.weights_rate = (
+            model.prior.means.new_zeros(4)
+        )
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates."""
@@ -104,22 +110,31 @@ class Algorithm1:
         self.optimizers.set_rates(n_iter)
         # Weight of what (pseudo-)labels add to scores and to the encoder's loss.
         self.supervision.fill_(float(n_iter < settings.supervised_iter))
-        # Whether the moving averages are updated.
-        self.averaging.fill_(float(n_iter + 1 >= settings.ema_start))
+        # Whether the averaged encoder corrects them.
+        last = n_iter >= (1.0 - settings.self_training_share) * settings.max_iter
+        self.self_training.fill_(float(last and settings.self_training_share > 0))
+        # Weight of the networks in the update of their moving averages.
+        self.averaging.fill_(self._averaging() if n_iter + 1 >= settings.ema_start else 0.0)
         # How fast learned weights follow the data.
         late = n_iter >= WEIGHTS_FROM * settings.max_iter
         self.weights_rate.fill_(WEIGHTS_RATE if late else 0.0)
 
+    def _averaging(self) -> float:
+        decay = self.settings.ema_decay
+        if isinstance(decay, str):
+            return min(1.0, 1.0 / (AVERAGED * (self.n_iter + 1)))
+        return 1.0 - decay
+
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Run the phases in their order."""
         out = {"discriminator": self.discriminator_phase(draw_real)}
-        out["generator"] = self.generator_phase()
+        out |= self.generator_phase(draw_real)
         out |= self.encoder_phase(draw_pairs)
         self._update_averages()
         return out
 
     def _update_averages(self) -> None:
-        self.model.update_averages(self.settings.ema_decay, active=self.averaging)
+        self.model.update_averages(self.averaging)
 
     # ---- The phases
 
@@ -135,12 +150,33 @@ class Algorithm1:
             _descend(loss, self.optimizers.discriminator)
         return loss.detach()
 
-    def generator_phase(self) -> Tensor:
-        """Lines 14 to 17: Loss I, descended by the generator and the prior."""
+    def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
+        """Lines 14 to 17: Loss I, descended by the generator and the prior.
+
+        Not of the paper: with a reconstruction weight the generator decodes codes of real samples in
+        the same batch, so that both are normalized alike, and learns what they are codes of.
+        """
         y, z = self.draw()
-        loss = losses.generator_loss(self._scores(self.model.generator(z, y), y))
-        _descend(loss, self.optimizers.generator, self.optimizers.generator_prior)
-        return loss.detach()
+        x, codes, clusters = self._to_reconstruct(draw_real)
+        # The encoder is moved through its codes alone, and not as a part of the discriminator.
+        leaf = codes.detach().requires_grad_()
+        decoded = self.model.generator(torch.cat([z, leaf]), torch.cat([y, clusters]))
+        fake, rebuilt = decoded.split([len(z), len(codes)])
+        settings, optimizers = self.settings, self.optimizers
+        loss = losses.generator_loss(self._scores(fake, y))
+        out = {"generator": loss.detach()}
+        updated = [optimizers.generator, optimizers.generator_prior]
+        if len(x):
+            error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
+            out["reconstruction"] = error.detach()
+            loss = loss + settings.reconstruction_weight * error
+        _backward(loss, *updated, leaf=leaf)
+        if len(x) and settings.reconstruction_by_encoder:
+            assert leaf.grad is not None
+            _backward((codes * leaf.grad).sum(), optimizers.encoder)
+            updated.append(optimizers.encoder)
+        _step(*updated)
+        return out
 
     def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Lines 19 to 27: L_q by the encoder; in the first step also L_c and Loss III by the prior."""
@@ -157,6 +193,7 @@ class Algorithm1:
         if draw_pairs is not None and self._wants_pairs:
             first, second, *labels = draw_pairs()
             x += [first, second]
+            labels = self._corrected(first, labels)
         means, log_variances = self.model.encoder(torch.cat(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=with_prior)
         _descend(loss, self.optimizers.encoder, *([self.optimizers.prior] if with_prior else []))
@@ -195,10 +232,47 @@ class Algorithm1:
         scores = self.model.discriminator.score(h).squeeze(1)
         return scores if y is None or self.projection is None else scores + self._projected(h, y)
 
+    def _to_reconstruct(self, draw_real: DrawBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Real samples to reconstruct, their codes, and clusters to decode them in; none by weight 0."""
+        means = self.model.prior.means
+        if not self.settings.reconstruction_weight:
+            none = means.new_empty((0, *self.model.sample_shape))
+            return none, means[:0].detach(), means.new_empty(0, dtype=torch.int64)
+        x, *labels = draw_real()
+        codes = self.model.encoder(x)[0]
+        return x, codes, self._clusters_of(codes, labels)
+
+    @torch.no_grad()
+    def _clusters_of(self, codes: Tensor, labels: Sequence[Tensor]) -> Tensor:
+        """Clusters to decode real samples in: their labels while these teach, else the most probable."""
+        clusters = self.model.prior.joint_log_density(codes).argmax(1)
+        return torch.where(self.supervision > 0, labels[0], clusters) if labels else clusters
+
+    @torch.no_grad()
+    def _corrected(self, first: Tensor, labels: list[Tensor]) -> list[Tensor]:
+        """Labels of pairs, by the averaged encoder where it is confident of the first and is asked.
+
+        What is seen in one view teaches the other, as in FixMatch (Sohn et al., 2020).
+        """
+        if not labels or not self.settings.self_training_share:
+            return labels
+        memberships = self.model.prior.log_responsibilities(self._averaged_codes(first)).exp()
+        probability, cluster = memberships.max(1)
+        taken = (probability > CONFIDENT) & (self.self_training > 0)
+        return [torch.where(taken, cluster, y) for y in labels]
+
+    def _averaged_codes(self, x: Tensor) -> Tensor:
+        return self.model.encode(x)[0]
+
     def _projected(self, h: Tensor, y: Tensor) -> Tensor:
         """Embed(y) . h, or zeros once the labels have served."""
         assert self.projection is not None
         return self.supervision * self.projection(h, y)
+
+    @property
+    def _n_reals(self) -> int:
+        """Batches of real samples that an iteration draws, not counting pairs."""
+        return self.settings.discriminator_steps + bool(self.settings.reconstruction_weight)
 
     @property
     def _wants_pairs(self) -> bool:
@@ -230,6 +304,10 @@ class Algorithm1:
             terms["cluster"] = losses.cluster_loss(prior.log_responsibilities(z), y)
             terms["prior_entropy"] = losses.prior_entropy_loss(prior.weights, prior.entropy_variances)
             loss = loss + terms["cluster"] + settings.prior_entropy_weight * terms["prior_entropy"]
+            if settings.generated_cluster_weight:
+                of_generated = losses.cluster_loss(prior.log_responsibilities(means[:n]), y)
+                terms["generated_cluster"] = of_generated
+                loss = loss + settings.generated_cluster_weight * of_generated
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
             self._cluster_proportions = log_q.detach().exp().mean(0)
@@ -273,7 +351,24 @@ class Algorithm1:
 
 def _descend(loss: Tensor, *optimizers: Adam) -> None:
     """One step of the optimizers on `loss`; no other parameter gets a gradient."""
-    loss.backward(inputs=[p for optimizer in optimizers for p in optimizer.parameters])
+    _backward(loss, *optimizers)
+    _step(*optimizers)
+
+
+def _backward(loss: Tensor, *optimizers: Adam, leaf: Tensor | None = None) -> None:
+    """Compute the gradient of `loss` for the optimizers' parameters and for `leaf`.
+
+    That of a parameter which the loss does not reach is zero, as where parameters lie end to end.
+    """
+    inputs = [p for optimizer in optimizers for p in optimizer.parameters]
+    inputs += [] if leaf is None else [leaf]
+    loss.backward(inputs=inputs)
+    for p in inputs:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+
+
+def _step(*optimizers: Adam) -> None:
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()

@@ -75,6 +75,30 @@ def latent_gradient(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tens
     return mean_gradient, (error * mean_gradient).mul_(-0.5).add_(0.5 / len(z))
 
 
+def reconstruction_loss(rebuilt: Tensor, x: Tensor, total_variance: float) -> Tensor:
+    """Square error of reconstructions G(E(x), y), relative to the data's variance.
+
+    1 for a generator that knows nothing but the data's mean. Not of the paper: ALICE (Li et al., 2017)
+    adds it to an adversarial model for the same reason, that what is decoded should be what was encoded.
+
+    Parameters
+    ----------
+    rebuilt, x : Tensor of shape (n, ...)
+    total_variance : float
+        Sum of the inputs' variances.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+    """
+    return (rebuilt - x).square().sum() / (len(x) * total_variance)
+
+
+def reconstruction_gradient(rebuilt: Tensor, x: Tensor, total_variance: float) -> Tensor:
+    """Gradient of `reconstruction_loss` with respect to the reconstructions."""
+    return (rebuilt - x).mul_(2.0 / (len(x) * total_variance))
+
+
 def cluster_loss(log_responsibilities: Tensor, y: Tensor) -> Tensor:
     """Loss II, second term: L_c, the cross-entropy between y and q(y | z) (equation 8).
 

@@ -182,26 +182,25 @@ class MPCCModel(nn.Module):
     # ---- Moving averages
 
     @torch.no_grad()
-    def update_averages(
-        self, decay: float, tensors: AveragedTensors | None = None, *, active: Tensor | float = 1.0
-    ) -> None:
-        """Move the averages towards the networks by 1 - decay; the first update copies.
+    def update_averages(self, weight: Tensor | float, tensors: AveragedTensors | None = None) -> None:
+        """Move the averages towards the networks by `weight`; the first update copies.
 
         Parameters
         ----------
-        decay : float
+        weight : Tensor or float
+            1 - decay. 0 leaves the averages as they are, without waiting for the device that knows.
         tensors : AveragedTensors, optional
             Tensors to use instead of the modules' own, which are views of them.
-        active : Tensor or float
-            0 leaves the averages as they are, without waiting for the device that knows.
         """
         tensors = self.averaged_tensors() if tensors is None else tensors
         # On the device, so that CUDA need not be waited for.
-        weight = torch.where(self.n_averages == 0, 1.0, 1.0 - decay).to(self.prior.means.dtype) * active
+        weight = torch.as_tensor(weight, dtype=self.prior.means.dtype, device=self.device)
+        active = weight > 0
+        weight = torch.where((self.n_averages == 0) & active, 1.0, weight)
         for average, parameter in zip(tensors.averages, tensors.parameters, strict=True):
             average.lerp_(parameter, weight)
         torch._foreach_copy_(tensors.averaged_buffers, tensors.buffers)
-        self.n_averages += active > 0
+        self.n_averages += active
 
     def averaged_tensors(self) -> AveragedTensors:
         """List the averages' tensors, and those of the networks that they follow."""
@@ -274,7 +273,7 @@ class MPCCModel(nn.Module):
         last, which halves the time.
         """
         if not self.has_averages:
-            self.update_averages(decay=0.0)
+            self.update_averages(1.0)
         self.collect_standing_statistics(n_passes, batch_size, rng)
         self.eval()
         if len(self.sample_shape) == 1:

@@ -5,18 +5,22 @@ None of it is in the paper. All of it is judged by the data alone, on some of th
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from skmpcc.method.algorithm import Algorithm1
+from skmpcc.settings import ResolvedSettings
 
 # Samples that are looked at: at least so many in all, and so many for each cluster.
 N_SAMPLES = 512
 N_PER_CLUSTER = 10
 # Samples whose memberships tell whether the training has converged.
 MAX_COMPARED = 2048
+# Samples whose reconstructions tell whether the generative half has.
+MAX_REBUILT = 128
 # A component is lost if this share of its weight, or less, is left of it, ...
 LOST_SHARE = 0.1
 # ... or if another one has this share, or more, of its memberships.
@@ -56,7 +60,7 @@ class TrainingHealth:
     Attributes
     ----------
     converged : bool
-        Whether the memberships changed by less than `tol` in `n_iter_no_change` checks in a row.
+        Whether the training has settled, see `is_settled`, in `n_iter_no_change` checks in a row.
     failure : str or None
         Why the training was given up.
     codes : Tensor or None
@@ -74,6 +78,7 @@ class TrainingHealth:
         self.failure: str | None = None
         self.codes: Tensor | None = None
         self._memberships: Tensor | None = None
+        self._generation: list[list[float]] = []
         self._healthy = algorithm.state()
         self._n_rollbacks = 0
         self._n_converged = 0
@@ -97,7 +102,7 @@ class TrainingHealth:
         Parameters
         ----------
         entry : dict
-            Entry of the history, with the losses; "change" is added.
+            Entry of the history, with the losses; "change" and "generation_change" are added.
 
         Returns
         -------
@@ -110,7 +115,8 @@ class TrainingHealth:
             self._roll_back(trouble)
             return False
         entry["change"] = self.membership_change()
-        self.converged = self._has_converged(entry["change"])
+        entry["generation_change"] = self.generation_change()
+        self.converged = self._has_converged(entry)
         if self.settings.reseed and self.reseed_lost_component():
             self.converged = False
         self._healthy = self.algorithm.state()
@@ -135,6 +141,7 @@ class TrainingHealth:
             "converged": self.converged,
             "codes": self.codes,
             "memberships": self._memberships,
+            "generation": self._generation,
             "n_rollbacks": self._n_rollbacks,
             "n_converged": self._n_converged,
             "n_troubled": dict(self._n_troubled),
@@ -148,6 +155,7 @@ class TrainingHealth:
         self.converged = state["converged"]
         self.codes = _on(device, state["codes"])
         self._memberships = _on(device, state["memberships"])
+        self._generation = state["generation"]
         self._n_rollbacks = state["n_rollbacks"]
         self._n_converged = state["n_converged"]
         self._n_troubled = Counter(state["n_troubled"])
@@ -174,8 +182,33 @@ class TrainingHealth:
         n = min(len(before), len(memberships))
         return float((memberships[:n] - before[:n]).abs().sum(1).mean()) / 2
 
-    def _has_converged(self, change: float) -> bool:
-        still = change < self.settings.tol and not self._early
+    @torch.no_grad()
+    def generation_change(self) -> float:
+        """Change of the generative half from some checks to as many after them; 1 at the first.
+
+        That of the components' mean standard deviation, relative to itself, or of the error of the
+        reconstructions of some samples, relative to the data's variance, whichever is larger.
+        Reconstructions are by the averaged networks. Means over `n_iter_no_change` checks are compared,
+        because batch-norms make a single one noisy.
+        """
+        if self.codes is None:
+            return 1.0
+        prior, codes = self.model.prior, self.codes[:MAX_REBUILT]
+        rebuilt = self.model.decode(codes, prior.joint_log_density(codes).argmax(1))
+        error = (rebuilt - self.x[: len(codes)]).square().sum() / len(codes)
+        now = [float(prior.stds.mean()), float(error) / self.settings.total_variance]
+        n_kept = 2 * self.settings.n_iter_no_change
+        seen = self._generation = [*self._generation, now][-n_kept:]
+        if len(seen) < 2:
+            return 1.0
+        (std_before, error_before), (std, error_now) = (
+            torch.tensor(part, dtype=torch.float64).mean(0).tolist()
+            for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :])
+        )
+        return max(abs(std / std_before - 1.0), abs(error_now - error_before))
+
+    def _has_converged(self, entry: dict[str, float]) -> bool:
+        still = is_settled(entry, self.settings) and not self._early
         self._n_converged = self._n_converged + 1 if still else 0
         return self._n_converged >= self.settings.n_iter_no_change
 
@@ -280,6 +313,12 @@ class TrainingHealth:
         mean = codes[distances[middle].argsort()[:near]].mean(0)
         like = int(log_density[worst[middle]].argmax())
         self.model.move_cluster(cluster, mean, like)
+
+
+def is_settled(entry: Mapping[str, float], settings: ResolvedSettings) -> bool:
+    """Whether, at an entry of the history, memberships and what is generated hardly change any more."""
+    generation = settings.labels_only or entry["generation_change"] < settings.generation_tol
+    return generation and entry["change"] < settings.tol
 
 
 def _on(device: torch.device, tensor: Tensor | None) -> Tensor | None:

@@ -20,7 +20,7 @@ from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings
 from skmpcc.training.batches import BatchSampler
 from skmpcc.training.checkpoint import Checkpoint
-from skmpcc.training.health import TrainingHealth
+from skmpcc.training.health import TrainingHealth, is_settled
 
 N_INTERVALS = 100
 
@@ -38,9 +38,10 @@ class Outcome:
     ----------
     history : dict of ndarray
         "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
-        prior, "change" of the memberships, every `interval_of(max_iter)` iterations.
+        prior, "change" of the memberships and "generation_change" of what is generated, every
+        `interval_of(max_iter)` iterations.
     converged : bool
-        Whether the memberships changed by less than `tol`, at the latest at the last entry.
+        Whether the training had settled, at the latest at the last entry; see `is_settled`.
     stopped : bool
         Whether `on_interval` stopped the training.
     failure : str, optional
@@ -92,8 +93,8 @@ def train(
 ) -> Outcome:
     """Run Algorithm 1 on `data` for at most `settings.max_iter` iterations.
 
-    Training stops earlier when the memberships have converged. A state that cannot go on is rolled
-    back by `TrainingHealth`.
+    Training stops earlier when memberships and generative half have settled. A state that cannot go on
+    is rolled back by `TrainingHealth`.
 
     Parameters
     ----------
@@ -176,7 +177,8 @@ def train(
             )
     finally:
         algorithm.release()
-    converged = health.failure is None and history["change"][-1] < settings.tol
+    last = {name: values[-1] for name, values in history.items()}
+    converged = health.failure is None and is_settled(last, settings)
     return Outcome(_as_arrays(history), converged, stopped, health.failure)
 
 

@@ -45,6 +45,8 @@ def resolve(
         # L_q over the dimension of x, as section 3.3 balances it with Loss I.
         "latent_loss_weight": 1.0 / data[0].numel() if weight == "dimension" else float(weight),
         "noise_std": settings.input_noise * scott_bandwidth(data) if settings.input_noise else 0.0,
+        # Of data that do not vary, nothing is to be reconstructed but a constant.
+        "total_variance": float(data.flatten(1).var(0, correction=0).sum()) or 1.0,
         "supervised_iter": math.ceil(share * settings.max_iter),
     }
     return ResolvedSettings(**resolved)

@@ -49,7 +49,7 @@ def snapshot(model):
 
 PHASES = {
     "discriminator": (lambda a: a.discriminator_phase(lambda: (real(a),)), {"discriminator"}),
-    "generator": (lambda a: a.generator_phase(), {"generator", "prior"}),
+    "generator": (lambda a: a.generator_phase(lambda: (real(a),)), {"generator", "prior"}),
     "encoder": (lambda a: a.encoder_step(None, with_prior=False), {"encoder"}),
     "encoder and prior": (lambda a: a.encoder_step(None, with_prior=True), {"encoder", "prior"}),
     "consistency": (
@@ -82,13 +82,57 @@ def test_each_phase_updates_its_parameters_and_no_others(shape, phase, sharing):
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("sharing", ["joint", "discriminator", "none"])
+def test_reconstruction_moves_the_encoder_only_where_asked(shape, sharing):
+    for by_encoder in (False, True):
+        algorithm = build(
+            shape,
+            network={"sharing": sharing},
+            reconstruction_weight=1.0,
+            reconstruction_by_encoder=by_encoder,
+        )
+        model = algorithm.model.train()
+        before = snapshot(model)
+        out = algorithm.generator_phase(lambda: (real(algorithm),))  # noqa: B023
+        assert out.keys() == {"generator", "reconstruction"}
+        # The log-variance has no part in a reconstruction.
+        expected = names(model, "generator", "prior")
+        if by_encoder:
+            expected |= names(model, "encoder") - names(model, "encoder.log_variance")
+            if sharing == "joint":
+                expected |= names(model, "discriminator.trunk")
+            elif sharing == "discriminator":
+                expected -= names(model, "encoder.trunk")
+        assert changed(model, before) == expected
+        assert all(p.grad is None for p in model.parameters())
+
+
+def test_reconstruction_is_learned():
+    """The error of what is decoded falls, from about the variance, when it has a weight."""
+    errors = {}
+    for weight in (0.0, 10.0):
+        algorithm = build(
+            reconstruction_weight=weight,
+            reconstruction_by_encoder=True,
+            total_variance=6.0,
+            learning_rate=3e-3,
+        )
+        x = real(algorithm)
+        for _ in range(150):
+            out = algorithm.iteration(lambda: (x,))  # noqa: B023
+        errors[weight] = out.get("reconstruction")
+    assert errors[0.0] is None
+    assert errors[10.0] < 0.5
+
+
 @pytest.mark.parametrize("rate", ["prior", "networks"])
 def test_rates_of_the_prior_in_the_generators_update(rate):
     """Adam's first step is of the size of the rate, wherever the gradient is not small."""
     algorithm = build(generator_prior_rate=rate, learning_rate=1e-3, prior_learning_rate=1e-1)
     before = algorithm.model.prior.means.detach().clone()
     algorithm.model.train()
-    algorithm.generator_phase()
+    algorithm.generator_phase(lambda: (real(algorithm),))
     step = (algorithm.model.prior.means.detach() - before).abs().max()
     np.testing.assert_allclose(step, {"prior": 1e-1, "networks": 1e-3}[rate], rtol=0.01)
 

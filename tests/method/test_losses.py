@@ -134,3 +134,15 @@ def test_written_out_gradients_are_autograds(seed):
         expected = torch.autograd.grad(loss(*fixed, *variables), variables)
         with torch.no_grad():
             torch.testing.assert_close(gradient(*fixed, *variables), expected)
+
+
+def test_reconstruction_is_relative_to_the_variance():
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2.0
+    variance = float(x.var(0, correction=0).sum())
+    of_mean = losses.reconstruction_loss(x.mean(0).expand_as(x), x, variance)
+    torch.testing.assert_close(float(of_mean), 1.0)
+    rebuilt = (x + 1.0).requires_grad_()
+    losses.reconstruction_loss(rebuilt, x, variance).backward()
+    torch.testing.assert_close(
+        rebuilt.grad, losses.reconstruction_gradient(rebuilt.detach(), x, variance)
+    )

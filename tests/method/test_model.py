@@ -112,7 +112,7 @@ def test_averages_move_by_their_decay(shape):
             for parameter in (*model.generator.parameters(), *model.encoder.parameters()):
                 parameter.add_(normal(*parameter.shape, seed=step))
         assert model.has_averages == (step > 0)
-        model.update_averages(0.75)
+        model.update_averages(0.25)
         now = [p.detach().clone() for p in (*model.generator.parameters(), *model.encoder.parameters())]
         if expected is None:
             expected = now
@@ -122,7 +122,7 @@ def test_averages_move_by_their_decay(shape):
         for found, value in zip(averages, expected, strict=True):
             torch.testing.assert_close(found.detach(), value)
     model.restart_averages()
-    model.update_averages(0.75)
+    model.update_averages(0.25)
     assert torch.equal(next(model.averaged_generator.parameters()), next(model.generator.parameters()))
 
 
@@ -133,10 +133,10 @@ def test_inactive_averages_do_not_begin():
     with torch.no_grad():
         for parameter in model.generator.parameters():
             parameter.add_(1.0)
-    model.update_averages(0.75, active=torch.tensor(0.0))
+    model.update_averages(torch.tensor(0.0))
     assert not model.has_averages
     assert all(torch.equal(a, b) for a, b in zip(averages, before, strict=True))
-    model.update_averages(0.75, active=torch.tensor(1.0))
+    model.update_averages(torch.tensor(0.25))
     assert model.has_averages
     assert all(torch.equal(a, b) for a, b in zip(averages, model.generator.parameters(), strict=True))
 
@@ -166,7 +166,7 @@ def test_pickles(sharing):
 def test_prepared_convolutions_lie_channels_last_and_stay_so():
     model = MPCCModel(SETTINGS, (1, 16, 16), 3)
     x = torch.randn(5, 1, 16, 16, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
-    model.update_averages(decay=0.0)
+    model.update_averages(1.0)
     before = model.encode(x)[0]
     model.prepare_for_inference(1, 8, torch.Generator())
     restored = pickle.loads(pickle.dumps(model))

@@ -97,7 +97,7 @@ def test_convergence_is_kept(tmp_path):
     """Counts of checks go on, and a training that has converged is over."""
     checkpoint, unbroken = Checkpoint(tmp_path / "fit.pt"), Checkpoint(tmp_path / "unbroken.pt")
     # Every change is below, from half of so short a training on.
-    training = {"tol": 2.0, "n_iter_no_change": 8, "reseed": False}
+    training = {"tol": 2.0, "generation_tol": 2.0, "n_iter_no_change": 8, "reseed": False}
     expected = run(unbroken, VECTOR, **training)
     assert 23 < expected.history["iteration"][-1] < 40
     assert run(checkpoint, VECTOR, stop=23, **training).stopped

@@ -15,7 +15,7 @@ from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
 from skmpcc.training import health as health_module
-from skmpcc.training.health import TrainingHealth
+from skmpcc.training.health import TrainingHealth, is_settled
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, min_std=0.0)
 
@@ -52,11 +52,49 @@ def test_change_is_the_share_of_memberships_that_moved():
 
 def test_converged_after_checks_in_a_row():
     health = build(tol=0.1, n_iter_no_change=2)
+
+    def converged(change, generation_change=0.0):
+        return health._has_converged({"change": change, "generation_change": generation_change})
+
     # too early
-    assert not any(health._has_converged(0.0) for _ in range(4))
+    assert not any(converged(0.0) for _ in range(4))
     health.algorithm.n_iter = 60
-    seen = [health._has_converged(change) for change in (0.05, 0.2, 0.05, 0.09, 0.05, 0.3)]
+    seen = [converged(change) for change in (0.05, 0.2, 0.05, 0.09, 0.05, 0.3)]
     assert seen == [False, False, False, True, True, False]
+
+
+@pytest.mark.parametrize("labels_only", [False, True])
+def test_generative_half_has_to_settle_unless_labels_alone_are_wanted(labels_only):
+    entry = {"change": 0.01, "generation_change": 0.03}
+    settings = resolved((6,), max_iter=10, tol=0.1, generation_tol=0.02, labels_only=labels_only)
+    assert is_settled(entry, settings) is labels_only
+    assert is_settled(entry | {"generation_change": 0.01}, settings)
+    assert not is_settled(entry | {"change": 0.2}, settings)
+
+
+def test_generation_change_is_of_deviations_and_of_reconstructions():
+    """Means over as many checks as have to settle, against as many before."""
+    health = build(n_iter_no_change=2, total_variance=6.0)
+    assert health.generation_change() == 1.0
+    health.membership_change()
+    assert health.generation_change() == 1.0
+    assert health.generation_change() == 0.0
+    prior = health.model.prior
+    before = prior.stds.detach().mean()
+    with torch.no_grad():
+        prior.log_variances.sub_(0.5)
+    health.generation_change()
+    expected = float(1.0 - prior.stds.detach().mean() / before)
+    assert health.generation_change() == pytest.approx(expected, rel=1e-5)
+    assert [health.generation_change() for _ in range(2)][-1] == 0.0
+    output = health.model.averaged_generator.output
+    with torch.no_grad():
+        output.weight.zero_()
+        output.bias.fill_(10.0)
+    health.generation_change()
+    codes, x = health.codes[:128], health.x[:128]
+    error = float((10.0 - x).square().sum()) / (len(codes) * 6.0)
+    assert health.generation_change() == pytest.approx(error, rel=0.1)
 
 
 @pytest.mark.parametrize("tol", [0.0, 1.5])
@@ -65,7 +103,7 @@ def test_fit_ends_when_memberships_have_converged(tol):
     clusterer = MPCCClusterer(
         3,
         tol=tol,
-        preset_params={"n_iter_no_change": 4, "reseed": False},
+        preset_params={"n_iter_no_change": 4, "reseed": False, "generation_tol": 1.0},
         max_iter=20,
         pseudo_labels=None,
         width=8,
