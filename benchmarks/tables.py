@@ -206,20 +206,20 @@ def _settings(given: dict[str, Any]) -> str:
 def paper_curve(rows: Rows) -> list[str]:
     """The course of a training by the paper's recipe, a row for each of some iterations."""
     lines = [
-        "| iteration | one-to-one accuracy | majority accuracy | by the averaged encoder | sigma "
+        "| run | iteration | one-to-one accuracy | majority accuracy | by the averaged encoder | sigma "
         "| norm of the means | L_q | L_c |",
-        "| --- |" + " --- |" * 7,
+        "| --- | --- |" + " --- |" * 7,
     ]
     # A training that was interrupted has some iterations twice, in the same words.
     found = {(r["run"], r["iteration"]): r for r in rows if r.get("kind") == "paper curve"}
-    for (_, iteration), r in found.items():
+    for (run, iteration), r in found.items():
         if iteration in CURVE:
             live, averaged = r["live"], r.get("averaged")
             cells = [f"{live['accuracy']:.3f}", f"{live['majority_accuracy']:.3f}"]
             cells.append(f"{averaged['accuracy']:.3f}" if averaged else "")
             cells += [f"{r['mean_std']:.2f}", f"{r['mean_norm']:.1f}"]
             cells += [f"{r['latent']:.1f}", f"{r['cluster']:.3f}"]
-            lines.append(f"| {iteration:,} | {' | '.join(cells)} |")
+            lines.append(f"| `{run}` | {iteration:,} | {' | '.join(cells)} |")
     return lines
 
 
