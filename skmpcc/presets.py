@@ -126,7 +126,7 @@ _VECTORS = Preset(
     name="vectors",
     kind="vector",
     conditioning="embedding",
-    width=256,
+    width=384,
     # Shallow on purpose: a generator of three layers can put two kinds into one component.
     n_layers=2,
     latent_dim=24,
@@ -139,7 +139,7 @@ _VECTORS = Preset(
     max_iter=2000,
     labels_only_max_iter=700,
     batch_size=128,
-    # Pseudo-labels settle the clusters, and reconstruction what codes mean: fewer steps do.
+    # Pseudo-labels settle the clusters, so that fewer steps do.
     discriminator_steps=2,
     encoder_steps=1,
     learning_rate=2e-3,
@@ -182,6 +182,7 @@ _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)
 _VECTORS_MANY = replace(
     _VECTORS,
     name="vectors_many",
+    width=256,
     latent_dim=48,
     # Many clusters part much sooner if they begin narrow, and some are lost at higher rates.
     initial_log_variance=-2.0,
@@ -205,10 +206,10 @@ _GREY = Preset(
     encoder_spectral_norm=False,
     ema_decay="auto",
     ema_start=0,
-    max_iter=2400,
+    max_iter=3000,
     labels_only_max_iter=600,
     batch_size=64,
-    discriminator_steps=1,
+    discriminator_steps=2,
     encoder_steps=1,
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
