@@ -52,8 +52,8 @@ ABOUT = """
 Those named after data sets are the settings of the paper, or of its authors' code where the two differ
 ([method](method.md)): a random start, no early stopping, 75,000 or 125,000 iterations. They are meant
 for a GPU. "cifar10" and "cifar20" are the same, as in the paper.
-The general ones take rates several times as high and are taught by pseudo-labels
-([method](method.md)), so that a thousand iterations or fewer do.
+The general ones take rates several times as high, are taught by pseudo-labels and by reconstructions
+([method](method.md)), so that a few thousand iterations do, or with `labels_only` a few hundred.
 
 The presets for tables and `grey` were measured ([benchmarks](benchmarks.md)); `grey_many`, `colour` and
 `colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).

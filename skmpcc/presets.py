@@ -136,7 +136,7 @@ _VECTORS = Preset(
     ema_decay="auto",
     ema_start=0,
     precision="auto",
-    max_iter=2000,
+    max_iter=1600,
     labels_only_max_iter=700,
     batch_size=128,
     # Pseudo-labels settle the clusters, so that fewer steps do.
@@ -158,6 +158,7 @@ _VECTORS_NARROW = replace(
     _VECTORS,
     name="vectors_narrow",
     width=128,
+    max_iter=2000,
     batch_size=64,
     # Products of such layers gain nothing from bfloat16.
     precision="float32",
