@@ -79,7 +79,6 @@ class Preset(NetworkSettings, TrainingSettings):
             max_iter=self.labels_only_max_iter or self.max_iter,
             discriminator_steps=min(2, self.discriminator_steps),
             reconstruction_weight=0.0,
-            self_training_share=0.0,
         )
 
 
@@ -136,16 +135,16 @@ _VECTORS = Preset(
     ema_decay="auto",
     ema_start=0,
     precision="auto",
-    max_iter=1600,
+    max_iter=2000,
     labels_only_max_iter=700,
     batch_size=128,
     # Pseudo-labels settle the clusters, so that fewer steps do.
-    discriminator_steps=2,
+    discriminator_steps=1,
     encoder_steps=1,
     learning_rate=2e-3,
     prior_learning_rate=1e-2,
     # One over the dimension moves sigma by hardly anything in so few iterations.
-    latent_weight=0.05,
+    latent_weight=0.1,
     reconstruction_weight=2.0,
     pseudo_labels="neighbors",
     consistency_weight=1.0,
@@ -158,7 +157,7 @@ _VECTORS_NARROW = replace(
     _VECTORS,
     name="vectors_narrow",
     width=128,
-    max_iter=2000,
+    discriminator_steps=2,
     batch_size=64,
     # Products of such layers gain nothing from bfloat16.
     precision="float32",
@@ -222,7 +221,6 @@ _GREY = Preset(
     pseudo_labels="augmentation",
     consistency="augmentation",
     consistency_weight=1.0,
-    self_training_share=0.5,
     weights="auto",
     tol=0.005,
     reseed=True,

@@ -209,14 +209,6 @@ class TrainingSettings(_Validated):
         _SHARE,
         default=1.0,
     )
-    self_training_share: float = setting(
-        "Share of the training, at its end, in which the averaged encoder replaces pseudo-labels that "
-        "it is confident are others: by its most probable cluster of a sample, where that has a "
-        "probability above 0.95, encoder and mixture learn the cluster of the sample and of its partner "
-        "in `consistency`.",
-        _SHARE,
-        default=0.0,
-    )
     n_neighbors: int = setting(
         "Nearest neighbours of each sample, by Euclidean distance of the scaled data, that "
         "pseudo-labels, consistency and `score` look at; fewer where clusters are small. Of more "

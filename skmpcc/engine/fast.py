@@ -46,7 +46,7 @@ class FastAlgorithm1(Algorithm1):
         self._flat = FlatModel(model)
         super().__init__(model, settings, rng)
         flat = self._flat
-        self._dtype = dtype = matmul_dtype(settings.precision, model.prior.means)
+        dtype = matmul_dtype(settings.precision, model.prior.means)
         shared = (flat.trunk,) if model.settings.sharing == "joint" else ()
         of_discriminator, of_encoder, of_generator = _passes(model)
         self._discriminator: DiscriminatorPass = of_discriminator(
@@ -156,7 +156,6 @@ class FastAlgorithm1(Algorithm1):
         if draw_pairs is not None and self._wants_pairs:
             first, second, *labels = draw_pairs()
             x = torch.cat([x, first, second])
-            labels = self._corrected(first, labels)
         means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=True)
         self._flat.prior.attach_gradients()
@@ -185,10 +184,6 @@ class FastAlgorithm1(Algorithm1):
         with torch.no_grad():
             z = self.model.prior.reparameterize(y, torch.cat(noises))
         return labels, z, self._generator.generate(z, y, n_steps)
-
-    def _averaged_codes(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, self._dtype, enabled=self._dtype is not None):
-            return super()._averaged_codes(x).to(x.dtype)
 
     def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
         if not self.settings.noise_std:

@@ -26,8 +26,6 @@ WEIGHTS_RATE = 0.01
 WEIGHTS_FROM = 0.5
 # Share of the iterations so far that averages reach back over.
 AVERAGED = 0.2
-# Membership by the averaged encoder above which it decides on a sample's cluster.
-CONFIDENT = 0.95
 
 Batch = tuple[Tensor, ...]
 DrawBatch = Callable[[], Batch]
@@ -64,9 +62,7 @@ class Algorithm1:
         self._cluster_proportions: Tensor | None = None
         # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
         # CUDA graph reads them where they are.
-        self.supervision, self.self_training, self.averaging, self.weights_rate = (
-            model.prior.means.new_zeros(4)
-        )
+        self.supervision, self.averaging, self.weights_rate = model.prior.means.new_zeros(3)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates."""
@@ -110,9 +106,6 @@ class Algorithm1:
         self.optimizers.set_rates(n_iter)
         # Weight of what (pseudo-)labels add to scores and to the encoder's loss.
         self.supervision.fill_(float(n_iter < settings.supervised_iter))
-        # Whether the averaged encoder corrects them.
-        last = n_iter >= (1.0 - settings.self_training_share) * settings.max_iter
-        self.self_training.fill_(float(last and settings.self_training_share > 0))
         # Weight of the networks in the update of their moving averages.
         self.averaging.fill_(self._averaging() if n_iter + 1 >= settings.ema_start else 0.0)
         # How fast learned weights follow the data.
@@ -193,7 +186,6 @@ class Algorithm1:
         if draw_pairs is not None and self._wants_pairs:
             first, second, *labels = draw_pairs()
             x += [first, second]
-            labels = self._corrected(first, labels)
         means, log_variances = self.model.encoder(torch.cat(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=with_prior)
         _descend(loss, self.optimizers.encoder, *([self.optimizers.prior] if with_prior else []))
@@ -247,22 +239,6 @@ class Algorithm1:
         """Clusters to decode real samples in: their labels while these teach, else the most probable."""
         clusters = self.model.prior.joint_log_density(codes).argmax(1)
         return torch.where(self.supervision > 0, labels[0], clusters) if labels else clusters
-
-    @torch.no_grad()
-    def _corrected(self, first: Tensor, labels: list[Tensor]) -> list[Tensor]:
-        """Labels of pairs, by the averaged encoder where it is confident of the first and is asked.
-
-        What is seen in one view teaches the other, as in FixMatch (Sohn et al., 2020).
-        """
-        if not labels or not self.settings.self_training_share:
-            return labels
-        memberships = self.model.prior.log_responsibilities(self._averaged_codes(first)).exp()
-        probability, cluster = memberships.max(1)
-        taken = (probability > CONFIDENT) & (self.self_training > 0)
-        return [torch.where(taken, cluster, y) for y in labels]
-
-    def _averaged_codes(self, x: Tensor) -> Tensor:
-        return self.model.encode(x)[0]
 
     def _projected(self, h: Tensor, y: Tensor) -> Tensor:
         """Embed(y) . h, or zeros once the labels have served."""

@@ -134,11 +134,10 @@ CASES = {
     "late averages": {"ema_start": 12},
     "learned weights": {"weights": "learned"},
     "one optimizer of the prior each": {"generator_prior_rate": "networks"},
-    "reconstruction and self-training": {
+    "reconstruction": {
         "reconstruction_weight": 2.0,
         "reconstruction_by_encoder": True,
         "generated_cluster_weight": 0.5,
-        "self_training_share": 0.5,
         "ema_decay": "auto",
     },
 }

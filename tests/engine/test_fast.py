@@ -49,9 +49,7 @@ CASES = {
         {"reconstruction_weight": 2.0, "reconstruction_by_encoder": True, "noise_std": 0.3},
     ),
     "clusters of generated samples": (VECTOR, {}, {"generated_cluster_weight": 0.5}),
-    "self-training": (VECTOR, {}, {"self_training_share": 0.7}),
     "images": (IMAGE, {}, {}),
-    "images, self-training": (IMAGE, {}, {"self_training_share": 0.7}),
     "images, reconstruction": (IMAGE, {}, {"reconstruction_weight": 2.0}),
     "images, reconstruction by the encoder": (
         IMAGE,

@@ -304,23 +304,6 @@ def test_averages_by_auto_reach_back_over_a_share_of_the_training():
     assert 0.1 * 400 < age < 0.2 * 400
 
 
-@pytest.mark.parametrize("supervised_iter", [0, 10])
-def test_self_training_takes_confident_clusters_of_the_first_view(supervised_iter, monkeypatch):
-    algorithm = build(
-        self_training_share=0.5, supervised_iter=supervised_iter, consistency_weight=1.0, max_iter=10
-    )
-    memberships = torch.tensor([[0.97, 0.02, 0.01], [0.1, 0.9, 0.0], [0.0, 0.04, 0.96]])
-    monkeypatch.setattr(algorithm, "_averaged_codes", lambda x: x)
-    monkeypatch.setattr(algorithm.model.prior, "log_responsibilities", lambda z: memberships.log())
-    labels = [torch.tensor([2, 2, 2]), torch.tensor([2, 2, 2])]
-    for n_iter, expected in ((0, [2, 2, 2]), (4, [2, 2, 2]), (5, [0, 2, 2]), (9, [0, 2, 2])):
-        algorithm.n_iter = n_iter
-        algorithm._set_schedule()
-        for y in algorithm._corrected(torch.zeros(3, 6), labels):
-            assert y.tolist() == expected
-    assert algorithm._corrected(torch.zeros(3, 6), []) == []
-
-
 @pytest.mark.parametrize(("shape", "n_iter"), [((6,), 100), ((1, 8, 8), 30)])
 def test_normalised_weights_have_unit_spectral_norm_after_training(shape, n_iter):
     """Within what one power iteration per step leaves while the weights are still moving fast."""
