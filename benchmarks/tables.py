@@ -259,15 +259,16 @@ def fits(rows: Rows) -> list[str]:
         if r.get("kind") == "fit":
             found[r["data"]][r["condition"]] = r
     lines = [
-        "| data | alone, s | beside a busy process, s | ratio | two threads on a core, s | peak, MiB |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| data | labels alone, s | beside a busy process, s | ratio | two threads on a core, s "
+        "| peak, MiB | whole, s |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, conditions in found.items():
-        alone, busy, quota = (conditions.get(c) for c in ("alone", "busy", "quota"))
-        cells = [f"{c['median']:.1f}" if c else "" for c in (alone, busy, quota)]
+        alone, busy, quota, whole = (conditions.get(c) for c in ("alone", "busy", "quota", "whole"))
+        cells = [f"{c['median']:.1f}" if c else "" for c in (alone, busy, quota, whole)]
         ratio = f"{busy['median'] / alone['median']:.2f}" if alone and busy else ""
         peak = f"{alone['peak MiB']:,.0f}" if alone else ""
-        lines.append(f"| {_title(name)} | {' | '.join([cells[0], cells[1], ratio, cells[2], peak])} |")
+        lines.append(f"| {_title(name)} | {' | '.join([*cells[:2], ratio, cells[2], peak, cells[3]])} |")
     return lines
 
 

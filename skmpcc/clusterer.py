@@ -415,7 +415,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
 
 _OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, "pseudo_labels")]
 if MPCCClusterer.__doc__ is not None:  # it is None with python -OO
-    _MORE = '"auto" is the preset\'s choice. Today `labels_` are in the main those of the pseudo-labels.'
+    _MORE = '"auto" is the preset\'s choice. Of tables, `labels_` are in the main the pseudo-labels.'
     MPCCClusterer.__doc__ = (
         MPCCClusterer.__doc__.replace("{pseudo_labels}", description(Preset, "pseudo_labels", _MORE))
         .replace("{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None"))
