@@ -171,12 +171,13 @@ def generation(rows: Rows) -> list[str]:
 
 
 def _figure(rows: Rows, key: str) -> str:
-    """Mean and deviation of a figure, of scores the accuracy; nothing where there is none."""
+    """Mean and deviation of a figure, of scores the accuracy; no deviation of one, no figure of none."""
     values = [r[key]["accuracy"] if isinstance(r[key], dict) else r[key] for r in rows]
     if None in values:
         return ""
     digits = 3 if "labels" in key else 1 if key == "frechet" else 2
-    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+    spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def random_starts(rows: Rows) -> list[str]:
