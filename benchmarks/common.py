@@ -1,5 +1,6 @@
 """Data sets, methods and the machine's description, which the benchmarks share."""
 
+import ast
 import importlib.util
 import os
 import platform
@@ -124,6 +125,24 @@ def split(X: NDArray, seed: int) -> tuple[NDArray, NDArray]:
     order = np.random.default_rng(seed).permutation(len(X))
     n_held = len(X) // 2 if X.ndim == 2 else len(X) // 6
     return order[n_held:], order[:n_held]
+
+
+# ---- Options
+
+
+def seeds_of(text: str) -> range:
+    """Read FIRST-LAST, or one seed."""
+    first, last = (int(part) for part in (text + "-" + text).split("-")[:2])
+    return range(first, last + 1)
+
+
+def setting(item: str) -> tuple[str, Any]:
+    """Read NAME=VALUE, where the value may be a Python literal."""
+    key, value = item.split("=", 1)
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
 
 
 # ---- What MPCC is compared with

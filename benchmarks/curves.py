@@ -23,10 +23,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import load, machine, split
+from common import load, machine, setting, split
 from generation_metrics import fidelity, relative_error
 from numpy.typing import NDArray
-from quality import _setting
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
@@ -90,7 +89,7 @@ def curve(name: str, X: NDArray, y: NDArray, seed: int, options: argparse.Namesp
         PRESETS[options.preset] if options.preset else choose(image, len(rows), X[0].size, n_clusters)
     )
     preset = preset.override(
-        {"tol": 0.0, "max_iter": options.iterations, **dict(map(_setting, options.set))}, "--set"
+        {"tol": 0.0, "max_iter": options.iterations, **dict(map(setting, options.set))}, "--set"
     )
     graph = None
     if preset.consistency == "neighbors":

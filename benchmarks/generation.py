@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SETS, Data, load_file, machine, split
+from common import SETS, Data, load_file, machine, seeds_of, setting, split
 from generation_metrics import (
     JudgeNet,
     fidelity,
@@ -45,7 +45,7 @@ from generation_metrics import (
     two_sample_auc,
 )
 from numpy.typing import NDArray
-from quality import _seeds, _setting, read
+from quality import read
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import ConvergenceWarning
@@ -356,10 +356,10 @@ def run(name: str, options: argparse.Namespace) -> None:
         kept = np.random.default_rng(0).permutation(len(X))[: options.limit]
         X, y = X[kept], y[kept]
     n_clusters = len(np.unique(y[y != NOISE]))
-    given = {"set": dict(map(_setting, options.set)), "param": dict(map(_setting, options.param))}
+    given = {"set": dict(map(setting, options.set)), "param": dict(map(setting, options.param))}
     settings = {"preset_params": given["set"] or None} | given["param"]
     done = {key(r) for r in read([options.output])}
-    for seed in _seeds(options.seeds):
+    for seed in seeds_of(options.seeds):
         rows, held = split(X, seed)
         preset = choose(Layout.of(X.shape[1:], None).image, len(rows), X[0].size, n_clusters)
         for method in options.methods:

@@ -19,7 +19,6 @@ average. Every tenth of them comes with a picture.
 """
 
 import argparse
-import ast
 import copy
 import hashlib
 import json
@@ -30,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import machine
+from common import machine, setting
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -135,15 +134,6 @@ def curve(
         return "; ".join(shown)
 
     return add
-
-
-def setting(item: str) -> tuple[str, Any]:
-    """Read NAME=VALUE, where the value may be a Python literal."""
-    key, value = item.split("=", 1)
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ then those of a core that has a neighbour. `benchmarks/tables.py` makes tables o
 """
 
 import argparse
-import ast
 import json
 import time
 import warnings
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import GROUPS, load, machine, rivals
+from common import GROUPS, load, machine, rivals, seeds_of, setting
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import entropy, spearmanr
@@ -98,7 +97,7 @@ def row(
 
 def run(options: argparse.Namespace) -> None:
     """Fit what the file does not have yet."""
-    options.settings = dict(map(_setting, options.set))
+    options.settings = dict(map(setting, options.set))
     names = [name for item in options.data for name in GROUPS.get(item, [item])]
     files = {"mnist": options.mnist, "fashion": options.fashion}
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
         X, y = load(name, files)
         wanted = [
             (method, seed)
-            for seed in _seeds(options.seeds)
+            for seed in seeds_of(options.seeds)
             for method in options.methods
             if (name, method, seed, json.dumps(plain)) not in done
         ]
@@ -123,21 +122,6 @@ def run(options: argparse.Namespace) -> None:
                 file.write(json.dumps(result) + "\n")
             shown = ("data", "method", "seed", "accuracy", "nmi", "ari", "seconds")
             print(*(f"{v:.3f}" if isinstance(v := result[k], float) else v for k in shown), flush=True)
-
-
-def _seeds(text: str) -> range:
-    """Read FIRST-LAST, or one seed."""
-    first, last = (int(part) for part in (text + "-" + text).split("-")[:2])
-    return range(first, last + 1)
-
-
-def _setting(item: str) -> tuple[str, Any]:
-    """Read NAME=VALUE, where the value may be a Python literal."""
-    key, value = item.split("=", 1)
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
 
 
 # ---- Reports

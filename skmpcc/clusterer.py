@@ -130,11 +130,11 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, rounded up to whole
         iterations: "iteration"; the losses "discriminator" and "generator" (Loss I), "latent" and
-        "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction" and
-        "consistency", each of the last step of its phase; "mean_std" and "mean_norm", the averages of
-        the components' standard deviations and of the norms of their means; "change", the share of
-        memberships that changed since the entry before; "generation_change", the change of "mean_std" or
-        of the error of some reconstructions, see `generation_tol`.
+        "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction",
+        "generated_cluster" and "consistency", each of the last step of its phase; "mean_std" and
+        "mean_norm", the averages of the components' standard deviations and of the norms of their means;
+        "change", the share of memberships that changed since the entry before; "generation_change", the
+        change of "mean_std" or of the error of some reconstructions, see `generation_tol`.
 
     See Also
     --------

@@ -133,31 +133,29 @@ class FittedModel:
         self,
         X: Samples,
         out: NDArray,
-        function: Callable[[Tensor], Tensor],
+        function: Callable[[Tensor, Tensor], Tensor],
         augment: Callable[[Tensor], Tensor] = _unchanged,
     ) -> NDArray:
-        """Fill `out` with `function` of all codes."""
+        """Fill `out` with `function` of all codes and their samples."""
         with self._threads(len(X)):
-            for rows, (values,) in self._encoded_batches(X, lambda mean, *_: (function(mean),), augment):
+            for rows, (values,) in self._encoded_batches(X, lambda z, _, x: (function(z, x),), augment):
                 out[rows] = values
         return out
 
     def codes(self, X: Samples) -> NDArray:
         """Encoder's means, shape (n, J), of the data's floating type."""
         shape = (len(X), self.model.settings.latent_dim)
-        return self._collect(X, np.empty(shape, self.format.dtype), lambda z: z)
+        return self._collect(X, np.empty(shape, self.format.dtype), lambda z, _: z)
 
     def labels(self, X: Samples, augment: Callable[[Tensor], Tensor] = _unchanged) -> NDArray[np.int64]:
         """Most probable component of each code, shape (n,); with `augment`, of augmented batches."""
         prior = self.model.prior
-        return self._collect(
-            X, np.empty(len(X), np.int64), lambda z: prior.joint_log_density(z).argmax(1), augment
-        )
+        return self._collect(X, np.empty(len(X), np.int64), lambda z, _: prior.most_probable(z), augment)
 
     def memberships(self, X: Samples) -> NDArray[np.float64]:
         """q(y | z), shape (n, K)."""
         out = np.empty((len(X), self.model.n_clusters))
-        return self._collect(X, out, lambda z: self.model.prior.log_responsibilities(z).exp())
+        return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z).exp())
 
     def with_residuals(self, data: Tensor) -> "FittedModel":
         """Return this with the errors of its reconstructions of the training data, or some of them."""
@@ -188,15 +186,11 @@ class FittedModel:
         variances = self.residual_variances.to(self.model.device)
         constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
 
-        def density(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+        def density(z: Tensor, x: Tensor) -> Tensor:
             of_code, residuals = self._residuals(z, x)
-            return (of_code - 0.5 * (residuals.square() / variances).sum(1) - constant,)
+            return of_code - 0.5 * (residuals.square() / variances).sum(1) - constant
 
-        out = np.empty(len(X))
-        with self._threads(len(X)):
-            for rows, (values,) in self._encoded_batches(X, density):
-                out[rows] = values
-        return out
+        return self._collect(X, np.empty(len(X)), density)
 
     @torch.no_grad()
     def labels_of_codes(self, Z: NDArray) -> NDArray[np.int64]:
@@ -204,8 +198,7 @@ class FittedModel:
         out = np.empty(len(Z), np.int64)
         for rows in self._batches(len(Z)):
             z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
-            joint = self.model.prior.joint_log_density(z.to(self.model.device))
-            out[rows] = joint.argmax(1).cpu()
+            out[rows] = self.model.prior.most_probable(z.to(self.model.device)).cpu()
         return out
 
     def decode(self, Z: NDArray, labels: NDArray) -> NDArray:
@@ -229,7 +222,7 @@ class FittedModel:
         prior = self.model.prior
 
         def decoded(z: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
-            return (self._decode(z, prior.joint_log_density(z).argmax(1)),)
+            return (self._decode(z, prior.most_probable(z)),)
 
         with self._threads(len(X)):
             for rows, (values,) in self._encoded_batches(X, decoded):

@@ -248,7 +248,7 @@ class InputFormat:
 
 
 def _margins(side: int, outer: int) -> tuple[int, int]:
-    """What lies before and behind a side in the middle of a longer one."""
+    """Lengths to add before and behind a side, so that it is in the middle of a longer one."""
     before = (outer - side) // 2
     return before, outer - side - before
 

@@ -237,7 +237,7 @@ class Algorithm1:
     @torch.no_grad()
     def _clusters_of(self, codes: Tensor, labels: Sequence[Tensor]) -> Tensor:
         """Clusters to decode real samples in: their labels while these teach, else the most probable."""
-        clusters = self.model.prior.joint_log_density(codes).argmax(1)
+        clusters = self.model.prior.most_probable(codes)
         return torch.where(self.supervision > 0, labels[0], clusters) if labels else clusters
 
     def _projected(self, h: Tensor, y: Tensor) -> Tensor:

@@ -142,6 +142,10 @@ class GaussianMixturePrior(nn.Module):
         """log q(y = k | z), equation 9 by log-sum-exp; shape (n, K)."""
         return torch.log_softmax(self.joint_log_density(z), dim=1)
 
+    def most_probable(self, z: Tensor) -> Tensor:
+        """argmax_k q(y = k | z), shape (n,)."""
+        return self.joint_log_density(z).argmax(1)
+
     def log_density(self, z: Tensor) -> Tensor:
         """log p(z) under the mixture; shape (n,)."""
         return torch.logsumexp(self.joint_log_density(z), dim=1)

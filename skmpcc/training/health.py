@@ -194,7 +194,7 @@ class TrainingHealth:
         if self.codes is None:
             return 1.0
         prior, codes = self.model.prior, self.codes[:MAX_REBUILT]
-        rebuilt = self.model.decode(codes, prior.joint_log_density(codes).argmax(1))
+        rebuilt = self.model.decode(codes, prior.most_probable(codes))
         error = (rebuilt - self.x[: len(codes)]).square().sum() / len(codes)
         now = [float(prior.stds.mean()), float(error) / self.settings.total_variance]
         n_kept = 2 * self.settings.n_iter_no_change

@@ -14,7 +14,6 @@ from skmpcc.method.networks.layers import (
     Discriminator,
     Encoder,
     conv,
-    keep_scale,
     linear,
 )
 
@@ -242,8 +241,7 @@ class ImageEncoder(Encoder):
         self.mean = self._head(n_flat, latent_dim, spectral)
         self.log_variance = self._head(n_flat, latent_dim, spectral)
         if not spectral:
-            for part in (self.body, self.mean, self.log_variance):
-                part.apply(keep_scale)
+            self.keep_scale()
 
     @staticmethod
     def _head(n_flat: int, latent_dim: int, spectral: bool) -> nn.Sequential:

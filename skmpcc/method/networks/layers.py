@@ -40,6 +40,11 @@ class Encoder(nn.Module):
         h = self.body(self.trunk(x))
         return self.mean(h), self.log_variance(h)
 
+    def keep_scale(self) -> None:
+        """Initialize the encoder's own layers, where nothing normalizes them; see `keep_scale`."""
+        for part in (self.body, self.mean, self.log_variance):
+            part.apply(keep_scale)
+
 
 class _OutsideAutocast(nn.Module):
     """A layer whose spectral norm is outside autocast; a network's last layer is as a whole.

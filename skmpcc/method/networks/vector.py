@@ -10,7 +10,6 @@ from skmpcc.method.networks.layers import (
     Conditioning,
     Discriminator,
     Encoder,
-    keep_scale,
     linear,
 )
 
@@ -96,8 +95,7 @@ class VectorEncoder(Encoder):
         self.mean = self._head(width, latent_dim, spectral)
         self.log_variance = self._head(width, latent_dim, spectral)
         if not spectral:
-            for part in (self.body, self.mean, self.log_variance):
-                part.apply(keep_scale)
+            self.keep_scale()
 
     @staticmethod
     def _head(width: int, latent_dim: int, spectral: bool) -> nn.Sequential:
