@@ -73,10 +73,13 @@ class Preset(NetworkSettings, TrainingSettings):
 
     def for_labels_only(self) -> "Preset":
         """Return the settings of a training that ends when the memberships have settled."""
+        max_iter = self.labels_only_max_iter or self.max_iter
         return replace(
             self,
             labels_only=True,
-            max_iter=self.labels_only_max_iter or self.max_iter,
+            max_iter=max_iter,
+            # Entries of the history, a hundred in a training, are so much nearer to each other.
+            tol=self.tol * max_iter / self.max_iter,
             discriminator_steps=min(2, self.discriminator_steps),
             reconstruction_weight=0.0,
         )
@@ -149,7 +152,7 @@ _VECTORS = Preset(
     pseudo_labels="neighbors",
     consistency_weight=1.0,
     weights="auto",
-    tol=0.005,
+    tol=0.01,
     reseed=True,
     learning_rate_decay=0.3,
 )

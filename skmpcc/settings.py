@@ -256,8 +256,8 @@ class TrainingSettings(_Validated):
     )
     labels_only: bool = setting(
         "Whether the training may stop when the memberships have settled, before the generative half "
-        "has, in a fraction of the time. Labels of tables are about as good, those of images somewhat "
-        "worse; reconstructions and samples are poor.",
+        "has, in a fraction of the time. Labels of tables are about as good, those of images gain "
+        "less on the pseudo-labels; reconstructions and samples are poor.",
         "boolean",
         default=False,
     )

@@ -109,6 +109,8 @@ def test_labels_only_ends_with_the_memberships_and_has_less_to_do():
     changed = preset.for_labels_only()
     assert (changed.labels_only, changed.reconstruction_weight) == (True, 0.0)
     assert changed.max_iter == preset.labels_only_max_iter < preset.max_iter
+    # As much may change in as many iterations.
+    assert changed.tol / changed.max_iter == pytest.approx(preset.tol / preset.max_iter)
     assert PRESETS["mnist"].for_labels_only().max_iter == PRESETS["mnist"].max_iter
 
 
