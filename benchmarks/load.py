@@ -30,8 +30,8 @@ FITS = ["iris", "breast_cancer", "digits", "blobs_10k"]
 # Functions whose seconds make up a fit's, by what they do.
 PHASES = {
     "graph": ("neighbors.py", "of"),
-    "KMeans": ("search.py", "kmeans_labels"),
-    "spectral": ("search.py", "spectral_labels"),
+    "KMeans": ("candidates.py", "kmeans_labels"),
+    "spectral": ("candidates.py", "spectral_candidates"),
     "classifiers of tables": ("tables.py", "classifier_labels"),
     "classifiers of images": ("images.py", "augmentation_labels"),
     "training": ("loop.py", "train"),

@@ -97,7 +97,9 @@ def training(
     graph = None
     if settings.consistency_weight and settings.consistency == "neighbors":
         nearest = torch.randint(len(data), (len(data), 15), generator=rng, device=device)
-        graph = NeighborGraph(torch.arange(len(data), device=device), nearest)
+        graph = NeighborGraph(
+            torch.arange(len(data), device=device), nearest, torch.ones(nearest.shape, device=device)
+        )
     batches = BatchSampler(
         device,
         settings.batch_size,

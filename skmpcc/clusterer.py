@@ -69,7 +69,8 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
-    pseudo_labels : {"auto", "neighbors", "augmentation", "kmeans"} or None, default="auto"
+    pseudo_labels : {"auto", "search", "kmeans", "gaussian_mixture", "spectral", "neighbors", \
+            "augmentation"} or None, default="auto"
         {pseudo_labels}
     {settings}
     labels_only : bool, default=False
@@ -423,6 +424,10 @@ if MPCCClusterer.__doc__ is not None:  # it is None with python -OO
     )
 
 
+# What stands for augmentation on tables.
+_FOR_TABLES = {"pseudo_labels": "search", "consistency": "neighbors"}
+
+
 def _without_augmentation(preset: Preset, given: dict[str, Any]) -> Preset:
     """Return a preset for images as it is used on tables, which have no augmented views.
 
@@ -431,7 +436,7 @@ def _without_augmentation(preset: Preset, given: dict[str, Any]) -> Preset:
     ValueError
         Augmentation was asked for: by the parameters `given`, or by a preset that is for tables.
     """
-    for name in ("pseudo_labels", "consistency"):
+    for name in _FOR_TABLES:
         of_preset = name not in given and preset.kind == "vector"
         if given.get(name, getattr(preset, name) if of_preset else None) == "augmentation":
             raise ValueError(
@@ -439,5 +444,5 @@ def _without_augmentation(preset: Preset, given: dict[str, Any]) -> Preset:
                 "rows are images."
             )
         if getattr(preset, name) == "augmentation":
-            preset = preset.override({name: "neighbors"}, name)
+            preset = preset.override({name: _FOR_TABLES[name]}, name)
     return preset

@@ -149,7 +149,7 @@ _VECTORS = Preset(
     # One over the dimension moves sigma by hardly anything in so few iterations.
     latent_weight=0.1,
     reconstruction_weight=2.0,
-    pseudo_labels="neighbors",
+    pseudo_labels="search",
     consistency_weight=1.0,
     weights="auto",
     tol=0.01,
@@ -224,7 +224,7 @@ _GREY = Preset(
     weights="auto",
     tol=0.005,
     reseed=True,
-    learning_rate_decay=0.3,
+    learning_rate_decay=0.6,
 )
 _GREY_MANY = replace(_GREY, name="grey_many", width=64)
 _COLOUR = replace(

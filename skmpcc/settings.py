@@ -196,11 +196,13 @@ class TrainingSettings(_Validated):
     )
     pseudo_labels: str | None = setting(
         "Clusters that `fit` finds by itself, without labels, and trains the networks with by the"
-        ' paper\'s variant for known labels. "neighbors": clusters of any shape in which nearest '
-        'neighbours agree. "augmentation", for images: clusters that small random affine maps do '
-        'not change. "kmeans": those of KMeans on the scaled data. None: no pseudo-labels, the '
+        ' paper\'s variant for known labels. "search": the best of those that the next four find, by a '
+        'criterion that needs no labels. "kmeans": KMeans on the scaled data. "gaussian_mixture": a '
+        'GaussianMixture. "spectral": spectral clustering of graphs of neighbours. "neighbors": small '
+        'classifiers in which nearest neighbours agree. "augmentation", for images: small classifiers '
+        "that say the same of an image and of random affine maps of it. None: no pseudo-labels, the "
         "paper's training from a random start.",
-        StrOptions({"neighbors", "augmentation", "kmeans"}),
+        StrOptions({"search", "kmeans", "gaussian_mixture", "spectral", "neighbors", "augmentation"}),
         None,
         default=None,
     )

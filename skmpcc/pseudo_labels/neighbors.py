@@ -23,11 +23,14 @@ class NeighborGraph:
     rows : Tensor of int64 of shape (m,)
         Indices of the samples in the data.
     nearest : Tensor of int64 of shape (m, k)
-        Indices in `rows`.
+        Indices in `rows`, the nearest first.
+    distances : Tensor of shape (m, k)
+        Euclidean distances of them.
     """
 
     rows: Tensor
     nearest: Tensor
+    distances: Tensor
 
     @classmethod
     def of(
@@ -55,18 +58,23 @@ class NeighborGraph:
         """
         rows = some_rows(len(data), rng)
         if len(rows) < 2 * n_clusters:
-            return cls(rows, torch.arange(len(rows), device=rng.device).unsqueeze(1))
+            itself = torch.arange(len(rows), device=rng.device).unsqueeze(1)
+            return cls(rows, itself, torch.zeros_like(itself, dtype=torch.float32))
         points = data[rows.to(data.device)].flatten(1).cpu().numpy()
         n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
         # Without an argument, kneighbors leaves each sample out of its own neighbours.
         with at_most_threads(threads_for(2.0 * len(points) * points.size)):
             found = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
-            nearest = found.kneighbors(return_distance=False)
-        return cls(rows, torch.as_tensor(nearest, device=rng.device))
+            distances, nearest = found.kneighbors()
+        return cls(
+            rows,
+            torch.as_tensor(nearest, device=rng.device),
+            torch.as_tensor(distances, dtype=torch.float32, device=rng.device),
+        )
 
     def to(self, device: torch.device) -> "NeighborGraph":
         """Return the same graph on another device."""
-        return NeighborGraph(self.rows.to(device), self.nearest.to(device))
+        return NeighborGraph(self.rows.to(device), self.nearest.to(device), self.distances.to(device))
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw `n` samples and one neighbour of each, as indices in the data."""

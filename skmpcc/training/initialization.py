@@ -122,4 +122,5 @@ def needs_graph(settings: TrainingSettings) -> bool:
     by_consistency = settings.consistency == "neighbors" and (
         settings.consistency_weight > 0 or settings.weights != "uniform"
     )
-    return by_consistency or (settings.pseudo_labels == "neighbors" and settings.pseudo_label_share > 0)
+    by_search = settings.pseudo_labels not in (None, "kmeans", "augmentation")
+    return by_consistency or (by_search and settings.pseudo_label_share > 0)

@@ -159,7 +159,7 @@ def test_a_training_goes_on_from_its_checkpoint(shape, cuda_graphs, tmp_path):
             torch.Generator("cuda").manual_seed(0),
             lambda history, last, stop=stop: history["iteration"][-1] == stop,
             pseudo_labels=torch.arange(40) % 3,
-            neighbors=NeighborGraph(torch.arange(40), nearest),
+            neighbors=NeighborGraph(torch.arange(40), nearest, torch.ones(nearest.shape)),
             checkpoint=checkpoint,
         )
     assert list(outcome.history["iteration"]) == list(range(1, 21))

@@ -5,8 +5,8 @@ from sklearn.metrics import adjusted_rand_score
 from support import bars, generator
 
 from skmpcc.pseudo_labels import images
+from skmpcc.pseudo_labels.candidates import kmeans_labels
 from skmpcc.pseudo_labels.images import augmentation_labels, most_informative
-from skmpcc.pseudo_labels.search import kmeans_labels
 
 
 def digits():

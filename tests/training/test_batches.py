@@ -44,7 +44,7 @@ def test_pairs_of_views():
 def test_pairs_of_neighbors():
     """Of each sample only the next one is a neighbour; labels come in the order of the samples."""
     data, labels = torch.randn(9, 2), torch.arange(9)
-    graph = NeighborGraph(torch.arange(9), (torch.arange(9)[:, None] + 1) % 9)
+    graph = NeighborGraph(torch.arange(9), (torch.arange(9)[:, None] + 1) % 9, torch.ones(9, 1))
     x, neighbor, y, y_neighbor = BatchSampler(CPU, 4, data, labels, graph, 0).draw_pairs()
     assert torch.equal(x, data[y])
     assert torch.equal(neighbor, data[y_neighbor])
@@ -60,7 +60,7 @@ def test_without_neighbors_there_are_no_pairs():
 @pytest.mark.parametrize("augmentation", [False, True])
 def test_a_sampler_goes_on_in_the_midst_of_an_epoch(augmentation):
     data, labels = torch.rand(20, 1, 8, 8), torch.arange(20)
-    graph = NeighborGraph(torch.arange(20), torch.arange(20)[:, None].flip(0))
+    graph = NeighborGraph(torch.arange(20), torch.arange(20)[:, None].flip(0), torch.ones(20, 1))
 
     def build(seed):
         return BatchSampler(CPU, 6, data, labels, graph, seed, augmentation=augmentation)

@@ -31,7 +31,7 @@ def run(checkpoint, shape, *, stop=None, seed=0, **training):
         rng,
         lambda history, last: history["iteration"][-1] == stop,
         pseudo_labels=torch.arange(N) % 3,
-        neighbors=NeighborGraph(torch.arange(N), nearest),
+        neighbors=NeighborGraph(torch.arange(N), nearest, torch.ones(nearest.shape)),
         checkpoint=checkpoint,
     )
 

@@ -1,0 +1,166 @@
+"""Candidates for pseudo-labels of tables that scikit-learn finds."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from skmpcc.devices import at_most_threads
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.spectral import MANY_FEATURES, affinity, clusters_of_rows, eigenvectors
+
+# Samples up to which KMeans sees all of them at once, and the same where there are many clusters.
+MANY_SAMPLES = 10_000
+MAX_SAMPLES = 100_000
+# Clusters above which a graph or a batch shows too few samples of each.
+MAX_CLUSTERS = 256
+# Clusters up to which more eigenvectors than clusters are looked at, which cost several times as much.
+FEW_CLUSTERS = 40
+# Features above which Gaussians are those of N_COMPONENTS principal components.
+MAX_GAUSSIAN_FEATURES = 64
+N_COMPONENTS = 32
+# Added to the variances of GaussianMixture, relative to the data's.
+REGULARIZATION = 1e-3
+# Neighbours in the graphs of spectral clustering. Thin shapes want few, noisy data want many.
+NARROW, BROAD = 8, 15
+# Eigenvectors beyond twice the number of clusters, and steps of the walk that weighs them.
+MORE_EIGENVECTORS = 5
+DIFFUSION_STEPS = 8
+# Neighbours whose clusters a sample that is not in the graph has.
+N_VOTES = 5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Clusters of the rows of a graph.
+
+    Attributes
+    ----------
+    kind : str
+        What found it.
+    labels : ndarray of int of shape (m,)
+        Of the graph's rows.
+    of_all : callable
+        Makes the labels of all samples.
+    discount : float
+        See `Judge.quality`.
+    """
+
+    kind: str
+    labels: NDArray
+    of_all: Callable[[], NDArray]
+    discount: float = 1.0
+
+
+def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> NDArray:
+    """Clusters of KMeans, of mini-batches where there are many samples."""
+    X = data.flatten(1).cpu().numpy()
+    many_clusters = n_clusters > MAX_CLUSTERS
+    if len(X) <= (MAX_SAMPLES if many_clusters else MANY_SAMPLES):
+        kmeans = KMeans(n_clusters, n_init=1 if many_clusters else 10, random_state=seed)
+    else:
+        # A batch that shows few samples of a cluster splits some, and merges others.
+        batch_size = max(1024, 8 * n_clusters)
+        kmeans = MiniBatchKMeans(n_clusters, n_init=3, batch_size=batch_size, random_state=seed)
+    # Its threads wait for each other at every iteration, which takes milliseconds.
+    with at_most_threads(1), warnings.catch_warnings():
+        # Fewer distinct samples than clusters leave some clusters empty, which does no harm here.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return kmeans.fit_predict(X).astype(np.int64)
+
+
+def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDArray], NDArray]]:
+    """Points that Gaussians are fitted to, and the map to them: principal components of wide rows."""
+    if points.shape[1] <= MAX_GAUSSIAN_FEATURES:
+        return points, lambda X: X
+    pca = PCA(min(N_COMPONENTS, len(points)), svd_solver="randomized", random_state=seed)
+    return pca.fit(points).transform(points), pca.transform
+
+
+def kmeans_candidate(data: Tensor, graph: NeighborGraph, n_clusters: int, seed: int) -> Candidate:
+    """Clusters of KMeans."""
+    labels = kmeans_labels(data, n_clusters, seed)
+    return Candidate("kmeans", labels[graph.rows.cpu().numpy()], lambda: labels)
+
+
+def gaussian_mixture_candidate(
+    data: Tensor, graph: NeighborGraph, n_clusters: int, seed: int
+) -> Candidate:
+    """Clusters of a GaussianMixture with full covariances."""
+    points, reduce = gaussian_points(graph_points(data, graph), seed)
+    floor = max(REGULARIZATION * float(points.var(axis=0).mean()), 1e-9)
+    mixture = GaussianMixture(n_clusters, n_init=3, reg_covar=floor, random_state=seed)
+    with at_most_threads(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = mixture.fit_predict(points)
+
+    def of_all() -> NDArray:
+        if len(points) == len(data):
+            return labels
+        return mixture.predict(reduce(data.flatten(1).cpu().numpy()))
+
+    return Candidate("gaussian_mixture", labels, of_all)
+
+
+def spectral_candidates(
+    data: Tensor, graph: NeighborGraph, n_clusters: int, seed: int
+) -> Iterator[Candidate]:
+    """Clusters in the eigenvectors of graphs of fewer and more neighbours.
+
+    As many eigenvectors as clusters find shapes that are well apart. Twice as many leave some to samples
+    that are far from all others. Weighed by the steps of a diffusion (R. Coifman and S. Lafon,
+    "Diffusion maps", 2006) even more of them tell kinds apart that have several forms, as digits have.
+    """
+    points = graph_points(data, graph)
+    for n_neighbors in (NARROW, BROAD):
+        with at_most_threads(1):
+            for vectors in _maps(points, graph, n_clusters, n_neighbors, seed):
+                labels = clusters_of_rows(vectors, n_clusters, seed)
+                yield Candidate("spectral", labels, _by_votes(data, points, labels))
+
+
+def _maps(
+    points: NDArray, graph: NeighborGraph, n_clusters: int, n_neighbors: int, seed: int
+) -> list[NDArray]:
+    """The maps of a graph's points in which clusters are looked for."""
+    edges = affinity(
+        points,
+        graph.nearest[:, :n_neighbors].cpu().numpy(),
+        graph.distances[:, :n_neighbors].cpu().numpy(),
+    )
+    few = n_clusters <= FEW_CLUSTERS
+    wanted = 2 * n_clusters + MORE_EIGENVECTORS if few else n_clusters
+    factored = points.shape[1] <= MANY_FEATURES
+    values, vectors = eigenvectors(edges, min(wanted, len(points)), seed, factored=factored)
+    maps = [vectors[:, :n_clusters]]
+    if few:
+        maps.append(vectors[:, : 2 * n_clusters])
+    if few and n_neighbors == NARROW:
+        walk = vectors[:, 1:] / np.sqrt(np.asarray(edges.sum(axis=1)).reshape(-1, 1))
+        maps.append(walk * values[1:].clip(0.0, 1.0) ** DIFFUSION_STEPS)
+    return maps
+
+
+def graph_points(data: Tensor, graph: NeighborGraph) -> NDArray:
+    """The samples of a graph as rows."""
+    return data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
+
+
+def _by_votes(data: Tensor, points: NDArray, labels: NDArray) -> Callable[[], NDArray]:
+    """Label all samples as the nearest of those that have labels."""
+
+    def of_all() -> NDArray:
+        if len(points) == len(data):
+            return labels
+        voters = KNeighborsClassifier(min(N_VOTES, len(points))).fit(points, labels)
+        return voters.predict(data.flatten(1).cpu().numpy())
+
+    return of_all

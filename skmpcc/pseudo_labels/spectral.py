@@ -1,0 +1,121 @@
+"""Spectral clustering of neighbours' graphs, whose edges are scaled to the density around them."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags_array, eye_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import eigsh
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import NearestNeighbors
+
+# Features up to which the graph's Laplacian has sparse factors. They find eigenvalues that hardly
+# differ, as those of long shapes do. In more dimensions factors are dense, and eigenvalues lie apart.
+MANY_FEATURES = 32
+# Where the Laplacian is factored: next to its smallest eigenvalue, 0, at which it is singular.
+SHIFT = -1e-4
+TOLERANCE = {"factored": 1e-6, "plain": 1e-4}
+# Least weight of an edge between parts that no neighbours connect.
+FAR = 1e-3
+TINY = 1e-12
+
+
+def affinity(points: NDArray, nearest: NDArray, distances: NDArray) -> csr_matrix:
+    """Weigh the edges of a graph of neighbours by the density around both ends, and connect its parts.
+
+    exp(-d^2 / (s_i s_j)) with s the distance to a sample's middle neighbour, of L. Zelnik-Manor and
+    P. Perona, "Self-Tuning Spectral Clustering", NIPS 2004. Where no neighbours connect two parts, the
+    nearest samples of both are connected, because the eigenvectors of several parts are arbitrary.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, d)
+    nearest : ndarray of int of shape (n, k)
+        Neighbours of each point, the nearest first.
+    distances : ndarray of shape (n, k)
+
+    Returns
+    -------
+    affinity : csr_matrix of shape (n, n)
+        Symmetric and connected.
+    """
+    n, k = nearest.shape
+    distances = distances.astype(np.float64)
+    scale = np.maximum(distances[:, (k - 1) // 2], TINY)
+    weights = np.exp(-(distances**2) / (scale[:, None] * scale[nearest]))
+    rows = np.repeat(np.arange(n), k)
+    edges = csr_matrix((weights.ravel(), (rows, nearest.ravel())), shape=(n, n))
+    edges = edges.maximum(edges.T)
+    while True:
+        n_parts, part = connected_components(edges, directed=False)
+        if n_parts == 1:
+            return edges
+        bridges = [
+            _bridge(points, part == index, scale)
+            for index in range(n_parts)
+            # The largest part is reached from the others.
+            if index != np.bincount(part).argmax()
+        ]
+        ends, weight = np.array([ends for ends, _ in bridges]), [weight for _, weight in bridges]
+        added = csr_matrix((weight, (ends[:, 0], ends[:, 1])), shape=(n, n))
+        edges = edges.maximum(added).maximum(added.T)
+
+
+def _bridge(points: NDArray, inside: NDArray, scale: NDArray) -> tuple[tuple[int, int], float]:
+    """The nearest pair of points in and out of a part, and the weight of the edge between them."""
+    own, others = np.flatnonzero(inside), np.flatnonzero(~inside)
+    finder = NearestNeighbors(n_neighbors=1).fit(points[others])
+    distance, nearest = finder.kneighbors(points[own])
+    index = distance[:, 0].argmin()
+    start, end = own[index], others[nearest[index, 0]]
+    weight = np.exp(-(distance[index, 0] ** 2) / (scale[start] * scale[end]))
+    return (start, end), max(FAR, float(weight))
+
+
+def eigenvectors(
+    affinity: csr_matrix, n_components: int, seed: int, *, factored: bool
+) -> tuple[NDArray, NDArray]:
+    """Return the largest eigenvalues of D^-1/2 W D^-1/2, in descending order, and their vectors.
+
+    Parameters
+    ----------
+    affinity : csr_matrix of shape (n, n)
+        W; D are the sums of its rows.
+    n_components : int
+    seed : int
+    factored : bool
+        Whether a factorization is worth while; see `MANY_FEATURES`.
+
+    Returns
+    -------
+    values : ndarray of shape (n_components,)
+    vectors : ndarray of shape (n, n_components)
+    """
+    n = affinity.shape[0]
+    scaling = diags_array(1.0 / np.sqrt(np.asarray(affinity.sum(axis=1)).ravel()))
+    normalized = scaling @ affinity @ scaling
+    start = np.random.default_rng(seed).normal(size=n)
+    if n_components >= n - 1:
+        values, vectors = np.linalg.eigh(normalized.toarray())
+    elif factored:
+        laplacian = (eye_array(n) - normalized).tocsc()
+        values, vectors = eigsh(
+            laplacian, n_components, sigma=SHIFT, v0=start, tol=TOLERANCE["factored"]
+        )
+        values = 1.0 - values
+    else:
+        values, vectors = eigsh(normalized, n_components, which="LA", v0=start, tol=TOLERANCE["plain"])
+    order = np.argsort(-values)[:n_components]
+    return values[order], vectors[:, order]
+
+
+def clusters_of_rows(vectors: NDArray, n_clusters: int, seed: int) -> NDArray:
+    """Clusters of KMeans of rows, each scaled to unit length."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    kmeans = KMeans(n_clusters, n_init=10, random_state=seed)
+    with warnings.catch_warnings():
+        # Equal samples have equal rows, of which there may be fewer than clusters.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return kmeans.fit_predict(vectors / np.maximum(lengths, TINY)).astype(np.int64)

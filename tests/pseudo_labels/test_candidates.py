@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs, make_circles
+from sklearn.metrics import adjusted_rand_score
+from support import generator, normal
+
+from skmpcc.pseudo_labels import candidates, neighbors
+from skmpcc.pseudo_labels.candidates import (
+    gaussian_mixture_candidate,
+    gaussian_points,
+    kmeans_candidate,
+    kmeans_labels,
+    spectral_candidates,
+)
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+
+
+def blobs(n, n_features=2, **kwargs):
+    X, y = make_blobs(n, n_features, random_state=0, **kwargs)
+    return torch.as_tensor(X, dtype=torch.float32), y
+
+
+def test_kmeans_of_mini_batches(monkeypatch):
+    monkeypatch.setattr(candidates, "MANY_SAMPLES", 100)
+    monkeypatch.setattr(candidates, "KMeans", None)
+    data, y = blobs(200, 4, centers=3)
+    assert adjusted_rand_score(y, kmeans_labels(data, 3, 0)) > 0.95
+    # Many clusters are found in all samples at once, or each batch would show too few of them.
+    monkeypatch.setattr(candidates, "MAX_CLUSTERS", 2)
+    with pytest.raises(TypeError):
+        kmeans_labels(data, 3, 0)
+
+
+def found(make, data, graph, n_clusters):
+    made = make(data, graph, n_clusters, 0)
+    return [made] if make is not spectral_candidates else list(made)
+
+
+MAKERS = [kmeans_candidate, gaussian_mixture_candidate, spectral_candidates]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_candidates_label_the_graphs_rows_and_all_samples(make, monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_ROWS", 120)
+    data, y = blobs(400, centers=[[0, 0], [30, 0], [0, 30]])
+    graph = NeighborGraph.of(data, 10, 3, generator())
+    for candidate in found(make, data, graph, 3):
+        everyone = candidate.of_all()
+        assert everyone.shape == (400,)
+        assert candidate.labels.shape == (120,)
+        np.testing.assert_array_equal(everyone[graph.rows], candidate.labels)
+        assert candidate.labels.dtype == np.int64
+    assert adjusted_rand_score(y, found(make, data, graph, 3)[0].of_all()) == 1.0
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_candidates_are_reproducible_and_leave_the_global_state(make):
+    data = normal(80, 3)
+    graph = NeighborGraph.of(data, 8, 3, generator())
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    first, second = (found(make, data, graph, 3) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("data", [torch.zeros(8, 3), normal(4, 1), normal(5, 4)])
+def test_degenerate_data_have_candidates(make, data):
+    graph = NeighborGraph.of(data, 20, 2, generator())
+    for candidate in found(make, data, graph, 2):
+        assert set(candidate.of_all().tolist()) <= {0, 1}
+
+
+def test_gaussians_of_unlike_spreads():
+    random = np.random.default_rng(0)
+    X = np.concatenate([random.normal(size=(300, 2)) * 6, [1, 0] + random.normal(size=(300, 2)) * 0.3])
+    y, data = np.repeat([0, 1], 300), torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    assert adjusted_rand_score(y, gaussian_mixture_candidate(data, graph, 2, 0).labels) > 0.9
+    assert adjusted_rand_score(y, kmeans_candidate(data, graph, 2, 0).labels) < 0.5
+
+
+def test_gaussians_of_wide_rows_are_those_of_principal_components():
+    points, reduce = gaussian_points(normal(100, 70).numpy(), 0)
+    assert points.shape == (100, candidates.N_COMPONENTS)
+    np.testing.assert_allclose(reduce(normal(100, 70).numpy()), points, atol=1e-3)
+    narrow = normal(100, 7).numpy()
+    assert gaussian_points(narrow, 0)[0] is narrow
+
+
+def test_spectral_clusters_may_have_any_shape():
+    X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 15, 2, generator())
+    made = found(spectral_candidates, data, graph, 2)
+    assert len(made) == 5
+    assert max(adjusted_rand_score(y, each.labels) for each in made) == 1.0
+
+
+def test_many_clusters_have_fewer_spectral_candidates(monkeypatch):
+    monkeypatch.setattr(candidates, "FEW_CLUSTERS", 2)
+    data, _ = blobs(90, centers=3)
+    graph = NeighborGraph.of(data, 15, 3, generator())
+    assert len(found(spectral_candidates, data, graph, 3)) == 2

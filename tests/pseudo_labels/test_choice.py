@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.datasets import make_blobs, make_circles
+from support import generator
+
+from skmpcc.pseudo_labels.choice import BALANCED, SURE, Judge
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+
+
+def judge_of(X, n_clusters, n_neighbors=10):
+    data = torch.as_tensor(X, dtype=torch.float32)
+    return Judge(np.asarray(X), NeighborGraph.of(data, n_neighbors, n_clusters, generator()), n_clusters)
+
+
+def test_lost_information_is_what_ones_own_cluster_does_not_tell_of_a_neighbors():
+    X, y = make_blobs(90, centers=[[0, 0], [20, 0], [0, 20]], random_state=0)
+    judge = judge_of(X, 3)
+    assert judge.lost_information(y) == pytest.approx(0.0, abs=1e-9)
+    assert judge.lost_information(np.zeros(90, dtype=int)) == math.inf
+    random = np.random.default_rng(0).integers(3, size=90)
+    assert 0.8 < judge.lost_information(random) <= 1.0
+
+
+def test_balance_is_one_for_equal_sizes_and_zero_for_one_cluster():
+    judge = judge_of(np.random.default_rng(0).normal(size=(40, 2)), 4)
+    assert judge.balance(np.arange(40) % 4) == pytest.approx(1.0)
+    assert judge.balance(np.zeros(40, dtype=int)) == 0.0
+    assert judge.balance(np.arange(40) % 2) == pytest.approx(0.5)
+
+
+def test_likelihood_is_that_of_gaussians_with_the_clusters_moments():
+    random = np.random.default_rng(0)
+    X = np.concatenate(
+        [random.normal(size=(600, 2)), [9, 0] + random.normal(size=(300, 2)) @ [[2, 1], [0, 0.5]]]
+    )
+    y = np.repeat([0, 1], [600, 300])
+    expected = 0.0
+    for k in (0, 1):
+        part = X[y == k]
+        density = multivariate_normal(part.mean(0), np.cov(part.T, bias=True))
+        expected += (density.logpdf(part) + np.log(len(part) / 900)).sum() / 900
+    assert judge_of(X, 2).likelihood(y) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("X", [np.zeros((12, 3)), np.eye(12)])
+def test_likelihood_is_finite_where_clusters_have_no_variance(X):
+    judge = judge_of(X, 4)
+    assert math.isfinite(judge.likelihood(np.arange(12) % 4))
+    assert math.isfinite(judge.quality(np.arange(12) % 4))
+
+
+def test_a_single_cluster_is_the_worst():
+    X, _ = make_blobs(60, centers=3, random_state=0)
+    assert judge_of(X, 3).quality(np.zeros(60, dtype=int)) == -math.inf
+
+
+def test_shapes_are_better_than_cells_of_kmeans():
+    X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
+    judge = judge_of(X, 2)
+    assert judge.quality(y) > judge.quality((X[:, 0] > 0).astype(int))
+
+
+def test_halves_of_a_large_cluster_are_worse_than_small_clusters():
+    X, y = make_blobs([400, 40, 60], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    halves = np.where(y > 0, 2, X[:, 0] > 0)
+    judge = judge_of(X, 3)
+    assert judge.quality(y) > judge.quality(halves)
+
+
+def test_quality_rewards_what_is_told_of_neighbors_equal_sizes_and_likelihood():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = (X[:, 0] > 0.7).astype(int)
+    judge = judge_of(X, 2)
+    lost, balance = judge.lost_information(y), judge.balance(y)
+    expected = -math.log(lost + 0.02) + 0.25 * math.log(balance) + 0.6 * judge.likelihood(y)
+    assert judge.quality(y) == pytest.approx(expected)
+    assert judge.quality(y, 0.5) == pytest.approx(
+        expected + math.log((lost + 0.02) / (0.5 * lost + 0.02))
+    )
+
+
+def test_gaussians_that_touch_are_better_than_a_cut_where_few_samples_are():
+    random = np.random.default_rng(0)
+    wide, narrow = random.normal(size=(800, 2)) * 5.0, random.normal(size=(800, 2)) * 0.5
+    X, y = np.concatenate([wide, narrow]), np.repeat([0, 1], 800)
+    judge = judge_of(X, 2)
+    assert judge.quality(y) > judge.quality((X[:, 0] > 0).astype(int))
+
+
+def test_likelihood_counts_less_where_clusters_have_fewer_samples_than_gaussians_parameters():
+    X = np.random.default_rng(0).normal(size=(40, 12))
+    first, second = np.arange(40) % 2, (X[:, 0] > 0).astype(int)
+    few = judge_of(X, 2, 5)
+    many = judge_of(np.tile(X, (20, 1)), 2, 5)
+    assert few._weight == pytest.approx(20 / 90)
+    assert many._weight == 1.0
+    assert few.quality(first, 0.5) > few.quality(first) > few.quality(first, 2.0)
+    assert few.quality(second) != few.quality(first)
+
+
+def test_clusters_are_sure_if_neighbors_agree_and_none_is_nearly_everything():
+    X, y = make_blobs(300, centers=[[0, 0], [40, 0]], random_state=0)
+    judge = judge_of(X, 2)
+    assert judge.is_sure(y)
+    assert not judge.is_sure((X[:, 1] > 0).astype(int))
+    far = np.repeat([0, 1], [292, 8])
+    X = np.concatenate([X[:292], 99 + X[:8] / 10])
+    judge = judge_of(X, 2, 5)
+    assert judge.lost_information(far) <= SURE
+    assert judge.balance(far) < BALANCED
+    assert not judge.is_sure(far)
