@@ -276,7 +276,7 @@ def test_image_preset_on_a_table_looks_at_neighbors(blobs):
     parameters = {"max_iter": 3, "width": 8, "tol": 0.0, "random_state": 0}
     with pytest.warns(UserWarning, match="image_shape"):
         given = MPCCClusterer(3, preset="grey", **parameters).fit(blobs[0])
-    parameters |= {"pseudo_labels": "neighbors", "preset_params": {"consistency": "neighbors"}}
+    parameters |= {"pseudo_labels": "search", "preset_params": {"consistency": "neighbors"}}
     with pytest.warns(UserWarning, match="image_shape"):
         explicit = MPCCClusterer(3, preset="grey", **parameters).fit(blobs[0])
     np.testing.assert_array_equal(given.means_, explicit.means_)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -98,7 +99,8 @@ def gaussian_mixture_candidate(
     points, reduce = gaussian_points(graph_points(data, graph), seed)
     floor = max(REGULARIZATION * float(points.var(axis=0).mean()), 1e-9)
     mixture = GaussianMixture(n_clusters, n_init=3, reg_covar=floor, random_state=seed)
-    with at_most_threads(1), warnings.catch_warnings():
+    # GaussianMixture does not start by KMeans where scikit-learn dispatches to other array libraries.
+    with at_most_threads(1), warnings.catch_warnings(), config_context(array_api_dispatch=False):
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels = mixture.fit_predict(points)
 

@@ -26,10 +26,12 @@ class Judge:
     Parameters
     ----------
     points : ndarray of shape (n, d)
-        The graph's rows.
+        The graph's rows, or what Gaussians are fitted to in their place.
     graph : NeighborGraph
     n_clusters : int
         At least 2.
+    n_features : int
+        Columns of the table.
 
     Notes
     -----
@@ -44,15 +46,15 @@ class Judge:
        is how a few samples far from all others can be cut off at no cost.
     3. L is the log-likelihood of a sample in its cluster, each cluster a Gaussian of its own share, mean
        and covariance, in nats. Real tables often have such clusters, and they may touch. Its weight w
-       falls from 1 where clusters have fewer samples than a Gaussian has parameters.
+       falls from 1 where clusters have fewer samples than a Gaussian of all columns has parameters.
     """
 
-    def __init__(self, points: NDArray, graph: NeighborGraph, n_clusters: int) -> None:
+    def __init__(self, points: NDArray, graph: NeighborGraph, n_clusters: int, n_features: int) -> None:
         self._points = points.astype(np.float64)
         self._graph = graph
         self._n_clusters = n_clusters
-        n, d = points.shape
-        self._weight = min(1.0, n / n_clusters / (d * (d + 3) / 2))
+        n_parameters = n_features * (n_features + 3) / 2
+        self._weight = min(1.0, len(points) / n_clusters / n_parameters)
 
     def lost_information(self, labels: NDArray) -> float:
         """H(k' | k) / H(k), infinite for a single cluster."""

@@ -74,7 +74,7 @@ def best_candidate(
     """
     seed = rng.initial_seed() % _MAX_SEED
     points, _ = gaussian_points(graph_points(data, graph), seed)
-    judge = Judge(points, graph, n_clusters)
+    judge = Judge(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
 
     def best() -> Candidate:
@@ -87,7 +87,8 @@ def best_candidate(
     if kind == "spectral" or (kind == "search" and MIN_SAMPLES * n_clusters <= len(graph.rows)):
         found += spectral_candidates(data, graph, n_clusters, seed)
     if kind == "neighbors" or (kind == "search" and not judge.is_sure(best().labels)):
-        labels = classifier_labels(data, graph, n_clusters, rng).cpu().numpy()
+        starts = [each.labels for each in found]
+        labels = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
         rows = graph.rows.cpu().numpy()
         found.append(Candidate("neighbors", labels[rows], lambda: labels, DISCOUNT))
     return best()

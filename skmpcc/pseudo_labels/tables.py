@@ -1,11 +1,14 @@
 """Classifiers of tables that give pseudo-labels: many restarts, of which the best go on."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
+from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.devices import at_most_threads, rows_of
@@ -24,6 +27,9 @@ MAX_ITER = 500
 # Share of the restarts that goes on after a share of the updates. Earlier, information tells little of
 # what it will be.
 KEPT = {0.25: 0.33, 0.5: 0.16}
+# Share of the updates in which those that start from other clusters learn these. It ends before any
+# goes.
+START = 0.2
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-2
 # Last share of the updates, in which the rate falls.
@@ -34,7 +40,11 @@ CHUNK = 8192
 
 
 def classifier_labels(
-    data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator
+    data: Tensor,
+    graph: NeighborGraph,
+    n_clusters: int,
+    rng: torch.Generator,
+    starts: Sequence[NDArray] = (),
 ) -> Tensor:
     """Find clusters in which nearest neighbours agree, by small classifiers q(y | x).
 
@@ -50,6 +60,8 @@ def classifier_labels(
     n_clusters : int
     rng : torch.Generator
         The classifiers are trained on its device.
+    starts : sequence of ndarray of int of shape (m,)
+        Clusters of the graph's rows that as many classifiers learn at first.
 
     Returns
     -------
@@ -58,7 +70,7 @@ def classifier_labels(
     # Operations are too small for threads, which would wait for each other all the time.
     with at_most_threads(1):
         data = _inputs(data, graph, rng.initial_seed() % 2**32)
-        classifiers = _trained(data, graph, n_clusters, rng)
+        classifiers = _trained(data, graph, n_clusters, rng, starts)
         with torch.no_grad():
             classifiers.keep_moments(rows_of(data, graph.rows[:CHUNK]))
             information = _information(classifiers, data, graph)
@@ -77,7 +89,13 @@ def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
     return torch.as_tensor(np.concatenate(parts), dtype=data.dtype)
 
 
-def _trained(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator) -> BatchedMLP:
+def _trained(
+    data: Tensor,
+    graph: NeighborGraph,
+    n_clusters: int,
+    rng: torch.Generator,
+    starts: Sequence[NDArray],
+) -> BatchedMLP:
     """Train restarts, of which fewer and fewer go on."""
     # A batch has to show several of every cluster.
     batch_size = min(len(graph.rows), max(BATCH_SIZE, 4 * n_clusters))
@@ -86,6 +104,9 @@ def _trained(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Gen
     n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
     classifiers = BatchedMLP(n_restarts, data.shape[1], n_clusters, rng)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE, fused=True)
+    begun = torch.zeros((min(len(starts), n_restarts), len(data)), dtype=torch.int64, device=rng.device)
+    for labels, start in zip(begun, starts, strict=False):
+        labels[graph.rows] = torch.as_tensor(start, device=rng.device)
     kept = {round(done * MAX_ITER): math.ceil(share * n_restarts) for done, share in KEPT.items()}
     for iteration in range(MAX_ITER):
         if kept.get(iteration, n_restarts) < len(classifiers):
@@ -93,11 +114,18 @@ def _trained(data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Gen
             _keep(classifiers, optimizer, _best(information, kept[iteration]))
         left = 1.0 - iteration / MAX_ITER
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / DECAY)
-        log_q = classifiers.log_memberships(rows_of(data, torch.cat(graph.draw(batch_size, rng))))
+        rows = torch.cat(graph.draw(batch_size, rng))
+        log_q = classifiers.log_memberships(rows_of(data, rows))
         loss = consistency_loss(*log_q.split(batch_size, dim=1))
         balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
         if balance:
             loss = loss - balance * marginal_entropy(log_q)
+        if iteration < START * MAX_ITER:
+            n = len(begun)
+            learned = functional.nll_loss(
+                log_q[:n].transpose(1, 2), begun[:, rows], reduction="none"
+            ).mean(1)
+            loss = torch.cat([learned, loss[n:]])
         # No parameter is shared: the sum trains each classifier on its own loss.
         loss.sum().backward(inputs=classifiers.parameters)
         optimizer.step()

@@ -13,7 +13,8 @@ from skmpcc.pseudo_labels.neighbors import NeighborGraph
 
 def judge_of(X, n_clusters, n_neighbors=10):
     data = torch.as_tensor(X, dtype=torch.float32)
-    return Judge(np.asarray(X), NeighborGraph.of(data, n_neighbors, n_clusters, generator()), n_clusters)
+    graph = NeighborGraph.of(data, n_neighbors, n_clusters, generator())
+    return Judge(np.asarray(X), graph, n_clusters, data.shape[1])
 
 
 def test_lost_information_is_what_ones_own_cluster_does_not_tell_of_a_neighbors():

@@ -93,3 +93,14 @@ def test_classifiers_read_principal_components_of_wide_data(monkeypatch):
     np.testing.assert_allclose(reduced.abs(), np.abs(expected), atol=1e-2)
     assert adjusted_rand_score(y, classifier_labels(data, graph, 3, generator())) > 0.95
     assert tables._inputs(data[:, :, :2], graph, 0).shape == (150, 8)
+
+
+def test_classifiers_can_start_from_other_clusters(monkeypatch):
+    """None of the classifiers finds halves by itself that neighbours do not tell from any others."""
+    monkeypatch.setattr(tables, "MAX_RESTARTS", 4)
+    monkeypatch.setattr(tables, "MAX_ITER", 60)
+    data = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (300, 2)), dtype=torch.float32)
+    graph = NeighborGraph.of(data, 10, 2, generator())
+    for halves in ((data[:, 0] > 0).numpy().astype(int), (data.sum(1) > 0).numpy().astype(int)):
+        labels = classifier_labels(data, graph, 2, generator(), [halves] * 4)
+        assert adjusted_rand_score(halves, labels) > 0.8
