@@ -224,7 +224,7 @@ _GREY = Preset(
     weights="auto",
     tol=0.005,
     reseed=True,
-    learning_rate_decay=0.6,
+    learning_rate_decay=0.3,
 )
 _GREY_MANY = replace(_GREY, name="grey_many", width=64)
 _COLOUR = replace(

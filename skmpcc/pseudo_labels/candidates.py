@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import AgglomerativeClustering, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -23,6 +23,8 @@ MANY_SAMPLES = 10_000
 MAX_SAMPLES = 100_000
 # Clusters above which a graph or a batch shows too few samples of each.
 MAX_CLUSTERS = 256
+# Clusters that KMeans finds for each of many that are wanted.
+FINER = 1.5
 # Clusters up to which more eigenvectors than clusters are looked at, which cost several times as much.
 FEW_CLUSTERS = 40
 # Features above which Gaussians are those of N_COMPONENTS principal components.
@@ -62,20 +64,39 @@ class Candidate:
 
 
 def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> NDArray:
-    """Clusters of KMeans, of mini-batches where there are many samples."""
+    """Clusters of KMeans, of mini-batches where there are many samples.
+
+    Among many clusters some starts of KMeans lie in the same cluster, and others have none. They are
+    therefore found from more clusters than are wanted, of which Ward's method merges the nearest.
+    """
     X = data.flatten(1).cpu().numpy()
-    many_clusters = n_clusters > MAX_CLUSTERS
-    if len(X) <= (MAX_SAMPLES if many_clusters else MANY_SAMPLES):
-        kmeans = KMeans(n_clusters, n_init=1 if many_clusters else 10, random_state=seed)
-    else:
-        # A batch that shows few samples of a cluster splits some, and merges others.
-        batch_size = max(1024, 8 * n_clusters)
-        kmeans = MiniBatchKMeans(n_clusters, n_init=3, batch_size=batch_size, random_state=seed)
     # Its threads wait for each other at every iteration, which takes milliseconds.
     with at_most_threads(1), warnings.catch_warnings():
         # Fewer distinct samples than clusters leave some clusters empty, which does no harm here.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return kmeans.fit_predict(X).astype(np.int64)
+        if n_clusters > MAX_CLUSTERS and len(X) >= 2 * FINER * n_clusters:
+            fine = _kmeans(len(X), round(FINER * n_clusters), seed).fit(X)
+            centers = _merged(fine.cluster_centers_, np.bincount(fine.labels_), n_clusters)
+            return KMeans(n_clusters, init=centers, n_init=1).fit_predict(X).astype(np.int64)
+        return _kmeans(len(X), n_clusters, seed).fit_predict(X).astype(np.int64)
+
+
+def _kmeans(n_samples: int, n_clusters: int, seed: int) -> KMeans | MiniBatchKMeans:
+    many_clusters = n_clusters > MAX_CLUSTERS
+    if n_samples <= (MAX_SAMPLES if many_clusters else MANY_SAMPLES):
+        return KMeans(n_clusters, n_init=1 if many_clusters else 10, random_state=seed)
+    # A batch that shows few samples of a cluster splits some, and merges others.
+    batch_size = max(1024, 8 * n_clusters)
+    return MiniBatchKMeans(n_clusters, n_init=3, batch_size=batch_size, random_state=seed)
+
+
+def _merged(centers: NDArray, sizes: NDArray, n_clusters: int) -> NDArray:
+    """Means of the clusters that Ward's method makes of centres, each of so many samples."""
+    sizes = np.append(sizes, np.zeros(len(centers) - len(sizes), dtype=sizes.dtype))
+    labels = AgglomerativeClustering(n_clusters).fit_predict(centers)
+    # An empty one counts next to nothing.
+    weights = np.eye(n_clusters)[labels].T * np.maximum(sizes, 1e-9)
+    return (weights @ centers / weights.sum(axis=1, keepdims=True)).astype(centers.dtype)
 
 
 def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDArray], NDArray]]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
 from support import generator, normal
@@ -26,10 +27,29 @@ def test_kmeans_of_mini_batches(monkeypatch):
     monkeypatch.setattr(candidates, "KMeans", None)
     data, y = blobs(200, 4, centers=3)
     assert adjusted_rand_score(y, kmeans_labels(data, 3, 0)) > 0.95
-    # Many clusters are found in all samples at once, or each batch would show too few of them.
+
+
+def test_many_clusters_are_found_in_all_samples_at_once(monkeypatch):
+    """Mini-batches would show too few of each."""
+    monkeypatch.setattr(candidates, "MANY_SAMPLES", 100)
     monkeypatch.setattr(candidates, "MAX_CLUSTERS", 2)
-    with pytest.raises(TypeError):
-        kmeans_labels(data, 3, 0)
+    monkeypatch.setattr(candidates, "MiniBatchKMeans", None)
+    data, y = blobs(200, 4, centers=3)
+    assert adjusted_rand_score(y, kmeans_labels(data, 3, 0)) > 0.95
+
+
+def test_each_of_many_clusters_is_found(monkeypatch):
+    """From one start of KMeans some are found twice, and others not at all."""
+    data, y = blobs(1200, 6, centers=60)
+    monkeypatch.setattr(candidates, "MAX_CLUSTERS", 10)
+    assert adjusted_rand_score(y, kmeans_labels(data, 60, 0)) > 0.99
+    once = KMeans(60, n_init=1, random_state=0).fit_predict(data.numpy())
+    assert adjusted_rand_score(y, once) < 0.96
+
+
+def test_as_many_clusters_as_samples(monkeypatch):
+    monkeypatch.setattr(candidates, "MAX_CLUSTERS", 2)
+    assert sorted(kmeans_labels(normal(9, 2), 9, 0).tolist()) == list(range(9))
 
 
 def found(make, data, graph, n_clusters):
