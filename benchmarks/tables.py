@@ -190,10 +190,13 @@ def suite(rows: Rows) -> list[str]:
         rivals = [m for m in found if m not in own or (m == own[0] and method not in own)]
         compared = np.array([mean, *(means[m] for m in rivals if m != method)])
         cells.append(f"{rankdata(-compared.round(6), axis=0)[0].mean():.1f}")
-        behind = means["KMeans"] - mean if "KMeans" in means else np.zeros(len(names))
-        worst = behind.argmax()
-        cells.append(str((behind > MARGIN).sum()))
-        cells.append(f"{behind[worst]:.2f}, `{names[worst]}`" if behind[worst] > MARGIN else "")
+        if "KMeans" in means:
+            behind = means["KMeans"] - mean
+            worst = behind.argmax()
+            cells.append(str((behind > MARGIN).sum()))
+            cells.append(f"{behind[worst]:.2f}, `{names[worst]}`" if behind[worst] > MARGIN else "")
+        else:
+            cells += ["", ""]
         cells.append(f"{np.mean([r['seconds'] for fits in sets.values() for r in fits]):.2g}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
