@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn import datasets
-from sklearn.cluster import KMeans
+from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
 Data = tuple[NDArray, NDArray]
 Method = Callable[[NDArray, int, int], NDArray]
+
+# Label of rows that are noise: all methods see them, and they are not scored.
+NOISE = -1
 
 
 # ---- Data sets
@@ -51,6 +54,16 @@ def unbalanced_digits() -> Data:
     return X[keep], y[keep]
 
 
+def noisy(X: NDArray, y: NDArray) -> Data:
+    """Add a tenth of noise rows, drawn uniformly from the box that is half as wide again as the data."""
+    low, high = X.min(axis=0), X.max(axis=0)
+    margin, n_noise = (high - low) / 4, len(X) // 10
+    rng = np.random.default_rng(11)
+    noise = rng.uniform(low - margin, high + margin, (n_noise, X.shape[1]))
+    order = rng.permutation(len(X) + n_noise)
+    return np.concatenate([X, noise])[order], np.append(y, np.full(n_noise, NOISE))[order]
+
+
 SETS: dict[str, Callable[[], Data]] = {
     "digits": lambda: datasets.load_digits(return_X_y=True),
     "digits_images": lambda: (datasets.load_digits().images, datasets.load_digits().target),
@@ -72,6 +85,9 @@ SETS: dict[str, Callable[[], Data]] = {
     "blobs_8_sizes_in_10": lambda: blobs(8, 10, sizes="unequal"),
     "blobs_5_spreads": lambda: blobs(5, 2, spreads="unequal"),
     "blobs_8_spreads_in_10": lambda: blobs(8, 10, spreads="unequal"),
+    "noisy_moons": lambda: noisy(*datasets.make_moons(1000, noise=0.05, random_state=0)),
+    "noisy_circles": lambda: noisy(*datasets.make_circles(1000, noise=0.05, factor=0.5, random_state=0)),
+    "noisy_blobs": lambda: noisy(*blobs(8, 10)),
 }
 BLOBS = [name for name in SETS if name.startswith("blobs") and name != "blobs_10k"]
 GROUPS = {
@@ -79,6 +95,14 @@ GROUPS = {
     "small": ["iris", "wine", "breast_cancer", "moons", "circles"],
     "development": ["digits", "iris", "wine", "breast_cancer", "moons", "circles", *BLOBS],
 }
+# Rows that are pixels of images.
+IMAGE_ROWS = ["digits", "digits_10_to_1", "mnist_10k", "fashion_10k"]
+# Sets of the suite beside those of the file of tables.
+SUITE = [*(name for name in SETS if name != "digits_images"), "mnist_10k", "fashion_10k"]
+# The groups by which the suite is reported.
+KINDS = ("shapes", "noisy", "blobs", "real tables", "rows of images")
+# The first seed by which the halves of each kind differ by a set at most.
+HALVES_SEED = 147
 # Sets that are drawn from a file: which file, from which sample on, and whether as images.
 FROM_FILES = {
     "mnist_10k": ("mnist", 0, False),
@@ -92,6 +116,40 @@ FROM_FILES = {
 }
 
 
+def kind_of(name: str) -> str:
+    """One of KINDS, by the name of a set of the suite."""
+    if name in IMAGE_ROWS:
+        return "rows of images"
+    if name.startswith("real_") or name in ("iris", "wine", "breast_cancer"):
+        return "real tables"
+    if "noisy" in name or "outliers" in name:
+        return "noisy"
+    return "blobs" if name.startswith("blobs") else "shapes"
+
+
+def half_of(name: str) -> str:
+    """The half of the suite that a set is in: settings are chosen on one and confirmed on the other."""
+    drawn = np.random.default_rng([HALVES_SEED, *name.encode()]).random()
+    return "choosing" if drawn < 0.5 else "confirming"
+
+
+def table_names(path: Path | None) -> list[str]:
+    """Names of the data sets in a file of arrays NAME_X and NAME_y."""
+    if path is None:
+        return []
+    with np.load(path) as file:
+        return [key.removesuffix("_X") for key in file.files if key.endswith("_X")]
+
+
+def _table(name: str, path: Path) -> Data:
+    """One set of a file of tables; the label 0 is noise, and real tables are standardised."""
+    with np.load(path) as file:
+        X, y = file[f"{name}_X"].astype(float), file[f"{name}_y"].astype(int)
+    if name.startswith("real_"):
+        X = StandardScaler().fit_transform(X)
+    return X, np.where(y == 0, NOISE, y)
+
+
 def load(name: str, files: dict[str, Path | None]) -> Data:
     """Load a data set by name, or the arrays X and y of an .npz file.
 
@@ -99,6 +157,9 @@ def load(name: str, files: dict[str, Path | None]) -> Data:
     """
     if name in SETS:
         return SETS[name]()
+    tables = files.get("tables")
+    if tables is not None and name in table_names(tables):
+        return _table(name, tables)
     if name not in FROM_FILES:
         with np.load(name) as file:
             return file["X"], file["y"]
@@ -148,13 +209,41 @@ def setting(item: str) -> tuple[str, Any]:
 # ---- What MPCC is compared with
 
 
-def _umap_gmm(X: NDArray, n_clusters: int, seed: int) -> NDArray:
+def _ward(X: NDArray, n_clusters: int, seed: int) -> NDArray:
+    return AgglomerativeClustering(n_clusters).fit_predict(X)
+
+
+def _spectral(X: NDArray, n_clusters: int, seed: int) -> NDArray:
+    """Spectral clustering of the graph of 10 neighbours."""
+    clusterer = SpectralClustering(n_clusters, affinity="nearest_neighbors", random_state=seed)
+    return clusterer.set_params(n_neighbors=10).fit_predict(X)
+
+
+def _umap(X: NDArray, seed: int, n_neighbors: int) -> NDArray:
     import umap
 
-    n_components = min(10, X.shape[1])
-    reducer = umap.UMAP(n_components=n_components, min_dist=0.0, random_state=seed, n_jobs=1)
-    embedded = reducer.fit_transform(X)
+    reducer = umap.UMAP(
+        n_neighbors, n_components=min(10, X.shape[1]), min_dist=0.0, random_state=seed, n_jobs=1
+    )
+    return reducer.fit_transform(X)
+
+
+def _umap_gmm(n_neighbors: int, X: NDArray, n_clusters: int, seed: int) -> NDArray:
+    embedded = _umap(X, seed, n_neighbors)
     return GaussianMixture(n_clusters, random_state=seed).fit_predict(embedded)
+
+
+def _umap_hdbscan(X: NDArray, n_clusters: int, seed: int) -> NDArray:
+    """HDBSCAN finds the number of clusters by itself; the given one sets their least size.
+
+    That is a tenth of a cluster's mean size. What it takes for noise gets a cluster for each row, so
+    that no pair of rows is right by it.
+    """
+    min_cluster_size = max(5, len(X) // (10 * n_clusters))
+    labels = HDBSCAN(min_cluster_size, copy=True).fit_predict(_umap(X, seed, 15))
+    alone = labels < 0
+    labels[alone] = len(labels) + np.arange(alone.sum())
+    return labels
 
 
 def _deep(method: str, X: NDArray, n_clusters: int, seed: int) -> NDArray:
@@ -172,9 +261,14 @@ def rivals() -> dict[str, Method]:
     table: dict[str, Method] = {
         "KMeans": lambda X, k, seed: KMeans(k, n_init=10, random_state=seed).fit_predict(X),
         "GaussianMixture": lambda X, k, seed: GaussianMixture(k, random_state=seed).fit_predict(X),
+        "Ward": _ward,
+        "spectral": _spectral,
     }
     if importlib.util.find_spec("umap"):
-        table["UMAP + GMM"] = _umap_gmm
+        table["UMAP + GMM"] = partial(_umap_gmm, 15)
+        table["UMAP + GMM, 10 neighbors"] = partial(_umap_gmm, 10)
+        table["UMAP + GMM, 30 neighbors"] = partial(_umap_gmm, 30)
+        table["UMAP + HDBSCAN"] = _umap_hdbscan
     if importlib.util.find_spec("clustpy"):
         table |= {name: partial(_deep, name) for name in ("VaDE", "DEC", "IDEC")}
     return table

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SETS, Data, load_file, machine, seeds_of, setting, split
+from common import NOISE, SETS, Data, load_file, machine, seeds_of, setting, split
 from generation_metrics import (
     JudgeNet,
     fidelity,
@@ -61,8 +61,6 @@ TABLES = ("digits", "wine", "breast_cancer")
 IMAGES = ("mnist", "fashion")
 N_IMAGES = 12_000
 N_COMPONENTS = 32
-# Label of rows that are noise: their class is not scored.
-NOISE = -1
 
 # ---- Data
 

@@ -3,6 +3,8 @@
 python benchmarks/quality.py run --data digits iris blobs --seeds 0-4 --output results/development.jsonl
 python benchmarks/quality.py run --data mnist_10k --mnist mnist.npz --output results/development.jsonl
 python benchmarks/quality.py run --data FILE.npz --output results/mine.jsonl     # arrays X and y
+python benchmarks/quality.py run --data suite --tables tables.npz --half choosing --seeds 0-2 \
+    --methods pseudo-labels KMeans --output results/suite.jsonl
 python benchmarks/quality.py run --set n_init=5 --output results/five.jsonl      # parameters of MPCC
 python benchmarks/quality.py run --methods VaDE DEC IDEC --data digits --output results/deep.jsonl
 python benchmarks/quality.py ranks results/runs.jsonl    # how well label-free criteria rank runs
@@ -11,6 +13,13 @@ A file is added to, and rows that it has already are not fitted again, so that t
 after an interruption. Labels enter the rows' scores alone; for MPCC those of its pseudo-labels stand
 beside the final ones. Fits run side by side with one thread each, unless --jobs 1; their seconds are
 then those of a core that has a neighbour. `benchmarks/tables.py` makes tables of the rows.
+
+--tables names a file of several data sets, arrays NAME_X and NAME_y. They are known by their names, and
+"tables" is all of them. The label 0 is noise, which all methods see and no score counts. Names that
+begin with real_ are standardised, others taken as they are. "suite" is these sets and those of
+common.SUITE. It is halved by the sets' names: --half takes those on which settings may be chosen, those
+which confirm them, or both, and marks the rows as the suite's, which tables of other rows leave out.
+The method "pseudo-labels" is MPCC's search for them alone, without the training.
 """
 
 import argparse
@@ -23,7 +32,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import GROUPS, load, machine, rivals, seeds_of, setting
+from common import (
+    FROM_FILES,
+    GROUPS,
+    NOISE,
+    SUITE,
+    half_of,
+    load,
+    machine,
+    rivals,
+    seeds_of,
+    setting,
+    table_names,
+)
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.stats import entropy, spearmanr
@@ -32,6 +53,7 @@ from sklearn.metrics import adjusted_rand_score
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_scores
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, PairInformation, neighbor_information
+from skmpcc.pseudo_labels.search import find_pseudo_labels
 
 # ---- Rows
 
@@ -64,6 +86,14 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
     }
 
 
+def pseudo_labels(X: NDArray, clusterer: MPCCClusterer) -> NDArray:
+    """Find the labels that a fit on rows X teaches its networks with."""
+    fit = clusterer._prepare(X, {})
+    rng = torch.Generator(fit.device).manual_seed(fit.seeds[0].pseudo_labels)
+    kind, n_clusters = fit.preset.pseudo_labels, clusterer.n_clusters
+    return find_pseudo_labels(kind, fit.data, fit.graph, n_clusters, rng).cpu().numpy()
+
+
 def row(
     name: str, X: NDArray, y: NDArray, method: str, seed: int, options: argparse.Namespace
 ) -> dict[str, Any]:
@@ -71,7 +101,8 @@ def row(
     if options.jobs > 1:
         torch.set_num_threads(1)
     settings = dict(options.settings)
-    n_clusters = settings.pop("n_clusters", None) or len(np.unique(y))
+    scored = y != NOISE
+    n_clusters = settings.pop("n_clusters", None) or len(np.unique(y[scored]))
     out: dict[str, Any] = {"data": name, "method": method, "seed": seed, "set": settings}
     out["n_clusters"], out["processor"] = n_clusters, machine()["processor"]
     start = time.perf_counter()
@@ -80,31 +111,49 @@ def row(
         if method == "MPCC":
             clusterer = MPCCClusterer(n_clusters, random_state=seed, **settings).fit(X)
             labels = clusterer.labels_
+        elif method == "pseudo-labels":
+            labels = pseudo_labels(X, MPCCClusterer(n_clusters, random_state=seed, **settings))
         else:
             labels = rivals()[method](X.reshape(len(X), -1), n_clusters, seed)
     out["seconds"] = time.perf_counter() - start
-    out |= clustering_scores(y, labels)
+    out |= clustering_scores(y[scored], labels[scored])
     if method == "MPCC":
         out["warned"] = sorted({type(w.message).__name__ for w in caught})
         out["n_iter"], out["preset"] = clusterer.n_iter_, clusterer.preset_
         if clusterer.pseudo_labels_ is not None:
-            out["pseudo_labels"] = clustering_scores(y, clusterer.pseudo_labels_)
+            out["pseudo_labels"] = clustering_scores(y[scored], clusterer.pseudo_labels_[scored])
         if options.criteria:
             out["criteria"] = criteria(clusterer, X)
             out["labels"] = labels.tolist()
     return out
 
 
+def names_of(items: list[str], files: dict[str, Path | None]) -> list[str]:
+    """Names of the data sets that --data names, singly or by groups."""
+    tables = table_names(files["tables"])
+    # Images are part of the suite where their file is at hand.
+    suite = [name for name in SUITE if name not in FROM_FILES or files[FROM_FILES[name][0]]]
+    groups = GROUPS | {"tables": tables, "suite": tables + suite}
+    if {"tables", "suite"} & set(items) and not tables:
+        raise SystemExit("tables and suite need --tables, an .npz file with NAME_X and NAME_y.")
+    return list(dict.fromkeys(name for item in items for name in groups.get(item, [item])))
+
+
 def run(options: argparse.Namespace) -> None:
     """Fit what the file does not have yet."""
     options.settings = dict(map(setting, options.set))
-    names = [name for item in options.data for name in GROUPS.get(item, [item])]
-    files = {"mnist": options.mnist, "fashion": options.fashion}
+    files = {"mnist": options.mnist, "fashion": options.fashion, "tables": options.tables}
+    names = names_of(options.data, files)
+    if options.half != "both":
+        names = [name for name in names if options.half in (None, half_of(name))]
     options.output.parent.mkdir(parents=True, exist_ok=True)
     done = {(r["data"], r["method"], r["seed"], json.dumps(r["set"])) for r in read([options.output])}
     plain = {key: value for key, value in options.settings.items() if key != "n_clusters"}
     for name in names:
         X, y = load(name, files)
+        if options.max_samples is not None and len(X) > options.max_samples:
+            print(name, f"has {len(X)} samples and is left out")
+            continue
         wanted = [
             (method, seed)
             for seed in seeds_of(options.seeds)
@@ -118,6 +167,8 @@ def run(options: argparse.Namespace) -> None:
             delayed(row)(name, X, y, method, seed, options_of_row) for method, seed in wanted
         )
         for result in rows:
+            if options.half is not None:
+                result["kind"] = "suite"
             with options.output.open("a") as file:
                 file.write(json.dumps(result) + "\n")
             shown = ("data", "method", "seed", "accuracy", "nmi", "ari", "seconds")
@@ -159,6 +210,8 @@ def main() -> None:
     runs = commands.add_parser("run")
     runs.set_defaults(function=run)
     runs.add_argument("--data", nargs="+", default=["development"], metavar="NAME or FILE.npz")
+    runs.add_argument("--half", choices=["choosing", "confirming", "both"], help="of the suite")
+    runs.add_argument("--max-samples", type=int, help="leave out larger data sets")
     runs.add_argument("--seeds", default="0-4", help="FIRST-LAST")
     runs.add_argument("--methods", nargs="+", default=["MPCC"])
     runs.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="parameters of MPCC")
@@ -166,6 +219,7 @@ def main() -> None:
     runs.add_argument("--jobs", type=int, default=2)
     runs.add_argument("--mnist", type=Path, help="an .npz file with X and y")
     runs.add_argument("--fashion", type=Path, help="likewise")
+    runs.add_argument("--tables", type=Path, help="an .npz file with NAME_X and NAME_y of several sets")
     runs.add_argument("--output", type=Path, required=True, help="a file of JSON lines")
     command = commands.add_parser("ranks")
     command.set_defaults(function=ranks)

@@ -2,6 +2,7 @@
 
 python benchmarks/tables.py            # write the tables into the pages
 python benchmarks/tables.py --check    # exit status 1 if a page has other tables than the rows give
+python benchmarks/tables.py --show suite results/mine.jsonl    # print one table of other rows
 
 A table stands between the lines `<!-- tables.py: NAME -->` and `<!-- tables.py: end -->`.
 """
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import KINDS, half_of, kind_of
 from quality import read
+from scipy.stats import rankdata
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -77,6 +80,11 @@ GENERATION_FIGURES = {
     "held_labels": "labels, held out",
 }
 
+# Adjusted Rand index by which a method has to be lower than KMeans to be behind it.
+MARGIN = 0.02
+HALVES = ("choosing", "confirming")
+# Methods of this package begin so.
+OWN = ("MPCC", "pseudo-labels")
 # Iterations of a long training that are shown.
 CURVE = (
     200,
@@ -149,6 +157,61 @@ def quality(rows: Rows) -> list[str]:
     return lines
 
 
+def suite(rows: Rows) -> list[str]:
+    """Adjusted Rand indices on the suite, a row for each method, the best first.
+
+    Of the sets that all methods have, each counts by its mean over the seeds.
+    """
+    found: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
+    for r in rows:
+        if r.get("kind") == "suite":
+            found[", ".join(filter(None, [r["method"], _settings(r["set"])]))][r["data"]].append(r)
+    names = sorted(set.intersection(*map(set, found.values())))
+    parts = {kind: np.array([kind_of(name) == kind for name in names]) for kind in KINDS}
+    parts["all"] = np.ones(len(names), dtype=bool)
+    parts |= {half: np.array([half_of(name) == half for name in names]) for half in HALVES}
+    means = {
+        method: np.array([np.mean([r["ari"] for r in sets[name]]) for name in names])
+        for method, sets in found.items()
+    }
+    # Rows of MPCC are alike, and would take ranks from each other.
+    own = sorted(method for method in found if method.startswith(OWN))
+    lines = [
+        f"| method | seeds | {' | '.join(parts)} | rank | behind KMeans | farthest behind | seconds |",
+        "| --- | --- |" + " --- |" * (len(parts) + 4),
+        f"| number of sets | | {' | '.join(str(part.sum()) for part in parts.values())} | | | | |",
+    ]
+    for method in sorted(found, key=lambda method: -means[method].mean()):
+        mean, sets = means[method], {name: found[method][name] for name in names}
+        cells = [method, str(min(len({r["seed"] for r in fits}) for fits in sets.values()))]
+        for title, part in parts.items():
+            spread = _spread_of_seeds(sets) if title == "all" else ""
+            cells.append(f"{mean[part].mean():.3f}{spread}" if part.any() else "")
+        rivals = [m for m in found if m not in own or (m == own[0] and method not in own)]
+        compared = np.array([mean, *(means[m] for m in rivals if m != method)])
+        cells.append(f"{rankdata(-compared.round(6), axis=0)[0].mean():.1f}")
+        if "KMeans" in means:
+            behind = means["KMeans"] - mean
+            worst = behind.argmax()
+            cells.append(str((behind > MARGIN).sum()))
+            cells.append(f"{behind[worst]:.2f}, `{names[worst]}`" if behind[worst] > MARGIN else "")
+        else:
+            cells += ["", ""]
+        cells.append(f"{np.mean([r['seconds'] for fits in sets.values() for r in fits]):.2g}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _spread_of_seeds(sets: dict[str, Rows]) -> str:
+    """Standard deviation over the seeds of the mean over the sets, if several seeds have all sets."""
+    seeds = set.intersection(*({r["seed"] for r in fits} for fits in sets.values()))
+    overall = [
+        np.mean([r["ari"] for fits in sets.values() for r in fits if r["seed"] == seed])
+        for seed in seeds
+    ]
+    return f" ± {np.std(overall):.3f}" if len(overall) > 1 else ""
+
+
 def generation(rows: Rows) -> list[str]:
     """Figures of the generative half by default settings, a row for each data set and method."""
     found: dict[tuple[str, str], Rows] = defaultdict(list)
@@ -185,7 +248,7 @@ def random_starts(rows: Rows) -> list[str]:
     found: dict[tuple[str, str], Rows] = defaultdict(list)
     for r in rows:
         if "kind" not in r and r.get("set", {"pseudo_labels": ""}).get("pseudo_labels", "") is None:
-            found[r["data"], _settings(r["set"])].append(r)
+            found[r["data"], _settings(r["set"], ("pseudo_labels", "max_iter", "tol"))].append(r)
     lines = [
         "| data | settings | seeds | accuracy (worst) | NMI | ARI (worst) | iterations |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -197,10 +260,10 @@ def random_starts(rows: Rows) -> list[str]:
     return lines
 
 
-def _settings(given: dict[str, Any]) -> str:
+def _settings(given: dict[str, Any], shared: tuple[str, ...] = ()) -> str:
     """Parameters in words, without those that all rows of a table share."""
     flat = {**given, **given.get("preset_params", {})}
-    shown = set(flat) - {"pseudo_labels", "max_iter", "tol", "preset_params"}
+    shown = set(flat) - {*shared, "preset_params"}
     return ", ".join(f"`{name}={flat[name]!r}`" for name in sorted(shown))
 
 
@@ -290,6 +353,7 @@ def phases(rows: Rows) -> list[str]:
 TABLES = {
     "accuracy": accuracy,
     "quality": quality,
+    "suite": suite,
     "generation": generation,
     "random_starts": random_starts,
     "paper_curve": paper_curve,
@@ -329,7 +393,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--show", choices=TABLES, help="print this table of the rows in FILES")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILES")
     options = parser.parse_args()
+    if options.show:
+        print(*TABLES[options.show](read(options.files)), sep="\n")
+        return 0
     rows = read(sorted(RESULTS.glob("*.jsonl")))
     stale = False
     for page in PAGES:
