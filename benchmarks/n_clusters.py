@@ -122,8 +122,10 @@ def report(rows: list[dict[str, Any]]) -> None:
     print(f"\n| {len(rows)} runs | exactly | within one | median seconds |\n| --- | --- | --- | --- |")
     for method in METHODS:
         having = [row for row in rows if method in row["found"]]
+        if not having:
+            continue
         off = np.array([abs(row["found"][method] - row["n_clusters"]) for row in having])
-        seconds = np.median([row["seconds"][method] for row in having]) if having else 0.0
+        seconds = np.median([row["seconds"][method] for row in having])
         print(f"| {method} | {(off == 0).sum()} | {(off <= 1).sum()} | {seconds:.1f} |")
 
 

@@ -172,6 +172,8 @@ class NClustersDisplay:
         display : NClustersDisplay
             This one, with the attributes above.
         """
+        from matplotlib.ticker import MaxNLocator
+
         if ax is None:
             from matplotlib import pyplot
 
@@ -190,6 +192,7 @@ class NClustersDisplay:
             found.n_clusters, color="black", linestyle="--", label=f"suggestion ({found.n_clusters})"
         )
         ax.set(xlabel="number of clusters", ylabel="prediction strength", ylim=(0.0, 1.05))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend()
         self.ax_ = ax
         self.figure_ = ax.figure  # type: ignore[assignment]
