@@ -377,7 +377,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         For tables the pairs are a row and each of its nearest neighbours, for images an image and an
         augmented view of it, a little moved, turned, scaled and slanted. The score tells better runs
         from worse ones without labels, for `n_init` and for a grid search over parameters. It cannot
-        choose `n_clusters`, with which it tends to grow.
+        choose `n_clusters`, with which it tends to grow: see `skmpcc.model_selection`.
 
         Parameters
         ----------

@@ -7,9 +7,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from skmpcc.clusterer import MPCCClusterer
+from skmpcc.model_selection import NClustersSuggestion
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 def plot_clusters(
@@ -90,3 +94,106 @@ def _strip(items: NDArray, image_shape: tuple[int, ...] | None, n_columns: int, 
         scale = 255 if blank > 1 else 1
         return np.clip(strip / scale, 0, 1)
     return strip
+
+
+class NClustersDisplay:
+    """Prediction strength against the number of clusters, as scikit-learn's displays draw curves.
+
+    Use `from_suggestion` to create one and draw it.
+
+    Parameters
+    ----------
+    suggestion : NClustersSuggestion
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Where the curve is drawn.
+    figure_ : matplotlib.figure.Figure
+        The figure of `ax_`.
+    errorbar_ : matplotlib.container.ErrorbarContainer
+        The strengths, with a standard error to either side.
+    threshold_line_ : matplotlib.lines.Line2D
+    suggestion_line_ : matplotlib.lines.Line2D
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skmpcc.model_selection import suggest_n_clusters
+    >>> from skmpcc.plotting import NClustersDisplay
+    >>> X, _ = make_blobs(300, centers=[[-8, 0], [0, 8], [8, 0]], random_state=0)
+    >>> suggestion = suggest_n_clusters(X, range(2, 6), random_state=0)
+    >>> display = NClustersDisplay.from_suggestion(suggestion)
+    >>> display.ax_.get_xlabel()
+    'number of clusters'
+    """
+
+    ax_: "Axes"
+    figure_: "Figure"
+    errorbar_: "ErrorbarContainer"
+    threshold_line_: "Line2D"
+    suggestion_line_: "Line2D"
+
+    def __init__(self, suggestion: NClustersSuggestion) -> None:
+        self.suggestion = suggestion
+
+    @classmethod
+    def from_suggestion(
+        cls, suggestion: NClustersSuggestion, *, ax: "Axes | None" = None, **kwargs: Any
+    ) -> "NClustersDisplay":
+        """Create a display of what `suggest_n_clusters` found, and draw it.
+
+        Parameters
+        ----------
+        suggestion : NClustersSuggestion
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure.
+        **kwargs : dict
+            Passed to `matplotlib.axes.Axes.errorbar`.
+
+        Returns
+        -------
+        display : NClustersDisplay
+        """
+        return cls(suggestion).plot(ax=ax, **kwargs)
+
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "NClustersDisplay":
+        """Draw the curve, the threshold and the suggestion.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure.
+        **kwargs : dict
+            Passed to `matplotlib.axes.Axes.errorbar`.
+
+        Returns
+        -------
+        display : NClustersDisplay
+            This one, with the attributes above.
+        """
+        from matplotlib.ticker import MaxNLocator
+
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.subplots()[1]
+        found = self.suggestion
+        style: dict[str, Any] = {
+            "marker": "o",
+            "capsize": 3,
+            "label": "mean and standard error",
+        } | kwargs
+        self.errorbar_ = ax.errorbar(found.candidates, found.scores, found.standard_errors, **style)
+        self.threshold_line_ = ax.axhline(
+            found.threshold, color="gray", linestyle=":", label=f"threshold ({found.threshold:g})"
+        )
+        self.suggestion_line_ = ax.axvline(
+            found.n_clusters, color="black", linestyle="--", label=f"suggestion ({found.n_clusters})"
+        )
+        ax.set(xlabel="number of clusters", ylabel="prediction strength", ylim=(0.0, 1.05))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend()
+        self.ax_ = ax
+        self.figure_ = ax.figure  # type: ignore[assignment]
+        return self

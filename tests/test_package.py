@@ -30,7 +30,7 @@ TOP = [
     {"__init__"},
     {"__main__"},
     {"plotting"},
-    {"clusterer"},
+    {"clusterer", "model_selection"},
     {"_fit"},
     {"_latent", "scoring", "monitoring", "metrics"},
     {"inference"},

@@ -111,10 +111,10 @@ def eigenvectors(
     return values[order], vectors[:, order]
 
 
-def clusters_of_rows(vectors: NDArray, n_clusters: int, seed: int) -> NDArray:
+def clusters_of_rows(vectors: NDArray, n_clusters: int, seed: int, *, n_init: int = 10) -> NDArray:
     """Clusters of KMeans of rows, each scaled to unit length."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    kmeans = KMeans(n_clusters, n_init=10, random_state=seed)
+    kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
     with warnings.catch_warnings():
         # Equal samples have equal rows, of which there may be fewer than clusters.
         warnings.simplefilter("ignore", ConvergenceWarning)
