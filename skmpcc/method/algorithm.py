@@ -287,7 +287,9 @@ class Algorithm1:
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
             self._cluster_proportions = log_q.detach().exp().mean(0)
-            terms["consistency"] = losses.consistency_loss(*log_q.chunk(2))
+            # Pairs that labels tell apart need not share a component while labels teach.
+            weights = 1.0 - self.supervision * (labels[0] != labels[1]) if labels else None
+            terms["consistency"] = losses.consistency_loss(*log_q.chunk(2), weights=weights)
             loss = loss + settings.consistency_weight * terms["consistency"]
             if labels and self.projection is not None:
                 loss = loss + self.supervision * losses.cluster_loss(log_q, torch.cat(list(labels)))
