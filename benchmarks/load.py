@@ -31,6 +31,7 @@ FITS = ["iris", "breast_cancer", "digits", "blobs_10k"]
 PHASES = {
     "graph": ("neighbors.py", "of"),
     "KMeans": ("candidates.py", "kmeans_labels"),
+    "GaussianMixture": ("candidates.py", "gaussian_mixture_candidate"),
     "spectral": ("candidates.py", "spectral_candidates"),
     "classifiers of tables": ("tables.py", "classifier_labels"),
     "classifiers of images": ("images.py", "augmentation_labels"),
