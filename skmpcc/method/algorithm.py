@@ -287,10 +287,7 @@ class Algorithm1:
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
             self._cluster_proportions = log_q.detach().exp().mean(0)
-            # Pairs that labels tell apart need not share a component while labels teach.
-            weights = 1.0 - self.supervision * (labels[0] != labels[1]) if labels else None
-            log_q_first, log_q_second = log_q.chunk(2)
-            terms["consistency"] = losses.consistency_loss(log_q_first, log_q_second, weights)
+            terms["consistency"] = losses.consistency_loss(*log_q.chunk(2))
             loss = loss + settings.consistency_weight * terms["consistency"]
             if labels and self.projection is not None:
                 loss = loss + self.supervision * losses.cluster_loss(log_q, torch.cat(list(labels)))

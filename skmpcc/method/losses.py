@@ -133,7 +133,7 @@ def prior_entropy_loss(weights: Tensor, variances: Tensor) -> Tensor:
     return (weights * (weights.log() - component_entropy)).sum()
 
 
-def consistency_loss(log_q: Tensor, log_q_other: Tensor, weights: Tensor | None = None) -> Tensor:
+def consistency_loss(log_q: Tensor, log_q_other: Tensor) -> Tensor:
     """Disagreement of pairs of samples on their cluster: -log sum_k q(k | x) q(k | x') / p(k).
 
     With p(k) the mean membership this is minus the logarithm of the ratio p(x, x') / p(x) p(x') for
@@ -145,8 +145,6 @@ def consistency_loss(log_q: Tensor, log_q_other: Tensor, weights: Tensor | None 
     ----------
     log_q, log_q_other : Tensor of shape (..., n, K)
         log q(y | x) of the first and of the second of each pair.
-    weights : Tensor of shape (n,), optional
-        Weight of each pair, 1 by default.
 
     Returns
     -------
@@ -154,7 +152,7 @@ def consistency_loss(log_q: Tensor, log_q_other: Tensor, weights: Tensor | None 
     """
     log_share = log_mean_membership(torch.cat([log_q, log_q_other], dim=-2))
     agreement = torch.logsumexp(log_q + log_q_other - log_share.unsqueeze(-2), dim=-1)
-    return -(agreement if weights is None else agreement * weights).mean(-1)
+    return -agreement.mean(-1)
 
 
 def log_mean_membership(log_memberships: Tensor) -> Tensor:

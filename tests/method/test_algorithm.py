@@ -210,31 +210,6 @@ def test_consistency_is_asked_of_real_neighbors_in_the_first_encoder_step():
     assert len(drawn) == 1
 
 
-def test_pairs_that_labels_tell_apart_need_not_be_consistent_while_labels_teach():
-    algorithm = build(consistency_weight=0.5, supervised_iter=1)
-    model, prior = algorithm.model, algorithm.model.prior
-    first, second = real(algorithm, 1), real(algorithm, 2)
-    n = len(first)
-    same, other = torch.zeros(n, dtype=torch.int64), torch.arange(n) % 2
-    z, y = prior.means[same], same
-    with torch.no_grad():
-        codes = [model.encoder(x)[0] for x in (first, second)]
-        means = torch.cat([z, *codes])
-        log_q = [prior.log_responsibilities(code) for code in codes]
-
-        def consistency():
-            terms = algorithm._encoder_loss(
-                z, y, means, torch.zeros_like(means), [same, other], with_prior=False
-            )[1]
-            return terms["consistency"]
-
-        algorithm.supervision.fill_(1.0)
-        weights = (same == other).to(z.dtype)
-        torch.testing.assert_close(consistency(), losses.consistency_loss(*log_q, weights))
-        algorithm.supervision.fill_(0.0)
-        torch.testing.assert_close(consistency(), losses.consistency_loss(*log_q))
-
-
 def test_iteration_runs_the_phases_of_algorithm_1(monkeypatch):
     algorithm = build(discriminator_steps=3, encoder_steps=2)
     calls, batches = [], []

@@ -109,15 +109,6 @@ def test_consistency_loss_is_the_mean_log_ratio(seed):
     np.testing.assert_allclose(loss, expected)
 
 
-def test_pairs_of_the_consistency_loss_have_weights():
-    q, r = torch.log_softmax(torch.tensor(np.random.default_rng(0).normal(size=(2, 6, 3))), -1)
-    ones, half = torch.ones(6), torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-    assert losses.consistency_loss(q, r, ones) == losses.consistency_loss(q, r)
-    parts = [losses.consistency_loss(q, r, weights) for weights in (half, 1.0 - half)]
-    torch.testing.assert_close(sum(parts), losses.consistency_loss(q, r))
-    assert parts[0] != parts[1]
-
-
 def test_consistency_loss_of_one_cluster_and_of_certain_ones():
     one = torch.tensor([[0.0, -1000.0]]).expand(6, 2)
     assert abs(float(losses.consistency_loss(one, one))) < 1e-6
