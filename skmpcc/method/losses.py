@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from skmpcc.method.prior import LOG_TWO_PI
 
+# Of the encoder's q(z | x): a deviation of a twentieth.
+MIN_LOG_VARIANCE = -6.0
+
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """Loss I of the discriminator: the hinge of equation 6.
@@ -53,7 +56,9 @@ def generator_loss(fake_scores: Tensor) -> Tensor:
 def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Loss II, first term: L_q = -log q(z | x~), summed over J (equation 7).
 
-    With the paper's constant log 2 pi; the authors' code has log pi, which no gradient sees.
+    With the paper's constant log 2 pi; the authors' code has log pi, which no gradient sees. An encoder
+    may be far too sure of a single sample, and its loss then is of any size, so that smaller
+    log-variances than `MIN_LOG_VARIANCE` count as that. They keep a gradient, which brings them back.
 
     Parameters
     ----------
@@ -64,6 +69,8 @@ def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     -------
     loss : Tensor of shape ()
     """
+    held = MIN_LOG_VARIANCE + (log_variance - log_variance.detach())
+    log_variance = torch.where(log_variance < MIN_LOG_VARIANCE, held, log_variance)
     scaled = (z - mean).square() * torch.exp(-log_variance)
     return 0.5 * (LOG_TWO_PI + log_variance + scaled).sum(1).mean()
 
@@ -71,7 +78,7 @@ def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 def latent_gradient(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of `latent_loss` with respect to the encoder's mean and log-variance."""
     error = mean - z
-    mean_gradient = (error * torch.exp(-log_variance)).div_(len(z))
+    mean_gradient = (error * torch.exp(-log_variance.clamp_min(MIN_LOG_VARIANCE))).div_(len(z))
     return mean_gradient, (error * mean_gradient).mul_(-0.5).add_(0.5 / len(z))
 
 

@@ -109,6 +109,18 @@ def test_consistency_loss_is_the_mean_log_ratio(seed):
     np.testing.assert_allclose(loss, expected)
 
 
+def test_latent_loss_of_an_encoder_that_is_far_too_sure_is_bounded():
+    z, mean = torch.tensor([[3.0, 0.0]]), torch.zeros(1, 2)
+    sure = torch.tensor([[-70.0, -70.0]]).requires_grad_()
+    floor = torch.full((1, 2), losses.MIN_LOG_VARIANCE)
+    loss = losses.latent_loss(z, mean, sure)
+    torch.testing.assert_close(loss, losses.latent_loss(z, mean, floor))
+    loss.backward()
+    # Back up where the mean is wrong, and not where it is right.
+    assert sure.grad[0, 0] < 0 < sure.grad[0, 1]
+    torch.testing.assert_close(sure.grad, losses.latent_gradient(z, mean, sure.detach())[1])
+
+
 def test_consistency_loss_of_one_cluster_and_of_certain_ones():
     one = torch.tensor([[0.0, -1000.0]]).expand(6, 2)
     assert abs(float(losses.consistency_loss(one, one))) < 1e-6
