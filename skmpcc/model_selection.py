@@ -19,12 +19,7 @@ from sklearn.utils import check_array, check_scalar
 from skmpcc._latent import random_state_of
 from skmpcc.devices import at_most_threads
 from skmpcc.inputs import InputFormat, Layout, as_array, as_real
-from skmpcc.pseudo_labels.candidates import (
-    BROAD,
-    N_VOTES,
-    REGULARIZATION,
-    gaussian_points,
-)
+from skmpcc.pseudo_labels.candidates import BROAD, N_VOTES, gaussian_points, variance_floor
 from skmpcc.pseudo_labels.spectral import MANY_FEATURES, affinity, clusters_of_rows, eigenvectors
 
 # Rows of both halves together. More take longer and change little.
@@ -41,7 +36,9 @@ _MAX_SEED = np.iinfo(np.int32).max
 
 @dataclass(frozen=True)
 class NClustersSuggestion:
-    """What `suggest_n_clusters` returns.
+    """A suggested number of clusters, and the prediction strength of every number that was compared.
+
+    `suggest_n_clusters` makes it.
 
     Attributes
     ----------
@@ -252,7 +249,7 @@ def _clusterings(
     """
     gaussian, reduce = gaussian_points(points, seed)
     other_gaussian = reduce(others)
-    floor = max(REGULARIZATION * float(gaussian.var(axis=0).mean()), 1e-9)
+    floor = variance_floor(gaussian)
     d = gaussian.shape[1]
     for number in numbers:
         if number * d * (d + 3) / 2 > len(points):

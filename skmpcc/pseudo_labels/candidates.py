@@ -76,7 +76,8 @@ def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> NDArray:
         warnings.simplefilter("ignore", ConvergenceWarning)
         if n_clusters > MAX_CLUSTERS and len(X) >= 2 * FINER * n_clusters:
             fine = _kmeans(len(X), round(FINER * n_clusters), seed).fit(X)
-            centers = _merged(fine.cluster_centers_, np.bincount(fine.labels_), n_clusters)
+            sizes = np.bincount(fine.labels_, minlength=len(fine.cluster_centers_))
+            centers = _merged(fine.cluster_centers_, sizes, n_clusters)
             return KMeans(n_clusters, init=centers, n_init=1).fit_predict(X).astype(np.int64)
         return _kmeans(len(X), n_clusters, seed).fit_predict(X).astype(np.int64)
 
@@ -92,7 +93,6 @@ def _kmeans(n_samples: int, n_clusters: int, seed: int) -> KMeans | MiniBatchKMe
 
 def _merged(centers: NDArray, sizes: NDArray, n_clusters: int) -> NDArray:
     """Means of the clusters that Ward's method makes of centres, each of so many samples."""
-    sizes = np.append(sizes, np.zeros(len(centers) - len(sizes), dtype=sizes.dtype))
     labels = AgglomerativeClustering(n_clusters).fit_predict(centers)
     # An empty one counts next to nothing.
     weights = np.eye(n_clusters)[labels].T * np.maximum(sizes, 1e-9)
@@ -107,6 +107,11 @@ def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDAr
     return pca.fit(points).transform(points), pca.transform
 
 
+def variance_floor(points: NDArray) -> float:
+    """What a GaussianMixture of points adds to its variances."""
+    return max(REGULARIZATION * float(points.var(axis=0).mean()), 1e-9)
+
+
 def kmeans_candidate(data: Tensor, graph: NeighborGraph, n_clusters: int, seed: int) -> Candidate:
     """Clusters of KMeans."""
     labels = kmeans_labels(data, n_clusters, seed)
@@ -118,7 +123,7 @@ def gaussian_mixture_candidate(
 ) -> Candidate:
     """Clusters of a GaussianMixture with full covariances."""
     points, reduce = gaussian_points(graph_points(data, graph), seed)
-    floor = max(REGULARIZATION * float(points.var(axis=0).mean()), 1e-9)
+    floor = variance_floor(points)
     mixture = GaussianMixture(n_clusters, n_init=3, reg_covar=floor, random_state=seed)
     # GaussianMixture does not start by KMeans where scikit-learn dispatches to other array libraries.
     with at_most_threads(1), warnings.catch_warnings(), config_context(array_api_dispatch=False):

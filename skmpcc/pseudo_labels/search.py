@@ -76,19 +76,21 @@ def best_candidate(
     points, _ = gaussian_points(graph_points(data, graph), seed)
     judge = Judge(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
-
-    def best() -> Candidate:
-        return max(found, key=lambda each: judge.quality(each.labels, each.discount))
-
     if kind in ("search", "kmeans"):
         found.append(kmeans_candidate(data, graph, n_clusters, seed))
     if kind in ("search", "gaussian_mixture"):
         found.append(gaussian_mixture_candidate(data, graph, n_clusters, seed))
     if kind == "spectral" or (kind == "search" and MIN_SAMPLES * n_clusters <= len(graph.rows)):
         found += spectral_candidates(data, graph, n_clusters, seed)
-    if kind == "neighbors" or (kind == "search" and not judge.is_sure(best().labels)):
-        starts = [each.labels for each in found]
-        labels = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
-        rows = graph.rows.cpu().numpy()
-        found.append(Candidate("neighbors", labels[rows], lambda: labels, DISCOUNT))
-    return best()
+
+    def quality(candidate: Candidate) -> float:
+        return judge.quality(candidate.labels, candidate.discount)
+
+    best = max(found, key=quality, default=None)
+    if best is not None and (kind != "search" or judge.is_sure(best.labels)):
+        return best
+    starts = [each.labels for each in found]
+    labels = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
+    rows = graph.rows.cpu().numpy()
+    trained = Candidate("neighbors", labels[rows], lambda: labels, DISCOUNT)
+    return trained if best is None else max(best, trained, key=quality)

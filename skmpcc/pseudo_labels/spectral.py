@@ -52,12 +52,9 @@ def affinity(points: NDArray, nearest: NDArray, distances: NDArray) -> csr_matri
         n_parts, part = connected_components(edges, directed=False)
         if n_parts == 1:
             return edges
-        bridges = [
-            _bridge(points, part == index, scale)
-            for index in range(n_parts)
-            # The largest part is reached from the others.
-            if index != np.bincount(part).argmax()
-        ]
+        # The largest part is reached from the others.
+        smaller = np.argsort(-np.bincount(part), kind="stable")[1:]
+        bridges = [_bridge(points, part == index, scale) for index in np.sort(smaller)]
         ends, weight = np.array([ends for ends, _ in bridges]), [weight for _, weight in bridges]
         added = csr_matrix((weight, (ends[:, 0], ends[:, 1])), shape=(n, n))
         edges = edges.maximum(added).maximum(added.T)

@@ -80,10 +80,8 @@ def test_one_cluster_holds_all():
 def test_search_takes_the_candidate_of_the_highest_quality(monkeypatch):
     data, _ = stripes(120)
     graph = NeighborGraph.of(data, 8, 2, generator())
-    seen = {}
 
     def quality(self, labels, discount=1.0):
-        seen[len(seen)] = discount
         return float(discount == search.DISCOUNT)
 
     monkeypatch.setattr(Judge, "is_sure", lambda self, labels: False)
