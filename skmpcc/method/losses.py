@@ -12,7 +12,7 @@ from torch.nn import functional
 from skmpcc.method.prior import LOG_TWO_PI
 
 # Of the encoder's q(z | x): a deviation of a twentieth.
-MIN_LOG_VARIANCE = -6.0
+MIN_LOG_VARIANCE = -4.0
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:

@@ -55,7 +55,8 @@ class BatchSampler:
     data : Tensor of shape (n_samples, ...)
     labels : Tensor of shape (n_samples,) or None
     neighbors : NeighborGraph or None
-        Where pairs come from, unless they are of an image and its augmented view.
+        Where pairs come from, unless they are of an image and its augmented view. Neighbours of
+        different labels make no pair.
     seed : int
     augmentation : bool
     """
@@ -98,8 +99,12 @@ class BatchSampler:
 
     def _draw_neighbors(self) -> Batch:
         assert self._neighbors is not None
-        first, second = map(self._rows, self._neighbors.draw(self._batches.batch_size, self._rng))
-        return tuple(rows for pair in zip(first, second, strict=True) for rows in pair)
+        first, second = self._neighbors.draw(self._batches.batch_size, self._rng)
+        for labels in self._known[1:]:
+            # Neighbours that are known to be of two clusters: the sample is its own partner.
+            second = torch.where(labels[first] == labels[second], second, first)
+        pairs = zip(self._rows(first), self._rows(second), strict=True)
+        return tuple(rows for pair in pairs for rows in pair)
 
     def _rows(self, index: Tensor) -> Batch:
         return tuple(self._to_device(source[index]) for source in self._known)

@@ -41,14 +41,30 @@ def test_pairs_of_views():
     assert float((distances.argmin(1) == y).float().mean()) > 0.9
 
 
+def ring_of_neighbors(n):
+    """A graph in which the next sample is the only neighbour of each."""
+    return NeighborGraph(torch.arange(n), (torch.arange(n)[:, None] + 1) % n, torch.ones(n, 1))
+
+
 def test_pairs_of_neighbors():
-    """Of each sample only the next one is a neighbour; labels come in the order of the samples."""
-    data, labels = torch.randn(9, 2), torch.arange(9)
-    graph = NeighborGraph(torch.arange(9), (torch.arange(9)[:, None] + 1) % 9, torch.ones(9, 1))
-    x, neighbor, y, y_neighbor = BatchSampler(CPU, 4, data, labels, graph, 0).draw_pairs()
-    assert torch.equal(x, data[y])
-    assert torch.equal(neighbor, data[y_neighbor])
-    assert torch.equal(y_neighbor, (y + 1) % 9)
+    """Each sample is its own value, so that the pairs tell who they are."""
+    data = torch.arange(9.0)[:, None]
+    x, neighbor = BatchSampler(CPU, 4, data, None, ring_of_neighbors(9), 0).draw_pairs()
+    assert torch.equal(neighbor, (x + 1) % 9)
+
+
+def test_neighbors_of_two_labels_make_no_pair():
+    data, labels = torch.arange(9.0)[:, None], torch.arange(9) // 3
+    sampler = BatchSampler(CPU, 9, data, labels, ring_of_neighbors(9), 0)
+    apart = 0
+    for _ in range(5):
+        x, neighbor, y, y_neighbor = sampler.draw_pairs()
+        assert torch.equal(y, labels[x[:, 0].long()])
+        assert torch.equal(y, y_neighbor)
+        last = (x[:, 0] % 3 == 2)[:, None]
+        assert torch.equal(neighbor, torch.where(last, x, x + 1))
+        apart += int(last.sum())
+    assert 0 < apart < 45
 
 
 def test_without_neighbors_there_are_no_pairs():
