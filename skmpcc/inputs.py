@@ -20,8 +20,19 @@ from torch.nn import functional
 from skmpcc.method.networks.image import MIN_SIDE, Grid
 
 CHUNK = 8192
+# Values of features that are sorted at once.
+MAX_SORTED = 2**20
 # Square root of the total variance of scaled vectors.
 TOTAL_STD = 8.0
+# Share of the rows at either end of a feature that may be outliers.
+OUTLYING = 0.01
+# Outliers reach farther from the other rows than so many ranges of these, and are moved to so many
+# ranges from them.
+FAR = 10.0
+MARGIN = 1.0
+# A feature in which all rows but this share at either end have one value is sparse: others are rare, and
+# may matter.
+SPARSE = 0.05
 _ONE_LAYOUT = "Pass image_shape=(height, width), or rows with image_shape=(height, width, channels)"
 
 
@@ -179,6 +190,9 @@ class InputFormat:
         Floating dtype of what is returned.
     resizing : {"interpolate", "pad"}
         How images come to a `Grid`'s size.
+    limits : ndarray of shape (2, ...) or None
+        Least and largest value of each feature of a table, to which outliers are clipped; infinite where
+        the fitted data had none, and None if no feature had any.
     """
 
     layout: Layout
@@ -186,16 +200,18 @@ class InputFormat:
     scale: NDArray[np.float64]
     dtype: np.dtype
     resizing: str = "interpolate"
+    limits: NDArray[np.float64] | None = None
 
     @classmethod
     def from_data(cls, X: NDArray, layout: Layout, resizing: str = "interpolate") -> "InputFormat":
         """Learn the scaling from a validated array of shape (n_samples, *layout.shape)."""
+        limits = None
         if layout.image is None:
-            centre, scale = _vector_scaling(X)
+            centre, scale, limits = _vector_scaling(X)
         else:
             centre, scale = _image_scaling(X)
         dtype = np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
-        return cls(layout, centre, scale, dtype, resizing)
+        return cls(layout, centre, scale, dtype, resizing, limits)
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:
@@ -207,7 +223,8 @@ class InputFormat:
 
     def encode(self, X: NDArray) -> Tensor:
         """Bring a batch to the form that the networks see: scaled, images resized, float32."""
-        scaled = self.layout.to_channels_first(_scaled(X, self.centre, self.scale))
+        scaled = _scaled(X, self.centre, self.scale, self.limits)
+        scaled = self.layout.to_channels_first(scaled)
         tensor = torch.from_numpy(np.ascontiguousarray(scaled)).float()
         return self._to_grid(tensor)
 
@@ -253,43 +270,95 @@ def _margins(side: int, outer: int) -> tuple[int, int]:
     return before, outer - side - before
 
 
-def _vector_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _vector_scaling(
+    X: NDArray,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
     """Centred on the means, features scaled by their ranges, all together to a fixed total variance.
 
     By ranges and not by standard deviations: a feature that is seldom away from its usual value (a
     pixel at the border, say) would be blown up by the latter until it outweighs the rest. Features that
-    already share a unit, as pixels do, keep their proportions.
+    already share a unit, as pixels do, keep their proportions. Ranges are those without outliers, for
+    which limits are returned as well.
 
     The total variance is the same for any number of features, since spectral normalisation makes
     discriminator and encoder no steeper than the data's own distances.
     """
     # Halves first: the difference of two large finite numbers may not be finite.
     low, high = X.min(axis=0) * np.float64(0.5), X.max(axis=0) * np.float64(0.5)
+    limits = None
+    # Pixels have no outliers: some are dark in all images but a few.
+    if not _share_a_unit(low, high):
+        low, high, limits = _without_outliers(X, low, high)
     middle, half_range = low + high, high - low
     varying = half_range > 0
-    if _share_a_unit(low[varying], half_range[varying]):
+    if _share_a_unit(low, high):
         half_range = np.where(varying, half_range.max(), 0.0)
     moments = StandardScaler()
     for rows in gen_batches(len(X), CHUNK):
-        moments.partial_fit(_scaled(X[rows], middle, half_range).reshape(rows.stop - rows.start, -1))
+        scaled = _scaled(X[rows], middle, half_range, limits)
+        moments.partial_fit(scaled.reshape(len(scaled), -1))
     total = np.sqrt(moments.var_.sum(where=varying.ravel()))
     # A constant feature keeps its very value as centre.
     mean = moments.mean_.reshape(X.shape[1:])
     centre = middle + np.where(varying, half_range * mean, 0.0)
-    return centre, half_range * (total / TOTAL_STD if total > 0 else 1.0)
+    return centre, half_range * (total / TOTAL_STD if total > 0 else 1.0), limits
 
 
-def _share_a_unit(low: NDArray[np.float64], half_range: NDArray[np.float64]) -> bool:
+def _share_a_unit(low: NDArray[np.float64], high: NDArray[np.float64]) -> bool:
     """Whether all features start at one value, and at least half span half of the widest range."""
+    varying = high > low
+    low, half_range = low[varying], (high - low)[varying]
     if len(low) < 2 or np.any(low != low[0]):
         return False
     return bool(np.mean(half_range >= 0.5 * half_range.max()) >= 0.5)
 
 
-def _scaled(X: NDArray, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without_outliers(
+    X: NDArray, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+    """Ends of each feature's range without outliers, and limits to which outliers are to be clipped.
+
+    An end belongs to outliers if it is farther than `FAR` ranges of the other rows from these, where a
+    share of `OUTLYING` at either end is left out. The tails of usual distributions hardly ever reach so
+    far. Ends, `low` and `high` too, are halves; limits are not.
+    """
+    n, flat = len(X), X.reshape(len(X), -1)
+    n_outlying, n_sparse = math.ceil(OUTLYING * n), int(SPARSE * n)
+    if not n_sparse:  # Among so few rows one is no small share.
+        return low, high, None
+    places = [n_outlying, n_sparse, n - 1 - n_sparse, n - 1 - n_outlying]
+    inner = np.empty((len(places), flat.shape[1]))
+    for columns in gen_batches(flat.shape[1], max(1, MAX_SORTED // n)):
+        inner[:, columns] = np.partition(flat[:, columns], places, axis=0)[places]
+    first, second, third, last = 0.5 * inner
+    span = np.where(second < third, last - first, np.inf)
+    below, above = (first - low.ravel()) / FAR > span, (high.ravel() - last) / FAR > span
+    if not np.any(below | above):
+        return low, high, None
+    with np.errstate(over="ignore"):  # where nothing is clipped
+        least = np.where(below, 2.0 * (first - MARGIN * span), -np.inf)
+        largest = np.where(above, 2.0 * (last + MARGIN * span), np.inf)
+    ends = np.stack([low.ravel(), high.ravel()])
+    for column in np.flatnonzero(below | above):
+        values = flat[:, column]
+        values = values[(values >= least[column]) & (values <= largest[column])]
+        ends[:, column] = np.float64(0.5) * values.min(), np.float64(0.5) * values.max()
+    low, high = ends.reshape(2, *low.shape)
+    return low, high, np.stack([least, largest]).reshape(2, *low.shape)
+
+
+def _scaled(
+    X: NDArray,
+    centre: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    limits: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
     """(X - centre) / scale, and 0 where the scale is 0: what is constant tells the networks nothing."""
     # Halves, because the difference of two large finite numbers may not be finite.
-    centred = np.multiply(X, 0.5, dtype=np.float64) - 0.5 * centre
+    centred = np.multiply(X, 0.5, dtype=np.float64)
+    if limits is not None:
+        np.clip(centred, *(0.5 * limits), out=centred)
+    centred -= 0.5 * centre
     half = 0.5 * scale
     return np.divide(centred, half, out=np.zeros_like(centred), where=half > 0)
 

@@ -5,6 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.preprocessing import StandardScaler
 
 from skmpcc.inputs import TOTAL_STD, InputFormat, Layout, as_array
 
@@ -175,7 +177,7 @@ def test_constant_features_come_back_exactly():
 @given(
     hnp.arrays(
         st.sampled_from([np.float32, np.float64, np.int64, np.uint8]),
-        st.tuples(st.integers(2, 20), st.integers(1, 5)),
+        st.tuples(st.integers(2, 30), st.integers(1, 5)),
         elements={"min_value": None, "max_value": None, "allow_nan": False, "allow_infinity": False},
     )
 )
@@ -189,6 +191,92 @@ def test_values_whose_differences_overflow_are_encoded():
     tensor = fitted(X).encode(X)
     assert torch.isfinite(tensor).all()
     assert tensor[0] < tensor[1]
+
+
+WILD = {"one": {3: 1e6}, "sentinel": dict.fromkeys(range(5), -999.0), "huge": {0: -1e18, 1: 1e18}}
+
+
+@pytest.mark.parametrize("wild", WILD.values(), ids=WILD)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_wild_values_do_not_set_the_scale(wild, dtype):
+    values = list(wild.values())
+    clean = (np.random.default_rng(0).normal(size=(1000, 3)) * 10).astype(dtype)
+    X, rows = clean.copy(), list(wild)
+    X[rows, 1] = values
+    data_format, others = fitted(X), np.delete(np.arange(1000), rows)
+    tensor, expected = data_format.encode(X), fitted(clean).encode(clean)
+    np.testing.assert_allclose(tensor[others].std(0), expected[others].std(0), rtol=0.1)
+    np.testing.assert_allclose(tensor.var(0, correction=0).sum(), TOTAL_STD**2, rtol=1e-4)
+    # Those rows still stand out, all values come back but the wild ones, and new ones are clipped, too.
+    assert tensor[rows, 1].abs().min() > 1.5 * tensor[others, 1].abs().max()
+    back = data_format.decode(tensor)
+    np.testing.assert_allclose(back[others], X[others], rtol=1e-4, atol=1e-3)
+    reach = np.ptp(clean[:, 1])
+    assert np.all(np.abs(back[rows, 1]) < 2 * reach)
+    new = np.array([[0, 1e10 * np.sign(values[-1]), 0]]).astype(dtype)
+    assert torch.equal(data_format.encode(new)[0, 1], tensor[rows[-1], 1])
+
+
+def usual_tables():
+    rng = np.random.default_rng(0)
+    for load in (load_iris, load_wine, load_breast_cancer, load_digits):
+        X = load().data
+        yield load.__name__, X
+        yield f"{load.__name__} standardised", StandardScaler().fit_transform(X)
+    yield "exponential", rng.exponential(size=(3000, 20))
+    yield "log-normal", rng.lognormal(size=(3000, 20))
+    yield "Student's t", rng.standard_t(4, size=(3000, 20))
+    yield "rare categories", (rng.random((3000, 20)) < np.geomspace(1e-3, 0.5, 20)).astype(float)
+    yield "small", np.append(np.arange(18.0), 1e9)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "X"), list(usual_tables()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_usual_tables_have_no_outliers(name, X):
+    assert fitted(X).limits is None
+
+
+@pytest.mark.parametrize("huge", [1e300, 1.7e308])
+def test_huge_values_are_clipped_without_overflow(huge):
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    X[0, 0], X[1, 1], X[:, 2] = huge, -huge, huge * np.linspace(-1, 1, 100)
+    with np.errstate(all="raise"):
+        data_format = fitted(X)
+        tensor = data_format.encode(X)
+    assert torch.isfinite(tensor).all()
+    np.testing.assert_allclose(tensor.std(0) / tensor.std(0)[0], 1, atol=0.5)
+    assert np.all(np.abs(data_format.decode(tensor)[:2, :2]) < 20)
+
+
+def test_sparse_features_have_no_outliers():
+    X = np.random.default_rng(0).normal(size=(2000, 3))
+    X[:, 0] = 0
+    X[:30, 0] = np.geomspace(1e-3, 1, 30)
+    assert fitted(X).limits is None
+
+
+def test_pixels_with_a_wild_value_keep_their_proportions():
+    pixels = np.random.default_rng(0).integers(0, 17, size=(500, 3, 2)).astype(float)
+    pixels[:, 0, 0] = np.minimum(pixels[:, 0, 0], 2)
+    X = pixels.copy()
+    X[7, 2, 1] = 1e6
+    data_format = InputFormat.from_data(X, Layout(X.shape[1:]))
+    others = np.arange(500) != 7
+    stds = data_format.encode(X).numpy()[others].std(0) / pixels[others].std(0).ravel()
+    np.testing.assert_allclose(stds, stds[1], rtol=1e-4)
+    assert np.isfinite(data_format.limits).sum() == 1
+
+
+def test_outliers_are_found_in_chunks_of_features(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(100, 5))
+    X[2, 4], X[3, 0] = 1e5, -1e5
+    limits = fitted(X).limits
+    np.testing.assert_array_equal(
+        np.isfinite(limits), [[True, False, False, False, False], [False, False, False, False, True]]
+    )
+    monkeypatch.setattr("skmpcc.inputs.MAX_SORTED", 200)
+    np.testing.assert_array_equal(fitted(X).limits, limits)
 
 
 def test_encode_all_is_encode_in_chunks(monkeypatch):
