@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import make_blobs
-from sklearn.metrics import adjusted_rand_score
+from sklearn.datasets import make_blobs, make_moons
+from sklearn.metrics import adjusted_rand_score, roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 
 from skmpcc import MPCCClusterer
 
+SQUARE = [[0, 0], [8, 0], [0, 8], [8, 8]]
+SHAPES = {
+    "blobs": lambda: make_blobs(1000, centers=SQUARE, random_state=0),
+    "moons": lambda: make_moons(1000, noise=0.05, random_state=0),
+}
 WILD = {"one value": (0, [17], 1e6), "a sentinel": (1, np.arange(100, 105), -999.0)}
 # Each is told from the others by a column of its own.
 CENTRES = [[0, 0, 0, 0], [8, 0, 0, 0], [0, 8, 0, 0]]
@@ -21,3 +27,39 @@ def test_wild_values_leave_the_other_rows_clusters_alone(column, rows, value):
     assert adjusted_rand_score(y[others], clusterer.labels_[others]) == 1
     scores = clusterer.score_samples(X)
     assert scores[rows].max() < scores[others].min()
+
+
+@pytest.mark.full_pseudo_labels
+@pytest.mark.parametrize(
+    ("labels_only", "shape", "least_auc"),
+    [
+        (True, "blobs", 0.95),
+        (True, "moons", 0.85),
+        pytest.param(False, "blobs", 0.95, marks=pytest.mark.slow),
+        pytest.param(False, "moons", 0.93, marks=pytest.mark.slow),
+    ],
+)
+def test_scores_point_out_noise(labels_only, shape, least_auc):
+    """A tenth of rows are uniform noise, of which those count that lie clearly off the shapes.
+
+    That is twice as far from them as 99 of 100 of their own rows are from the next.
+    """
+    X, y = SHAPES[shape]()
+    low, high = X.min(axis=0), X.max(axis=0)
+    margin, n = 0.1 * (high - low), len(X)
+    noise = np.random.default_rng(0).uniform(low - margin, high + margin, (n // 10, 2))
+    finder = NearestNeighbors(n_neighbors=1).fit(X)
+    reach = 2 * np.quantile(finder.kneighbors()[0], 0.99)
+    is_off = finder.kneighbors(noise)[0][:, 0] > reach
+    assert is_off.sum() >= 20
+
+    noisy = np.concatenate([X, noise])
+    clusterer = MPCCClusterer(len(np.unique(y)), labels_only=labels_only, random_state=0).fit(noisy)
+    assert adjusted_rand_score(y, clusterer.labels_[:n]) >= 0.95
+    memberships = clusterer.predict_proba(noisy)
+    assert np.all(memberships >= 0)
+    np.testing.assert_allclose(memberships.sum(axis=1), 1, rtol=1e-6)
+    scores = clusterer.score_samples(noisy)
+    counted = np.append(np.ones(n, bool), is_off)
+    is_noise = np.arange(len(noisy)) >= n
+    assert roc_auc_score(is_noise[counted], -scores[counted]) >= least_auc
