@@ -3,9 +3,9 @@
 python benchmarks/n_clusters.py --output results/n_clusters.jsonl               # sets of common.py
 python benchmarks/n_clusters.py --data FILE.npz --output results/mine.jsonl     # arrays NAME_X, NAME_y
 
-Negative labels are noise, which is not a cluster. Sets of more than 20 clusters or 5,000 samples and
-images are left out. A file is added to, and sets that it has already are not run again. All methods see
-the data as the networks do.
+The label 0 of a file is noise, which is not a cluster; its sets are read as by quality.py. Sets of more
+than 20 clusters or 5,000 samples and images are left out. A file is added to, and sets that it has
+already are not run again. All methods see the data as the networks do.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import SETS, load
+from common import NOISE, SETS, load, table_names
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -79,24 +79,15 @@ METHODS: dict[str, Callable[[NDArray, int], int]] = {
 }
 
 
-def sets(path: Path | None) -> dict[str, Callable[[], tuple[NDArray, NDArray]]]:
-    """Functions that load the sets of a file, or those of common.py."""
-    if path is None:
-        return {name: lambda name=name: load(name, {}) for name in SETS}
-    file = np.load(path)
-    names = [name.removesuffix("_X") for name in file.files if name.endswith("_X")]
-    return {name: lambda name=name: (file[f"{name}_X"], file[f"{name}_y"]) for name in names}
-
-
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run the methods on the sets that the file does not have yet; return all of its rows."""
     rows = []
     if options.output.exists():
         rows = [json.loads(line) for line in options.output.open()]
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    for name, loader in sorted(sets(options.data).items()):
-        X, y = loader()
-        n_clusters = len(np.unique(y[y >= 0]))
+    for name in sorted(SETS if options.data is None else table_names(options.data)):
+        X, y = load(name, {"tables": options.data})
+        n_clusters = len(np.unique(y[y != NOISE]))
         if X.ndim > 2 or n_clusters > NUMBERS[-1] or len(X) > MAX_SAMPLES:
             continue
         if any((row["data"], row["seed"]) == (name, options.seed) for row in rows):
