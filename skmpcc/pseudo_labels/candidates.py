@@ -119,10 +119,13 @@ def kmeans_candidate(data: Tensor, graph: NeighborGraph, n_clusters: int, seed: 
 
 
 def gaussian_mixture_candidate(
-    data: Tensor, graph: NeighborGraph, n_clusters: int, seed: int
+    data: Tensor,
+    points: NDArray,
+    reduce: Callable[[NDArray], NDArray],
+    n_clusters: int,
+    seed: int,
 ) -> Candidate:
-    """Clusters of a GaussianMixture with full covariances."""
-    points, reduce = gaussian_points(graph_points(data, graph), seed)
+    """Clusters of a GaussianMixture with full covariances, of what `gaussian_points` returns."""
     floor = variance_floor(points)
     mixture = GaussianMixture(n_clusters, n_init=3, reg_covar=floor, random_state=seed)
     # GaussianMixture does not start by KMeans where scikit-learn dispatches to other array libraries.

@@ -73,13 +73,13 @@ def best_candidate(
     and then on the best of the others.
     """
     seed = rng.initial_seed() % _MAX_SEED
-    points, _ = gaussian_points(graph_points(data, graph), seed)
+    points, reduce = gaussian_points(graph_points(data, graph), seed)
     judge = Judge(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
     if kind in ("search", "kmeans"):
         found.append(kmeans_candidate(data, graph, n_clusters, seed))
     if kind in ("search", "gaussian_mixture"):
-        found.append(gaussian_mixture_candidate(data, graph, n_clusters, seed))
+        found.append(gaussian_mixture_candidate(data, points, reduce, n_clusters, seed))
     if kind == "spectral" or (kind == "search" and MIN_SAMPLES * n_clusters <= len(graph.rows)):
         found += spectral_candidates(data, graph, n_clusters, seed)
 
