@@ -285,10 +285,7 @@ def _vector_scaling(
     """
     # Halves first: the difference of two large finite numbers may not be finite.
     low, high = X.min(axis=0) * np.float64(0.5), X.max(axis=0) * np.float64(0.5)
-    limits = None
-    # Pixels have no outliers: some are dark in all images but a few.
-    if not _share_a_unit(low, high):
-        low, high, limits = _without_outliers(X, low, high)
+    low, high, limits = _without_outliers(X, low, high)
     middle, half_range = low + high, high - low
     varying = half_range > 0
     if _share_a_unit(low, high):
@@ -320,7 +317,8 @@ def _without_outliers(
 
     An end belongs to outliers if it is farther than `FAR` ranges of the other rows from these, where a
     share of `OUTLYING` at either end is left out. The tails of usual distributions hardly ever reach so
-    far. Ends, `low` and `high` too, are halves; limits are not.
+    far. Features that share a unit have one range: a pixel that is nearly always dark may be bright.
+    Ends, `low` and `high` too, are halves; limits are not.
     """
     n, flat = len(X), X.reshape(len(X), -1)
     n_outlying, n_sparse = math.ceil(OUTLYING * n), int(SPARSE * n)
@@ -331,14 +329,18 @@ def _without_outliers(
     for columns in gen_batches(flat.shape[1], max(1, MAX_SORTED // n)):
         inner[:, columns] = np.partition(flat[:, columns], places, axis=0)[places]
     first, second, third, last = 0.5 * inner
-    span = np.where(second < third, last - first, np.inf)
-    below, above = (first - low.ravel()) / FAR > span, (high.ravel() - last) / FAR > span
+    ends, dense = np.stack([low.ravel(), high.ravel()]), second < third
+    span = np.where(dense, last - first, np.inf)
+    below, above = (first - ends[0]) / FAR > span, (ends[1] - last) / FAR > span
+    if _share_a_unit(np.where(below, first, ends[0])[dense], np.where(above, last, ends[1])[dense]):
+        first, last = first[dense].min(), last[dense].max()
+        span = last - first
+        below, above = (first - ends[0]) / FAR > span, (ends[1] - last) / FAR > span
     if not np.any(below | above):
         return low, high, None
     with np.errstate(over="ignore"):  # where nothing is clipped
         least = np.where(below, 2.0 * (first - MARGIN * span), -np.inf)
         largest = np.where(above, 2.0 * (last + MARGIN * span), np.inf)
-    ends = np.stack([low.ravel(), high.ravel()])
     for column in np.flatnonzero(below | above):
         values = flat[:, column]
         values = values[(values >= least[column]) & (values <= largest[column])]

@@ -256,16 +256,37 @@ def test_sparse_features_have_no_outliers():
     assert fitted(X).limits is None
 
 
-def test_pixels_with_a_wild_value_keep_their_proportions():
+@pytest.mark.parametrize("place", [(2, 1), (0, 1), ...], ids=["one", "dark", "all"])
+@pytest.mark.parametrize("value", [1e6, -999])
+def test_pixels_with_a_wild_value_keep_their_proportions(place, value):
     pixels = np.random.default_rng(0).integers(0, 17, size=(500, 3, 2)).astype(float)
     pixels[:, 0, 0] = np.minimum(pixels[:, 0, 0], 2)
+    pixels[20:, 0, 1] = 0
     X = pixels.copy()
-    X[7, 2, 1] = 1e6
+    X[7][place] = value
     data_format = InputFormat.from_data(X, Layout(X.shape[1:]))
     others = np.arange(500) != 7
     stds = data_format.encode(X).numpy()[others].std(0) / pixels[others].std(0).ravel()
     np.testing.assert_allclose(stds, stds[1], rtol=1e-4)
-    assert np.isfinite(data_format.limits).sum() == 1
+    assert np.isfinite(data_format.limits).sum() == np.sum(pixels != X)
+
+
+def test_a_row_of_sentinels_is_an_outlier_in_all_features():
+    clean = np.random.default_rng(0).normal(size=(300, 3)) * [1, 5, 20]
+    X = np.concatenate([clean, np.full((2, 3), -999.0)])
+    stds, expected = fitted(X).encode(X)[:300].std(0), fitted(clean).encode(clean).std(0)
+    np.testing.assert_allclose(stds, expected, rtol=0.2)
+    np.testing.assert_allclose(stds / stds[0], expected / expected[0], rtol=1e-4)
+
+
+def test_pixels_that_are_seldom_bright_have_no_outliers():
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, size=(3000, 6))
+    # Faint in one image of ten, and hardly ever bright.
+    pixels[:, 0] = random.integers(1, 4, size=3000) * (random.random(3000) < 0.1)
+    pixels[:5, 0] = 255
+    assert fitted(pixels).limits is None
+    assert fitted(pixels[:, :1]).limits is not None
 
 
 def test_outliers_are_found_in_chunks_of_features(monkeypatch):
