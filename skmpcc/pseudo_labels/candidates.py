@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from skmpcc.devices import at_most_threads
+from skmpcc.pseudo_labels.merging import LINKAGES, merge_clusters
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.spectral import MANY_FEATURES, affinity, clusters_of_rows, eigenvectors
 
@@ -55,12 +56,15 @@ class Candidate:
         Makes the labels of all samples.
     discount : float
         See `Judge.quality`.
+    may_win : bool
+        Whether it can be chosen; if not, classifiers start from it, nothing else.
     """
 
     kind: str
     labels: NDArray
     of_all: Callable[[], NDArray]
     discount: float = 1.0
+    may_win: bool = True
 
 
 def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> NDArray:
@@ -149,13 +153,23 @@ def spectral_candidates(
     As many eigenvectors as clusters find shapes that are well apart. Twice as many leave some to samples
     that are far from all others. Weighed by the steps of a diffusion (R. Coifman and S. Lafon,
     "Diffusion maps", 2006) even more of them tell kinds apart that have several forms, as digits have.
+    Twice as many clusters, merged, find those of unequal sizes.
     """
-    points = graph_points(data, graph)
+    points, nearest = graph_points(data, graph), graph.nearest.cpu().numpy()
+
+    def candidate(labels: NDArray, *, may_win: bool = True) -> Candidate:
+        return Candidate("spectral", labels, _by_votes(data, points, labels), may_win=may_win)
+
     for n_neighbors in (NARROW, BROAD):
         with at_most_threads(1):
             for vectors in _maps(points, graph, n_clusters, n_neighbors, seed):
-                labels = clusters_of_rows(vectors, n_clusters, seed)
-                yield Candidate("spectral", labels, _by_votes(data, points, labels))
+                yield candidate(clusters_of_rows(vectors, n_clusters, seed))
+                if vectors.shape[1] != 2 * n_clusters:
+                    continue
+                finer = clusters_of_rows(vectors, 2 * n_clusters, seed)
+                for linkage in LINKAGES:
+                    merged = merge_clusters(finer, nearest, n_clusters, linkage)
+                    yield candidate(merged, may_win=(n_neighbors, linkage) == (NARROW, LINKAGES[0]))
 
 
 def _maps(

@@ -21,7 +21,7 @@ from skmpcc.pseudo_labels.tables import classifier_labels
 # What the lost information of the classifiers' clusters is multiplied by. Where clusters touch,
 # neighbours disagree somewhat more on theirs than on those of eigenvectors, and they are better all the
 # same.
-DISCOUNT = 0.8
+DISCOUNT = 0.85
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
 MIN_SAMPLES = 4
 
@@ -86,7 +86,7 @@ def best_candidate(
     def quality(candidate: Candidate) -> float:
         return judge.quality(candidate.labels, candidate.discount)
 
-    best = max(found, key=quality, default=None)
+    best = max((each for each in found if each.may_win), key=quality, default=None)
     if best is not None and (kind != "search" or judge.is_sure(best.labels)):
         return best
     starts = [each.labels for each in found]

@@ -121,8 +121,18 @@ def test_spectral_clusters_may_have_any_shape():
     data = torch.as_tensor(X, dtype=torch.float32)
     graph = NeighborGraph.of(data, 15, 2, generator())
     made = found(spectral_candidates, data, graph, 2)
-    assert len(made) == 5
+    # Maps of two graphs, and as many mergers of finer clusters for each, of which one may win.
+    assert [each.may_win for each in made].count(True) == 6
+    assert len(made) == 11
     assert max(adjusted_rand_score(y, each.labels) for each in made) == 1.0
+
+
+def test_merged_clusters_find_those_of_unequal_sizes():
+    X, y = make_blobs([300, 300, 20, 20], centers=[[0, 0], [30, 0], [12, 0], [18, 0]], random_state=0)
+    data = torch.as_tensor(X, dtype=torch.float32)
+    graph = NeighborGraph.of(data, 8, 4, generator())
+    made = found(spectral_candidates, data, graph, 4)
+    assert any(adjusted_rand_score(y, each.labels) == 1.0 for each in made if each.may_win)
 
 
 def test_many_clusters_have_fewer_spectral_candidates(monkeypatch):
