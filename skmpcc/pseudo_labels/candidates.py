@@ -152,7 +152,7 @@ def spectral_candidates(
         with at_most_threads(1):
             for vectors in _maps(points, graph, n_clusters, n_neighbors, seed):
                 labels = clusters_of_rows(vectors, n_clusters, seed)
-                yield Candidate("spectral", labels, _by_votes(data, points, labels))
+                yield Candidate("spectral", labels, by_votes(data, points, labels))
 
 
 def _maps(
@@ -182,7 +182,7 @@ def graph_points(data: Tensor, graph: NeighborGraph) -> NDArray:
     return data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
 
 
-def _by_votes(data: Tensor, points: NDArray, labels: NDArray) -> Callable[[], NDArray]:
+def by_votes(data: Tensor, points: NDArray, labels: NDArray) -> Callable[[], NDArray]:
     """Label all samples as the nearest of those that have labels."""
 
     def of_all() -> NDArray:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.devices import at_most_threads, rows_of
@@ -25,7 +26,9 @@ IMAGE_BALANCE_WEIGHT = 4.0
 CHUNK = 1024
 
 
-def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -> Tensor:
+def augmentation_labels(
+    images: Tensor, n_clusters: int, rng: torch.Generator, known: Tensor | None = None
+) -> Tensor:
     """Find clusters of images that small random affine maps do not change.
 
     Convolutional classifiers q(y | x), from several initial weights, are trained to say the same of an
@@ -39,11 +42,15 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
     n_clusters : int
     rng : torch.Generator
         The classifiers are trained on its device.
+    known : Tensor of int64 of shape (n_samples,), optional
+        Classes of some images and -1 of the others, on the generator's device. The classifiers then
+        learn them from views of these images as well.
 
     Returns
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
+    taught = None if known is None else torch.nonzero(known >= 0).flatten()
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
         shape = tuple(images.shape[1:])
@@ -57,9 +64,18 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
                 images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
             )
             view = random_affine(x, rng)
+            lesson = None
+            if known is not None and taught is not None:
+                drawn = taught[
+                    torch.randint(len(taught), (batch_size,), generator=rng, device=rng.device)
+                ]
+                lesson = random_affine(rows_of(images, drawn), rng), known[drawn]
             for classifier, optimizer in zip(classifiers, optimizers, strict=True):
                 optimizer.param_groups[0]["lr"] = rate
-                _loss(classifier, x, view).backward()
+                loss = _loss(classifier, x, view)
+                if lesson is not None:
+                    loss = loss + functional.nll_loss(classifier.log_memberships(lesson[0]), lesson[1])
+                loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()
         best = most_informative(classifiers, images, rng)
