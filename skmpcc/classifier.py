@@ -46,7 +46,8 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
         It gives the value of every parameter below that is None.
     preset_params : dict, default=None
         Values that replace the preset's, by the name of the field, such as `{"min_std": 0.3}`. The
-        fields are listed under Other Parameters.
+        fields are listed under Other Parameters. Whatever the preset says, "weights" are "shares" and
+        "reseed" is False unless they are given here.
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
