@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skmpcc._classes import KnownClasses
 from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
@@ -49,25 +50,6 @@ class Seeds:
     def draw(cls, random_state: np.random.RandomState, n_init: int) -> list["Seeds"]:
         """Draw the seeds of several initializations."""
         return [cls(*row) for row in random_state.randint(_MAX_SEED, size=(n_init, 4)).tolist()]
-
-
-@dataclass(frozen=True)
-class KnownClasses:
-    """Classes that a classifier is taught.
-
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-        In ascending order; a component of the mixture stands for each.
-    numbers : Tensor of int64 of shape (n_samples,)
-        Place of each sample's class in `classes`, -1 where it is unknown.
-    priors : ndarray of shape (n_classes,) or None
-        Weights of the mixture once it is trained, where they are not those of the training.
-    """
-
-    classes: NDArray
-    numbers: Tensor
-    priors: NDArray | None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from skmpcc._fit import KnownClasses, PreparedFit, Seeds, from_validation, run
+from skmpcc._classes import KnownClasses
+from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import LatentVariableMixin, random_state_of
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc.devices import resolve_device
@@ -221,8 +221,7 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, labels = validated._check_for_fit(X, y)
-        classes, numbers = known_classes(labels)
-        known = KnownClasses(classes, torch.as_tensor(numbers), self._checked_priors(len(classes)))
+        known = KnownClasses.of(labels, self.priors)
         run(self, self._prepare(X, known, from_validation(validated)), X, y)
         return self
 
@@ -230,10 +229,8 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
         """Settings, format and model for X."""
         device = resolve_device(self.device)
         seeds = Seeds.draw(random_state_of(self.random_state), 1)
-        preset: Preset
-        layout, preset = layout_and_preset(
-            X, self.preset, self.image_shape, len(known.classes), stacklevel=4
-        )
+        n_classes = len(known.classes)
+        layout, preset = layout_and_preset(X, self.preset, self.image_shape, n_classes, stacklevel=4)
         for name in _RESERVED:
             if name in (self.preset_params or {}):
                 raise ValueError(f"preset_params has {name!r}, which known classes leave no choice of.")
@@ -249,21 +246,9 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
             labels_only=self.labels_only,
         )
         data_format = InputFormat.from_data(X, layout, preset.resizing)
-        n_classes = len(known.classes)
         return PreparedFit.prepare(
             X, preset, data_format, n_classes, seeds, device, validated, known=known
         )
-
-    def _checked_priors(self, n_classes: int) -> NDArray[np.float64] | None:
-        if self.priors is None:
-            return None
-        priors = np.asarray(self.priors, dtype=np.float64)
-        if priors.shape != (n_classes,) or not np.all(priors >= 0) or not np.isclose(priors.sum(), 1.0):
-            raise ValueError(
-                f"priors must be {n_classes} probabilities that sum to 1, one for each class, got "
-                f"{self.priors!r}."
-            )
-        return priors / priors.sum()
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Predict the most probable class of each sample: argmax_k q(y = k | z) at its code z.
@@ -400,45 +385,3 @@ if MPCCClassifier.__doc__ is not None:  # it is None with python -OO
     MPCCClassifier.__doc__ = MPCCClassifier.__doc__.replace(
         "{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None")
     ).replace("{preset_params}", parameter_docs(Preset, _OTHER))
-
-
-def known_classes(y: NDArray) -> tuple[NDArray, NDArray[np.int64]]:
-    """Return the classes in `y`, and the place of each label among them.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-        Labels, -1 where they are unknown.
-
-    Returns
-    -------
-    classes : ndarray of shape (n_classes,)
-    numbers : ndarray of int64 of shape (n_samples,)
-        -1 where they are unknown.
-
-    Raises
-    ------
-    ValueError
-        No label is known, all are the same, or they are not those of classes.
-    """
-    as_text = y.dtype.kind in "US"
-    if as_text and np.any(y == np.array("-1").astype(y.dtype)):
-        raise ValueError(
-            'y has the label "-1" as text. Where it stands for unknown, pass an array of dtype object '
-            "with the number -1; as a class give it another name."
-        )
-    known = np.ones(len(y), dtype=bool) if as_text else y != -1
-    if not as_text and set(y.tolist()) == {-1, 1}:
-        # A single known class would be an error, and these are the usual names of two.
-        known[:] = True
-    if not known.any():
-        raise ValueError("y has no known label: all are -1. MPCCClusterer finds clusters without any.")
-    check_classification_targets(y[known])
-    classes, found = np.unique(y[known], return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has 1 class, {classes.tolist()[0]!r}, but a classifier needs at least 2 classes."
-        )
-    numbers = np.full(len(y), -1, dtype=np.int64)
-    numbers[known] = found
-    return classes, numbers

@@ -256,6 +256,7 @@ def test_minus_one_and_one_are_two_classes(blobs):
         ([0, 1, 2] * 3, {"priors": [0.5, 0.5]}, "priors must be 3"),
         ([0, 1, 2] * 3, {"priors": [0.5, 0.6, -0.1]}, "priors"),
         ([0, 1, 2] * 3, {"priors": [0.5, 0.5, 0.5]}, "priors"),
+        ([0, 1, 2] * 3, {"priors": ["a", "b", "c"]}, "priors"),
         ([0, 1, 2] * 3, {"pseudo_labels": "augmentation"}, "needs images"),
         ([0, 1, 2] * 3, {"pseudo_labels": "search"}, "pseudo_labels"),
         ([0, 1, 2] * 3, {"preset_params": {"pseudo_labels": "search"}}, "'pseudo_labels'"),

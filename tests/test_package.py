@@ -32,7 +32,7 @@ TOP = [
     {"plotting"},
     {"clusterer", "classifier", "model_selection"},
     {"_fit"},
-    {"_latent", "_parameters", "scoring", "monitoring", "metrics"},
+    {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
     {"inference"},
     {"inputs", "presets"},
 ]
@@ -109,7 +109,7 @@ def test_the_method_is_plain_torch():
 
 
 def test_the_estimators_know_no_networks_and_no_losses():
-    for module in ("clusterer", "classifier", "_latent", "_parameters"):
+    for module in ("clusterer", "classifier", "_latent", "_parameters", "_classes"):
         for imported in imports(MODULES[module]):
             assert imported.split(".")[0] not in ("method", "engine", "pseudo_labels", "training")
 
