@@ -22,7 +22,7 @@ from skmpcc.inputs import InputFormat
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import constraints_of, parameter_docs, settings_of
 
-# Those of the clusterer but for the weights of the mixture, which are the classes' shares.
+# Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
 # Classes are known, so that their shares are, and no component is lost that could stand elsewhere.
 _OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0}
@@ -61,6 +61,11 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
         spread along a graph of nearest neighbours, as in LabelSpreading. "augmentation", for images:
         small classifiers learn the known classes and to say the same of an image and of random affine
         maps of it. "auto" is "augmentation" for images and "neighbors" for tables.
+    n_neighbors : int, default=None
+        Nearest neighbours of each sample, by Euclidean distance of the scaled data, that consistency
+        looks at, and of which the nearest eight pass known classes on; fewer where classes are small.
+        Of more than 20,000 samples, 20,000 are looked at: those of known class first, then others that
+        are drawn at random.
     {settings}
     labels_only : bool, default=False
         Whether classes and memberships alone are wanted. The training then ends as soon as they have
@@ -383,5 +388,5 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
 _OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, *_RESERVED)]
 if MPCCClassifier.__doc__ is not None:  # it is None with python -OO
     MPCCClassifier.__doc__ = MPCCClassifier.__doc__.replace(
-        "{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None")
+        "{settings}", parameter_docs(Preset, _PRESET_FIELDS[1:], ", default=None")
     ).replace("{preset_params}", parameter_docs(Preset, _OTHER))
