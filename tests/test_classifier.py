@@ -18,6 +18,8 @@ from support import BRIEF, QUICK, Interrupting, images
 from skmpcc import MPCCClassifier
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
+from skmpcc.presets import Preset
+from skmpcc.settings import settings_of
 from skmpcc.training import loop
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -397,6 +399,17 @@ def test_paper_preset():
     assert "consistency" not in classifier.history_
     with pytest.warns(UserWarning, match="image_shape"):
         MPCCClassifier(preset="mnist", random_state=0, **BRIEF).fit(images((12, 4)), y)
+
+
+def test_every_parameter_is_documented():
+    own, other = MPCCClassifier.__doc__.split("Other Parameters\n    ----")
+    parameters = MPCCClassifier().get_params()
+    for name in parameters:
+        assert own.count(f"\n    {name} : ") == 1, name
+    for name in set(settings_of(Preset)) - {"pseudo_label_share"}:
+        assert f"\n    {name} : " in (own if name in parameters else other), name
+    assert "pseudo_label_share" not in other
+    assert "{" + "settings}" not in own
 
 
 # ---- Beside scikit-learn
