@@ -45,8 +45,8 @@ HEAD = """# Presets
 A preset is a frozen dataclass, `skmpcc.presets.Preset`, that holds all settings of a fit.
 `preset="auto"` chooses one of `skmpcc.presets.PRESETS` by the shape of the input and `n_clusters`
 alone, and the fitted attribute `preset_` tells which. The settings that are changed most are
-parameters of `MPCCClusterer`; every one can be replaced by `preset_params`, or in a preset of your
-own, made by `dataclasses.replace` and passed as `preset`.
+parameters of `MPCCClusterer` and `MPCCClassifier`; every one can be replaced by `preset_params`, or
+in a preset of your own, made by `dataclasses.replace` and passed as `preset`.
 """
 ABOUT = """
 Those named after data sets are the settings of the paper, or of its authors' code where the two differ

@@ -1,6 +1,7 @@
-"""Deep generative clustering behind scikit-learn's interface."""
+"""Deep generative clustering and classification behind scikit-learn's interface."""
 
+from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
 
 __version__ = "0.1.0"
-__all__ = ["MPCCClusterer"]
+__all__ = ["MPCCClassifier", "MPCCClusterer"]

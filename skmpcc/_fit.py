@@ -1,7 +1,8 @@
-"""The steps of `MPCCClusterer.fit`: prepare, run the initializations, take the best, make attributes."""
+"""The steps of `fit`: prepare, run the initializations, take the best, make attributes."""
 
 import copy
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +12,10 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skmpcc._classes import KnownClasses
 from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
@@ -31,6 +34,7 @@ from skmpcc.training.initialization import (
 from skmpcc.training.loop import DivergedError, Outcome, interval_of
 
 _MAX_SEED = np.iinfo(np.int32).max
+_FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class PreparedFit:
         Seeds of each initialization.
     validated : dict
         Fitted attributes that scikit-learn's validation of X made.
+    known : KnownClasses or None
+        None if clusters are to be found.
     """
 
     preset: Preset
@@ -96,6 +102,7 @@ class PreparedFit:
     device: torch.device
     seeds: list[Seeds]
     validated: dict[str, Any]
+    known: KnownClasses | None = None
 
     @classmethod
     def prepare(
@@ -108,6 +115,7 @@ class PreparedFit:
         device: torch.device,
         validated: dict[str, Any],
         last_model: MPCCModel | None = None,
+        known: KnownClasses | None = None,
     ) -> "PreparedFit":
         """Encode X, find neighbours where they are needed, and build the model.
 
@@ -123,8 +131,9 @@ class PreparedFit:
         for_score = len(seeds) > 1 and data.ndim == 2
         if for_score or needs_graph(part(preset, TrainingSettings)):
             rng = torch.Generator(device).manual_seed(seeds[0].pseudo_labels)
-            graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng)
-        return cls(preset, data_format, data, graph, model, device, seeds, validated)
+            first = None if known is None else known.numbers.to(device) >= 0
+            graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng, first)
+        return cls(preset, data_format, data, graph, model, device, seeds, validated, known)
 
     def initializations(self) -> Iterator[Initialization]:
         """Make the initializations, each with a model and seeds of its own, when they are asked for."""
@@ -137,6 +146,7 @@ class PreparedFit:
                 self.device,
                 seeds.training,
                 seeds.pseudo_labels,
+                None if self.known is None else self.known.numbers,
             )
 
     def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
@@ -207,14 +217,17 @@ class PreparedFit:
         batch_size = min(self.preset.batch_size, len(self.data))
         with at_most_threads(threads_for(model.hidden_flops(batch_size))):
             model.prepare_for_inference(self.preset.standing_passes, batch_size, rng)
+        if self.known is not None and self.known.priors is not None:
+            # Bayes' rule for other priors than those of the data.
+            model.prior.weights.copy_(torch.as_tensor(self.known.priors))
         fitted = FittedModel(model, self.format, self.preset.n_neighbors)
         labels = fitted.labels(self.data)
         pseudo_labels = None
         if trained.pseudo_labels is not None:
             pseudo_labels = trained.pseudo_labels.cpu().numpy()
-        # Components without a sample are numbered last.
+        # Components without a sample are numbered last. Those of classes have their numbers.
         empty = np.bincount(labels, minlength=model.n_clusters) == 0
-        if empty.any():
+        if empty.any() and self.known is None:
             order = np.argsort(empty, kind="stable")
             model.permute_clusters(torch.as_tensor(order, device=model.device))
             number = np.argsort(order)
@@ -226,15 +239,27 @@ class PreparedFit:
         """Fitted attributes of the estimator."""
         prior = candidate.fitted.model.prior
         means = prior.means.detach().cpu().numpy().copy()
+        centers = candidate.fitted.decode(means, np.arange(len(means)))
         history = candidate.outcome.history
+        named: dict[str, Any]
+        if self.known is None:
+            named = {
+                "labels_": candidate.labels,
+                "pseudo_labels_": candidate.pseudo_labels,
+                "cluster_centers_": centers,
+            }
+        else:
+            named = {
+                "classes_": self.known.classes,
+                "transduction_": self.known.classes[candidate.pseudo_labels],
+                "class_centers_": centers,
+            }
         return {
             "_fitted": candidate.fitted,
-            "labels_": candidate.labels,
-            "pseudo_labels_": candidate.pseudo_labels,
+            **named,
             "means_": means,
             "covariances_": prior.stds.square().detach().cpu().numpy().copy(),
             "weights_": prior.weights.cpu().numpy().copy(),
-            "cluster_centers_": candidate.fitted.decode(means, np.arange(len(means))),
             "history_": history,
             "n_iter_": int(history["iteration"][-1]),
             "converged_": candidate.outcome.converged,
@@ -248,8 +273,30 @@ class PreparedFit:
         return FitMonitor(estimator, X, y, max_iter, interval_of(max_iter), len(self.seeds))
 
 
-def warning_texts(candidate: Candidate, preset: Preset, n_clusters: int) -> list[str]:
+def from_validation(estimator: Any) -> dict[str, Any]:
+    """Fitted attributes that scikit-learn's validation of X made on an estimator."""
+    return {name: value for name, value in vars(estimator).items() if name in _FROM_VALIDATION}
+
+
+def run(estimator: Any, prepared: PreparedFit, X: NDArray, y: Any, n_jobs: int | None = None) -> None:
+    """Train, warn of what is not as it should be, and set the fitted attributes at the very end.
+
+    To be called by `fit` itself: warnings go to its caller, past scikit-learn's wrapper.
+    """
+    monitor = prepared.monitor(estimator, X, y)
+    best = prepared.best(monitor, n_jobs)
+    attributes = prepared.attributes(best)
+    for text in _warning_texts(best, prepared):
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+    for name in _FROM_VALIDATION:
+        estimator.__dict__.pop(name, None)
+    estimator.__dict__.update(attributes)
+    monitor.end()
+
+
+def _warning_texts(candidate: Candidate, prepared: PreparedFit) -> list[str]:
     """Say what is not as it should be with a fit."""
+    preset, n_clusters = prepared.preset, prepared.model.n_clusters
     outcome, texts = candidate.outcome, []
     n_iter = int(outcome.history["iteration"][-1])
     if outcome.failure is not None:
@@ -270,7 +317,12 @@ def warning_texts(candidate: Candidate, preset: Preset, n_clusters: int) -> list
             f"history_ what changed were {' and '.join(unsettled)}. Raise max_iter or the tolerances."
         )
     n_empty = n_clusters - len(np.unique(candidate.labels))
-    if n_empty:
+    if n_empty and prepared.known is not None:
+        texts.append(
+            f"{n_empty} of the {n_clusters} classes are predicted for no training sample. "
+            "Raise max_iter, or set priors if they are rare."
+        )
+    elif n_empty:
         texts.append(
             f"{n_empty} of n_clusters={n_clusters} clusters have no sample; they are numbered last. "
             "Ask for fewer clusters or more iterations."

@@ -37,13 +37,17 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     weights_: NDArray
     _fitted: FittedModel
 
-    def _check_X(self, X: Any, *, reset: bool = False) -> NDArray:
-        """Return X as an array of real numbers; with reset, set what `fit` has to know of it on self."""
+    def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[NDArray, Any]:
+        """Check what `fit` is given, by default without `y`, and set what it has to know of X."""
+        checked = validate_data(self, as_array(X), as_array(y), allow_nd=True, ensure_min_samples=2)
+        X, y = checked if isinstance(checked, tuple) else (checked, None)
+        self.n_features_in_ = math.prod(X.shape[1:])
+        return as_real(X), y
+
+    def _check_X(self, X: Any) -> NDArray:
+        """Return X, of the shape that `fit` saw, as an array of real numbers."""
         X = as_array(X)
-        if reset:
-            X = validate_data(self, X, allow_nd=True, ensure_min_samples=2)
-            self.n_features_in_ = math.prod(X.shape[1:])
-        elif len(self._fitted.format.layout.shape) == 1:
+        if len(self._fitted.format.layout.shape) == 1:
             X = validate_data(self, X, reset=False)
         else:
             X = check_array(X, allow_nd=True, estimator=self, input_name="X")
@@ -100,8 +104,8 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         Z : array-like of shape (n_samples, latent_dim)
-        labels : array-like of int of shape (n_samples,), or int, default=None
-            The clusters to decode in. By default the most probable of each code.
+        labels : array-like of shape (n_samples,), or a single one, default=None
+            The clusters or classes to decode in. By default the most probable of each code.
 
         Returns
         -------
@@ -111,7 +115,8 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Raises
         ------
         ValueError
-            Z has another number of columns than there are latent dimensions, or a label is no cluster.
+            Z has another number of columns than there are latent dimensions, or a label is none that
+            `fit` knows.
         """
         fitted = self._ready()
         codes = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
@@ -123,12 +128,15 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if labels is None:
             y = fitted.labels_of_codes(codes)
         else:
-            y = column_or_1d(np.full(len(codes), labels) if np.ndim(labels) == 0 else labels)
-            if len(y) != len(codes):
-                raise ValueError(f"labels has {len(y)} entries for {len(codes)} rows of Z.")
-            if y.dtype.kind not in "iu" or not np.all((y >= 0) & (y < len(self.means_))):
-                raise ValueError(f"labels must be integers from 0 to {len(self.means_) - 1}, got {y!r}.")
+            given = column_or_1d(np.full(len(codes), labels) if np.ndim(labels) == 0 else labels)
+            if len(given) != len(codes):
+                raise ValueError(f"labels has {len(given)} entries for {len(codes)} rows of Z.")
+            y = self._components_of(given)
         return fitted.decode(codes, y)
+
+    def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
+        """Return the components' numbers for labels; unknown labels are a ValueError."""
+        raise NotImplementedError
 
     def reconstruct(self, X: ArrayLike) -> NDArray:
         """Encode and decode X: G at each sample's code and most probable cluster.
@@ -145,40 +153,19 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._ready().reconstruct(self._check_X(X))
 
-    def sample(
-        self, n_samples: int = 1, cluster: int | None = None
-    ) -> tuple[NDArray, NDArray[np.int64]]:
-        """Draw new samples: y from the mixture's weights, z from its component, x = G(z, y).
+    def _draw_components(
+        self, n_samples: int, component: int | None, rng: np.random.RandomState
+    ) -> NDArray[np.int64]:
+        """Numbers of components in rising order, drawn by the weights, or all the same."""
+        if component is not None:
+            return np.full(n_samples, component, dtype=np.int64)
+        counts = rng.multinomial(n_samples, self.weights_)
+        return np.repeat(np.arange(len(counts)), counts)
 
-        Parameters
-        ----------
-        n_samples : int, default=1
-        cluster : int, default=None
-            Draw from this cluster alone.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, ...)
-            In the shape and units of the fitted data.
-        y : ndarray of shape (n_samples,)
-            The cluster of each sample, in rising order, as GaussianMixture gives them.
-
-        Raises
-        ------
-        ValueError, TypeError
-            `n_samples` is below 1, `cluster` is none of the clusters, or either is no integer.
-        """
-        fitted = self._ready()
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        rng = random_state_of(self.random_state)
-        if cluster is None:
-            counts = rng.multinomial(n_samples, self.weights_)
-            y = np.repeat(np.arange(len(counts)), counts)
-        else:
-            check_scalar(cluster, "cluster", Integral, min_val=0, max_val=len(self.means_) - 1)
-            y = np.full(n_samples, cluster, dtype=np.int64)
-        noise = rng.standard_normal((n_samples, self._n_features_out))
-        return fitted.decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y), y
+    def _draw_from(self, y: NDArray[np.int64], rng: np.random.RandomState) -> NDArray:
+        """Draw a sample of each component in `y`, in the shape and units of the fitted data."""
+        noise = rng.standard_normal((len(y), self._n_features_out))
+        return self._ready().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)
 
     def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
         """Draw variants of each sample: decoded draws from q(z | x), as in AIM.

@@ -1,8 +1,6 @@
 """MPCCClusterer: MPCC behind scikit-learn's interface."""
 
 import copy
-import math
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -11,15 +9,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmpcc._fit import PreparedFit, Seeds, warning_texts
+from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import LatentVariableMixin, random_state_of
+from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
-from skmpcc.presets import PRESETS, Preset, choose
+from skmpcc.presets import PRESETS, Preset
 from skmpcc.scoring import Scorer
 from skmpcc.settings import (
     NetworkSettings,
@@ -29,20 +27,6 @@ from skmpcc.settings import (
     part,
     settings_of,
 )
-
-# Parameters that override the preset's field of the same name; all other fields go by preset_params.
-_PRESET_FIELDS = (
-    "n_neighbors",
-    "weights",
-    "latent_dim",
-    "width",
-    "max_iter",
-    "tol",
-    "batch_size",
-    "learning_rate",
-    "prior_learning_rate",
-)
-_FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
 
 
 class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, BaseEstimator):
@@ -170,7 +154,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
         "pseudo_labels": [StrOptions({"auto"}), *constraints_of(Preset)["pseudo_labels"]],
-        **{name: [*constraints_of(Preset)[name], None] for name in _PRESET_FIELDS},
+        **{name: [*constraints_of(Preset)[name], None] for name in PRESET_FIELDS},
         "labels_only": ["boolean"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
@@ -258,23 +242,13 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
-        X = validated._check_X(X, reset=True)
+        X, _ = validated._check_for_fit(X)
         if len(X) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}: every cluster needs "
                 "a sample."
             )
-        prepared = self._prepare(X, {k: v for k, v in vars(validated).items() if k in _FROM_VALIDATION})
-        monitor = prepared.monitor(self, X, y)
-        best = prepared.best(monitor, self.n_jobs)
-        attributes = prepared.attributes(best)
-        for text in warning_texts(best, prepared.preset, self.n_clusters):
-            # To the caller of `fit`, past scikit-learn's wrapper.
-            warnings.warn(text, ConvergenceWarning, stacklevel=3)
-        for name in _FROM_VALIDATION:
-            self.__dict__.pop(name, None)
-        self.__dict__.update(attributes)
-        monitor.end()
+        run(self, self._prepare(X, from_validation(validated)), X, y, self.n_jobs)
         return self
 
     def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedFit:
@@ -309,38 +283,20 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Preset]:
         """Where height, width and channels stand in X, and all settings of a fit on it."""
-        layout = Layout.of(X.shape[1:], self.image_shape)
-        preset = self.preset
-        if preset == "auto":
-            preset = choose(layout.image, len(X), math.prod(layout.shape), self.n_clusters)
-        elif not isinstance(preset, Preset):
-            preset = PRESETS[preset]
-        if preset.kind == "vector":
-            layout = layout.flattened()
-        elif layout.image is None:
-            warnings.warn(
-                f"preset={preset.name!r} is meant for images, but X is a table: networks for tables "
-                "with its settings are used. Set image_shape if the rows are images.",
-                UserWarning,
-                stacklevel=5,
-            )
-        given = {name: getattr(self, name) for name in _PRESET_FIELDS}
-        given = {name: value for name, value in given.items() if value is not None}
+        layout, preset = layout_and_preset(
+            X, self.preset, self.image_shape, self.n_clusters, stacklevel=5
+        )
+        given = given_fields(self, PRESET_FIELDS)
         if self.pseudo_labels != "auto":
             given["pseudo_labels"] = self.pseudo_labels
-        params = self.preset_params or {}
-        twice = sorted(set(given) & set(params))
-        if twice:
-            raise ValueError(
-                f"preset_params has {', '.join(map(repr, twice))}, which the parameter of the same name "
-                "gives as well; give it once."
-            )
-        if layout.image is None:
-            preset = _without_augmentation(preset, given | params)
-        if self.labels_only:
-            preset = preset.for_labels_only()
-        name = type(self).__name__
-        return layout, preset.override(params, "preset_params").override(given, name)
+        return layout, with_parameters(
+            preset,
+            layout,
+            given,
+            self.preset_params,
+            type(self).__name__,
+            labels_only=self.labels_only,
+        )
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Predict the most probable cluster of each sample: argmax_k q(y = k | z) at its code z.
@@ -370,6 +326,44 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
             Rows sum to one.
         """
         return self._ready().memberships(self._check_X(X))
+
+    def sample(
+        self, n_samples: int = 1, cluster: int | None = None
+    ) -> tuple[NDArray, NDArray[np.int64]]:
+        """Draw new samples: y from the mixture's weights, z from its component, x = G(z, y).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        cluster : int, default=None
+            Draw from this cluster alone.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        y : ndarray of shape (n_samples,)
+            The cluster of each sample, in rising order, as GaussianMixture gives them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `n_samples` is below 1, `cluster` is none of the clusters, or either is no integer.
+        """
+        self._ready()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        if cluster is not None:
+            check_scalar(cluster, "cluster", Integral, min_val=0, max_val=len(self.means_) - 1)
+        rng = random_state_of(self.random_state)
+        y = self._draw_components(n_samples, cluster, rng)
+        return self._draw_from(y, rng), y
+
+    def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
+        if labels.dtype.kind not in "iu" or not np.all((labels >= 0) & (labels < len(self.means_))):
+            raise ValueError(
+                f"labels must be integers from 0 to {len(self.means_) - 1}, got {labels!r}."
+            )
+        return labels
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Label-free score: mutual information of neighbours' clusters, or of augmented views'.
@@ -414,35 +408,11 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         return tags
 
 
-_OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, "pseudo_labels")]
+_OTHER = [name for name in settings_of(Preset) if name not in (*PRESET_FIELDS, "pseudo_labels")]
 if MPCCClusterer.__doc__ is not None:  # it is None with python -OO
     _MORE = '"auto" is the preset\'s choice. Of tables, `labels_` are in the main the pseudo-labels.'
     MPCCClusterer.__doc__ = (
         MPCCClusterer.__doc__.replace("{pseudo_labels}", description(Preset, "pseudo_labels", _MORE))
-        .replace("{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None"))
+        .replace("{settings}", parameter_docs(Preset, PRESET_FIELDS, ", default=None"))
         .replace("{preset_params}", parameter_docs(Preset, _OTHER))
     )
-
-
-# What stands for augmentation on tables.
-_FOR_TABLES = {"pseudo_labels": "search", "consistency": "neighbors"}
-
-
-def _without_augmentation(preset: Preset, given: dict[str, Any]) -> Preset:
-    """Return a preset for images as it is used on tables, which have no augmented views.
-
-    Raises
-    ------
-    ValueError
-        Augmentation was asked for: by the parameters `given`, or by a preset that is for tables.
-    """
-    for name in _FOR_TABLES:
-        of_preset = name not in given and preset.kind == "vector"
-        if given.get(name, getattr(preset, name) if of_preset else None) == "augmentation":
-            raise ValueError(
-                f"{name}='augmentation' needs images, but X is used as a table. Set image_shape if its "
-                "rows are images."
-            )
-        if getattr(preset, name) == "augmentation":
-            preset = preset.override({name: _FOR_TABLES[name]}, name)
-    return preset

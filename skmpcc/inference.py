@@ -157,6 +157,11 @@ class FittedModel:
         out = np.empty((len(X), self.model.n_clusters))
         return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z).exp())
 
+    def log_memberships(self, X: Samples) -> NDArray[np.float64]:
+        """log q(y | z), shape (n, K)."""
+        out = np.empty((len(X), self.model.n_clusters))
+        return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z))
+
     def with_residuals(self, data: Tensor) -> "FittedModel":
         """Return this with the errors of its reconstructions of the training data, or some of them."""
         rows = torch.linspace(0, len(data) - 1, min(len(data), _MAX_RESIDUALS), dtype=torch.float64)

@@ -233,8 +233,9 @@ class TrainingSettings(_Validated):
     weights: str = setting(
         'Weights of the mixture. "uniform": all 1 / n_clusters, as in the paper. "learned": they '
         'follow the clusters\' proportions in the data, for clusters of unequal sizes. "auto": '
-        "learned where the pseudo-labels' clusters are clearly unequal.",
-        StrOptions({"auto", "uniform", "learned"}),
+        'learned where the pseudo-labels\' clusters are clearly unequal. "shares": fixed at '
+        "the shares of the labels that teach the networks.",
+        StrOptions({"auto", "uniform", "learned", "shares"}),
         default="uniform",
     )
     tol: float = setting(
@@ -314,7 +315,7 @@ class TrainingSettings(_Validated):
 class ResolvedSettings(TrainingSettings):
     """Settings after they met the data and the pseudo-labels.
 
-    `batch_size` is at most the number of samples, and `weights` is "uniform" or "learned". Three
+    `batch_size` is at most the number of samples, and `weights` is not "auto". Three
     fields stand for what depends on the data; what they are made of is kept, but not read any more.
 
     Attributes

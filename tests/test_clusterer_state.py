@@ -291,6 +291,13 @@ def test_warm_start_with_uniform_weights_forgets_learned_ones():
     np.testing.assert_array_equal(learned.set_params(weights="uniform").fit(X).weights_, 0.5)
 
 
+def test_weights_may_be_the_shares_of_pseudo_labels():
+    X, _ = make_blobs([180, 20], 3, centers=[[-6, 0, 0], [6, 0, 0]], random_state=0)
+    parameters = BRIEF | {"pseudo_labels": "kmeans", "weights": "shares", "max_iter": 20}
+    clusterer = MPCCClusterer(2, preset="vectors", random_state=0, **parameters).fit(X)
+    np.testing.assert_allclose(np.sort(clusterer.weights_), [0.1, 0.9], rtol=1e-5)
+
+
 def test_warm_start_names_what_differs(blobs):
     clusterer = MPCCClusterer(3, random_state=0, warm_start=True, **BRIEF).fit(blobs[0])
     with pytest.raises(ValueError, match=r"parameters: width=16 instead of 8\.$"):

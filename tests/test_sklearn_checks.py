@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmpcc import MPCCClusterer
+from skmpcc import MPCCClassifier, MPCCClusterer
 
 # Enough for the checks' well separated blobs: high rates, short averages, one step of each kind.
 SMALL = {
@@ -76,7 +76,7 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([MPCCClusterer(**SMALL), ImageClusterer()])
+@parametrize_with_checks([MPCCClusterer(**SMALL), ImageClusterer(), MPCCClassifier(**SMALL)])
 def test_checks(estimator, check):
     check(estimator)
 

@@ -82,6 +82,13 @@ class GaussianMixturePrior(nn.Module):
         self.weights.fill_(1.0 / len(self.weights))
 
     @torch.no_grad()
+    def set_weights(self, proportions: Tensor) -> None:
+        """Take the proportions of labels as the weights, none of them zero, which has no logarithm."""
+        tiny = torch.finfo(self.weights.dtype).eps
+        self.weights.copy_(proportions.clamp_min(tiny))
+        self.weights.div_(self.weights.sum())
+
+    @torch.no_grad()
     def update_weights(self, proportions: Tensor, rate: Tensor | float) -> None:
         """Move the weights towards the clusters' proportions in real data, as phi in EM.
 

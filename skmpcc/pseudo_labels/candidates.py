@@ -158,7 +158,7 @@ def spectral_candidates(
     points, nearest = graph_points(data, graph), graph.nearest.cpu().numpy()
 
     def candidate(labels: NDArray, *, may_win: bool = True) -> Candidate:
-        return Candidate("spectral", labels, _by_votes(data, points, labels), may_win=may_win)
+        return Candidate("spectral", labels, by_votes(data, points, labels), may_win=may_win)
 
     for n_neighbors in (NARROW, BROAD):
         with at_most_threads(1):
@@ -199,7 +199,7 @@ def graph_points(data: Tensor, graph: NeighborGraph) -> NDArray:
     return data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
 
 
-def _by_votes(data: Tensor, points: NDArray, labels: NDArray) -> Callable[[], NDArray]:
+def by_votes(data: Tensor, points: NDArray, labels: NDArray) -> Callable[[], NDArray]:
     """Label all samples as the nearest of those that have labels."""
 
     def of_all() -> NDArray:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.devices import at_most_threads, rows_of
@@ -25,7 +26,9 @@ IMAGE_BALANCE_WEIGHT = 4.0
 CHUNK = 1024
 
 
-def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -> Tensor:
+def augmentation_labels(
+    images: Tensor, n_clusters: int, rng: torch.Generator, known: Tensor | None = None
+) -> Tensor:
     """Find clusters of images that small random affine maps do not change.
 
     Convolutional classifiers q(y | x), from several initial weights, are trained to say the same of an
@@ -39,11 +42,16 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
     n_clusters : int
     rng : torch.Generator
         The classifiers are trained on its device.
+    known : Tensor of int64 of shape (n_samples,), optional
+        Classes of some images and -1 of the others, on the generator's device. The classifiers then
+        learn them from views of these images as well and do not tend to equal sizes, and all of them
+        label the images together.
 
     Returns
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
+    taught = None if known is None else torch.nonzero(known >= 0).flatten()
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
         shape = tuple(images.shape[1:])
@@ -57,13 +65,20 @@ def augmentation_labels(images: Tensor, n_clusters: int, rng: torch.Generator) -
                 images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
             )
             view = random_affine(x, rng)
+            lesson: tuple[Tensor, Tensor] | None = None
+            if known is not None and taught is not None:
+                drawn = torch.randint(len(taught), (batch_size,), generator=rng, device=rng.device)
+                lesson = random_affine(rows_of(images, taught[drawn]), rng), known[taught[drawn]]
             for classifier, optimizer in zip(classifiers, optimizers, strict=True):
                 optimizer.param_groups[0]["lr"] = rate
-                _loss(classifier, x, view).backward()
+                _loss(classifier, x, view, lesson).backward()
                 optimizer.step()
                 optimizer.zero_grad()
-        best = most_informative(classifiers, images, rng)
-        return _labels(best, images, torch.arange(len(images), device=rng.device))
+        rows = torch.arange(len(images), device=rng.device)
+        if known is None:
+            return _labels([most_informative(classifiers, images, rng)], images, rows)
+        # Known classes have the same numbers in all classifiers.
+        return _labels([each.eval() for each in classifiers], images, rows)
 
 
 def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> ConvNet:
@@ -74,27 +89,37 @@ def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Gene
     def information(classifier: ConvNet) -> float:
         # The same views for all.
         rng.set_state(state)
-        views = [_labels(classifier.eval(), images, rows, rng) for _ in range(2)]
+        views = [_labels([classifier.eval()], images, rows, rng) for _ in range(2)]
         return sum(view_information(*views))
 
     return max(classifiers, key=information)
 
 
-def _loss(classifier: ConvNet, x: Tensor, view: Tensor) -> Tensor:
+def _loss(classifier: ConvNet, x: Tensor, view: Tensor, lesson: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Loss of images and their views, with a lesson also of views of other images and their classes."""
     log_q = classifier.log_memberships(x)
-    information = IMAGE_BALANCE_WEIGHT * marginal_entropy(log_q) - conditional_entropy(log_q)
+    information = -conditional_entropy(log_q)
+    if lesson is None:
+        information = information + IMAGE_BALANCE_WEIGHT * marginal_entropy(log_q)
     loss = augmentation_loss(log_q, classifier.log_memberships(view))
+    if lesson is not None:
+        # Known classes keep clusters apart, and need not be of equal size.
+        loss = loss + functional.nll_loss(classifier.log_memberships(lesson[0]), lesson[1])
     return loss - INFORMATION_WEIGHT * information
 
 
 @torch.no_grad()
 def _labels(
-    classifier: ConvNet, images: Tensor, rows: Tensor, rng: torch.Generator | None = None
+    classifiers: list[ConvNet], images: Tensor, rows: Tensor, rng: torch.Generator | None = None
 ) -> Tensor:
-    """Labels of images, or with a generator of an augmented view of each."""
+    """Labels of images, or with a generator of an augmented view of each.
 
-    def seen(part: Tensor) -> Tensor:
+    Of several classifiers they are by the geometric mean of the memberships.
+    """
+
+    def labels(part: Tensor) -> Tensor:
         x = rows_of(images, part)
-        return x if rng is None else random_affine(x, rng)
+        x = x if rng is None else random_affine(x, rng)
+        return torch.stack([each.log_memberships(x) for each in classifiers]).sum(0).argmax(1)
 
-    return torch.cat([classifier.log_memberships(seen(part)).argmax(1) for part in rows.split(CHUNK)])
+    return torch.cat([labels(part) for part in rows.split(CHUNK)])

@@ -34,7 +34,12 @@ class NeighborGraph:
 
     @classmethod
     def of(
-        cls, data: Tensor, n_neighbors: int, n_clusters: int, rng: torch.Generator
+        cls,
+        data: Tensor,
+        n_neighbors: int,
+        n_clusters: int,
+        rng: torch.Generator,
+        first: Tensor | None = None,
     ) -> "NeighborGraph":
         """Find the nearest neighbours of data as the networks see them, by Euclidean distance.
 
@@ -45,6 +50,8 @@ class NeighborGraph:
         n_neighbors, n_clusters : int
         rng : torch.Generator
             Draws the rows of large data; the graph lies on its device.
+        first : Tensor of bool of shape (n_samples,), optional
+            Rows of large data that others are drawn after, on the generator's device.
 
         Returns
         -------
@@ -56,7 +63,7 @@ class NeighborGraph:
         holds, so that they can be of one kind. Where clusters hold fewer than two samples, a sample's
         one neighbour is itself.
         """
-        rows = some_rows(len(data), rng)
+        rows = some_rows(len(data), rng, first)
         if len(rows) < 2 * n_clusters:
             itself = torch.arange(len(rows), device=rng.device).unsqueeze(1)
             return cls(rows, itself, torch.zeros_like(itself, dtype=torch.float32))
@@ -84,11 +91,17 @@ class NeighborGraph:
         return self.rows[first], self.rows[self.nearest[first, which]]
 
 
-def some_rows(n_samples: int, rng: torch.Generator) -> Tensor:
-    """Return all indices of the data, or of more than MAX_ROWS as many drawn at random."""
+def some_rows(n_samples: int, rng: torch.Generator, first: Tensor | None = None) -> Tensor:
+    """Return all indices of the data, or of more than MAX_ROWS as many drawn at random.
+
+    Those of `first`, of shape (n_samples,), are drawn before all others.
+    """
     if n_samples <= MAX_ROWS:
         return torch.arange(n_samples, device=rng.device)
-    return torch.randperm(n_samples, generator=rng, device=rng.device)[:MAX_ROWS]
+    order = torch.randperm(n_samples, generator=rng, device=rng.device)
+    if first is not None:
+        order = order[torch.argsort(first[order], descending=True, stable=True)]
+    return order[:MAX_ROWS]
 
 
 class PairInformation(NamedTuple):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skmpcc.devices import matmul_precision, to_device_if_fits
 from skmpcc.method.model import MPCCModel
+from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import find_pseudo_labels
 from skmpcc.settings import TrainingSettings
@@ -24,6 +25,7 @@ class TrainedModel:
     model : MPCCModel
     outcome : Outcome
     pseudo_labels : Tensor of int64 of shape (n_samples,) or None
+        Labels that taught the networks: known ones, and those that were found.
     """
 
     model: MPCCModel
@@ -46,6 +48,8 @@ class Initialization:
         Neighbours in the data, where the settings need them.
     device : torch.device
     training_seed, pseudo_label_seed : int
+    known : Tensor of int64 of shape (n_samples,) or None
+        Known labels, -1 where they are not.
     """
 
     model: MPCCModel
@@ -55,6 +59,7 @@ class Initialization:
     device: torch.device
     training_seed: int
     pseudo_label_seed: int
+    known: Tensor | None = None
 
     def run(
         self,
@@ -78,9 +83,12 @@ class Initialization:
         if self.settings.weights == "uniform":
             # A model that goes on may have learned others.
             model.prior.reset_weights()
-        elif settings.weights == "learned" and labels is not None:
-            counts = torch.bincount(labels, minlength=model.n_clusters)
-            model.prior.update_weights(counts / len(labels), 1.0)
+        elif labels is not None:
+            shares = torch.bincount(labels, minlength=model.n_clusters) / len(labels)
+            if settings.weights == "learned":
+                model.prior.update_weights(shares, 1.0)
+            elif settings.weights == "shares":
+                model.prior.set_weights(shares)
         outcome = train(
             model,
             settings,
@@ -100,9 +108,10 @@ class Initialization:
         rng = torch.Generator(self.device).manual_seed(self.pseudo_label_seed)
         # On CUDA, for the same convolutions each time.
         with matmul_precision(self.device, tf32=settings.precision != "float32"):
-            return find_pseudo_labels(
-                settings.pseudo_labels, data, self.graph, self.model.n_clusters, rng
-            )
+            found = (settings.pseudo_labels, data, self.graph, self.model.n_clusters, rng)
+            if self.known is not None:
+                return complete_labels(*found, self.known.to(self.device))
+            return find_pseudo_labels(*found)
 
 
 def train_in_worker(initialization: Initialization) -> TrainedModel | DivergedError:
@@ -120,7 +129,7 @@ def train_in_worker(initialization: Initialization) -> TrainedModel | DivergedEr
 def needs_graph(settings: TrainingSettings) -> bool:
     """Whether a training by these settings looks at nearest neighbours."""
     by_consistency = settings.consistency == "neighbors" and (
-        settings.consistency_weight > 0 or settings.weights != "uniform"
+        settings.consistency_weight > 0 or settings.weights in ("auto", "learned")
     )
     by_search = settings.pseudo_labels not in (None, "kmeans", "augmentation")
     return by_consistency or (by_search and settings.pseudo_label_share > 0)

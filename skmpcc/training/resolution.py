@@ -31,7 +31,7 @@ def resolve(
     -------
     settings : ResolvedSettings
         Batches have no more than all samples; noise is a standard deviation; pseudo-labels serve for a
-        number of iterations, which is 0 without any; weights are "uniform" or "learned".
+        number of iterations, which is 0 without any; weights are not "auto".
     """
     weights = settings.weights
     if weights == "auto":

@@ -205,6 +205,14 @@ def test_weights_follow_shares_and_keep_a_tenth():
     assert prior.weights.sum() == pytest.approx(1.0)
 
 
+def test_weights_are_set_to_proportions():
+    prior = GaussianMixturePrior(4, 2)
+    shares = torch.tensor([0.7, 0.299, 0.001, 0.0])
+    prior.set_weights(shares)
+    torch.testing.assert_close(prior.weights, shares, atol=1e-6, rtol=1e-6)
+    assert (prior.weights > 0).all()
+
+
 def test_weights_stay_at_rate_zero():
     """Bit for bit: neither the floor nor the sum is looked at."""
     prior = GaussianMixturePrior(4, 2)

@@ -46,6 +46,17 @@ def test_many_samples_are_represented_by_some(monkeypatch):
     assert set(first.tolist()) | set(second.tolist()) <= set(graph.rows.tolist())
 
 
+def test_some_rows_come_first(monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_ROWS", 40)
+    first = torch.arange(100) % 4 == 0
+    rows = neighbors.some_rows(100, generator(), first)
+    assert int(first[rows].sum()) == 25
+    assert len(rows.unique()) == 40
+    many = torch.arange(100) >= 30
+    assert bool(many[neighbors.some_rows(100, generator(), many)].all())
+    assert not torch.equal(rows, neighbors.some_rows(100, generator(1), first))
+
+
 def test_drawn_neighbors_are_neighbors():
     graph = NeighborGraph.of(normal(20, 2), 3, 2, generator())
     pairs = {(i, int(j)) for i in range(20) for j in graph.nearest[i]}

@@ -50,7 +50,7 @@ def test_weights_are_learned_where_pseudo_labels_are_unequal():
     assert resolved(EQUAL, weights="auto").weights == "uniform"
     assert resolved(unequal, weights="auto").weights == "learned"
     assert resolved(None, weights="auto").weights == "uniform"
-    for given in ("uniform", "learned"):
+    for given in ("uniform", "learned", "shares"):
         assert resolved(unequal, weights=given).weights == given
     with pytest.raises(ValueError, match="resolved"):
         ResolvedSettings(max_iter=1, weights="auto", latent_loss_weight=1.0)

@@ -1,0 +1,134 @@
+"""The settings of a fit from an estimator's parameters and the shape of X."""
+
+import math
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from skmpcc.inputs import Layout
+from skmpcc.presets import PRESETS, Preset, choose
+
+# Parameters that override the preset's field of the same name; all other fields go by preset_params.
+PRESET_FIELDS = (
+    "n_neighbors",
+    "weights",
+    "latent_dim",
+    "width",
+    "max_iter",
+    "tol",
+    "batch_size",
+    "learning_rate",
+    "prior_learning_rate",
+)
+# What stands for augmentation on tables.
+_FOR_TABLES = {"pseudo_labels": "search", "consistency": "neighbors"}
+
+
+def layout_and_preset(
+    X: NDArray,
+    preset: str | Preset,
+    image_shape: tuple[int, ...] | None,
+    n_clusters: int,
+    *,
+    stacklevel: int,
+) -> tuple[Layout, Preset]:
+    """Find where height, width and channels stand in X, and the preset for it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+    preset : str or Preset
+        Parameter of the estimator.
+    image_shape : tuple of int or None
+        Parameter of the estimator.
+    n_clusters : int
+    stacklevel : int
+        That of the caller, for the warning that a preset for images is used on a table.
+    """
+    layout = Layout.of(X.shape[1:], image_shape)
+    if isinstance(preset, Preset):
+        chosen = preset
+    elif preset == "auto":
+        chosen = choose(layout.image, len(X), math.prod(layout.shape), n_clusters)
+    else:
+        chosen = PRESETS[preset]
+    if chosen.kind == "vector":
+        layout = layout.flattened()
+    elif layout.image is None:
+        warnings.warn(
+            f"preset={chosen.name!r} is meant for images, but X is a table: networks for tables "
+            "with its settings are used. Set image_shape if the rows are images.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return layout, chosen
+
+
+def given_fields(estimator: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Parameters of an estimator that replace the preset's fields: those that are not None."""
+    values = {name: getattr(estimator, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def with_parameters(
+    preset: Preset,
+    layout: Layout,
+    given: dict[str, Any],
+    params: dict[str, Any] | None,
+    caller: str,
+    *,
+    labels_only: bool,
+) -> Preset:
+    """Replace a preset's fields by what an estimator was given.
+
+    Parameters
+    ----------
+    preset : Preset
+    layout : Layout
+    given : dict
+        Parameters of the estimator by their fields' names.
+    params : dict or None
+        Its parameter `preset_params`.
+    caller : str
+        The estimator, for messages.
+    labels_only : bool
+
+    Raises
+    ------
+    ValueError
+        A field is given twice, unknown or out of range, or is augmentation on a table.
+    """
+    params = params or {}
+    twice = sorted(set(given) & set(params))
+    if twice:
+        raise ValueError(
+            f"preset_params has {', '.join(map(repr, twice))}, which the parameter of the same name "
+            "gives as well; give it once."
+        )
+    if layout.image is None:
+        preset = _without_augmentation(preset, given | params)
+    if labels_only:
+        preset = preset.for_labels_only()
+    return preset.override(params, "preset_params").override(given, caller)
+
+
+def _without_augmentation(preset: Preset, given: dict[str, Any]) -> Preset:
+    """Return a preset for images as it is used on tables, which have no augmented views.
+
+    Raises
+    ------
+    ValueError
+        Augmentation was asked for: by the parameters `given`, or by a preset that is for tables.
+    """
+    for name in _FOR_TABLES:
+        of_preset = name not in given and preset.kind == "vector"
+        if given.get(name, getattr(preset, name) if of_preset else None) == "augmentation":
+            raise ValueError(
+                f"{name}='augmentation' needs images, but X is used as a table. Set image_shape if its "
+                "rows are images."
+            )
+        if getattr(preset, name) == "augmentation":
+            preset = preset.override({name: _FOR_TABLES[name]}, name)
+    return preset

@@ -1,0 +1,392 @@
+"""MPCCClassifier: MPCC with known classes behind scikit-learn's interface."""
+
+import copy
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import Tags, check_scalar
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import column_or_1d
+
+from skmpcc._classes import KnownClasses
+from skmpcc._fit import PreparedFit, Seeds, from_validation, run
+from skmpcc._latent import LatentVariableMixin, random_state_of
+from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
+from skmpcc.devices import resolve_device
+from skmpcc.inputs import InputFormat
+from skmpcc.presets import PRESETS, Preset
+from skmpcc.settings import constraints_of, parameter_docs, settings_of
+
+# Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
+_PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
+# Classes are known, so that their shares are, and no component is lost that could stand elsewhere.
+_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0}
+# Fields that would take the classes away.
+_RESERVED = ("pseudo_labels", "pseudo_label_share")
+
+
+class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin, BaseEstimator):
+    """Generative classifier by MPCC, for data whose classes are known, all or some of them.
+
+    MPCC is a generative adversarial network whose latent prior is a learnable mixture of Gaussians,
+    with an encoder that shares the discriminator's first layers [1]_. Here each component stands for a
+    class, as in the paper's conditional variant. The class of a sample is the most probable component
+    at its code, and new samples of each class can be drawn.
+
+    Parameters
+    ----------
+    preset : str or Preset, default="auto"
+        Settings of networks and training: a `skmpcc.presets.Preset`, or the name of one in
+        `skmpcc.presets.PRESETS`. "auto" chooses by the shape of the input and the number of classes.
+        It gives the value of every parameter below that is None.
+    preset_params : dict, default=None
+        Values that replace the preset's, by the name of the field, such as `{"min_std": 0.3}`. The
+        fields are listed under Other Parameters. Whatever the preset says, "weights" are "shares" and
+        "reseed" is False unless they are given here.
+    image_shape : tuple of int, default=None
+        (height, width), (height, width, channels) or (channels, height, width) of images that come as
+        rows, or whose layout may be read in two ways.
+    priors : array-like of shape (n_classes,), default=None
+        Probabilities of the classes, in the order of `classes_`, by which memberships are taken and
+        samples are drawn once the training is over. None is the classes' shares in the training data.
+        As in LinearDiscriminantAnalysis they serve for data in which classes are rarer or more common
+        than they were in the training; there are no weights of classes or samples.
+    pseudo_labels : {"auto", "neighbors", "augmentation"}, default="auto"
+        How samples of unknown class get the labels that teach the networks. "neighbors": known classes
+        spread along a graph of nearest neighbours, as in LabelSpreading. "augmentation", for images:
+        small classifiers learn the known classes and to say the same of an image and of random affine
+        maps of it. "auto" is "augmentation" for images and "neighbors" for tables.
+    n_neighbors : int, default=None
+        Nearest neighbours of each sample, by Euclidean distance of the scaled data, that consistency
+        looks at, and of which the nearest eight pass known classes on; fewer where classes are small.
+        Of more than 20,000 samples, 20,000 are looked at: those of known class first, then others that
+        are drawn at random.
+    {settings}
+    labels_only : bool, default=False
+        Whether classes and memberships alone are wanted. The training then ends as soon as they have
+        settled, in a fraction of the time, before the generative half is trained: `sample`,
+        `reconstruct` and `score_samples` are poor.
+    device : str or torch.device, default="auto"
+        "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
+        fit is missing later, after unpickling elsewhere, the CPU serves.
+    random_state : int, RandomState instance or None, default=None
+        Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
+        same number of threads are identical and every call of `sample` gives the same samples. None is
+        a new seed each time; numpy's and torch's global states are neither used nor changed.
+    verbose : int, default=0
+        1 prints the iteration at every entry of `history_`, 2 its time and losses too.
+
+    Other Parameters
+    ----------------
+    {preset_params}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, in ascending order.
+    transduction_ : ndarray of shape (n_samples,)
+        Labels that taught the networks: known ones as they were given, and those that were found for
+        the samples of unknown class.
+    means_ : ndarray of shape (n_classes, latent_dim)
+        Means of the mixture's components, one for each class.
+    covariances_ : ndarray of shape (n_classes, latent_dim)
+        Diagonals of the covariance matrices by which `sample` draws.
+    weights_ : ndarray of shape (n_classes,)
+        `priors`, or by default the shares of the classes in `transduction_`.
+    class_centers_ : ndarray of shape (n_classes, ...)
+        Decoded means, in the shape and units of the data.
+    n_iter_ : int
+        Number of iterations.
+    converged_ : bool
+        Whether the training had settled when it stopped: the memberships, which changed by less than
+        `tol`, and unless `labels_only` the generative half, which changed by less than
+        `generation_tol`.
+    n_features_in_ : int
+        Number of values in each sample: height x width x channels for images.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a data frame whose column names are all strings.
+    preset_ : str
+        Name of the preset that was used.
+    history_ : dict of ndarray
+        Course of the training, as in `MPCCClusterer`.
+
+    See Also
+    --------
+    MPCCClusterer : Finds the classes, too, where none are known.
+    sklearn.semi_supervised.LabelSpreading : Spreads known classes to unknown ones, without a model.
+    sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis : Gaussians in the data's own space.
+
+    References
+    ----------
+    .. [1] N. Astorga, P. Huijse, P. Protopapas, P. Estevez, "MPCC: Matching Priors and Conditionals
+       for Clustering", ECCV 2020.
+    .. [2] T. Miyato, M. Koyama, "cGANs with Projection Discriminator", ICLR 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skmpcc import MPCCClassifier
+    >>> X, y = make_blobs(200, centers=[[-5, 0], [5, 0], [0, 9]], random_state=0)
+    >>> y[20:] = -1  # unknown
+    >>> classifier = MPCCClassifier(max_iter=50, width=32, random_state=0).fit(X, y)
+    >>> classifier.predict([[-5, 0], [5, 1], [0, 8]])
+    array([0, 1, 2])
+    >>> classifier.sample_like([2, 0]).shape
+    (2, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "preset": [StrOptions({"auto", *PRESETS}), Preset],
+        "preset_params": [dict, None],
+        "image_shape": [tuple, list, None],
+        "priors": ["array-like", None],
+        "pseudo_labels": [StrOptions({"auto", "neighbors", "augmentation"})],
+        **{name: [*constraints_of(Preset)[name], None] for name in _PRESET_FIELDS},
+        "labels_only": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        preset: str | Preset = "auto",
+        preset_params: dict[str, Any] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        priors: ArrayLike | None = None,
+        pseudo_labels: str = "auto",
+        n_neighbors: int | None = None,
+        latent_dim: int | None = None,
+        width: int | None = None,
+        max_iter: int | None = None,
+        tol: float | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        prior_learning_rate: float | None = None,
+        labels_only: bool = False,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.preset = preset
+        self.preset_params = preset_params
+        self.image_shape = image_shape
+        self.priors = priors
+        self.pseudo_labels = pseudo_labels
+        self.n_neighbors = n_neighbors
+        self.latent_dim = latent_dim
+        self.width = width
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.prior_learning_rate = prior_learning_rate
+        self.labels_only = labels_only
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn the classes of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or images
+            Images are (n_samples, height, width), (n_samples, channels, height, width) or
+            (n_samples, height, width, channels), or rows beside `image_shape`. Any real dtype; also
+            lists, data frames, torch tensors and memory maps.
+        y : array-like of shape (n_samples,)
+            Class of each sample, -1 where it is unknown. Beside text the -1 has to be a number, in an
+            array of dtype object. Known samples have to show two classes or more. Labels that are -1 and
+            1 alone name two classes, and none is unknown.
+
+        Returns
+        -------
+        self : MPCCClassifier
+
+        Raises
+        ------
+        ValueError, TypeError
+            The parameters or the data cannot be used; before any training.
+        FloatingPointError
+            The training diverged from the beginning.
+
+        Notes
+        -----
+        After an exception or an interruption the estimator is as it was before the call, also where
+        warnings are turned into errors.
+        """
+        # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
+        validated = copy.copy(self)
+        X, labels = validated._check_for_fit(X, y)
+        known = KnownClasses.of(labels, self.priors)
+        run(self, self._prepare(X, known, from_validation(validated)), X, y)
+        return self
+
+    def _prepare(self, X: NDArray, known: KnownClasses, validated: dict[str, Any]) -> PreparedFit:
+        """Settings, format and model for X."""
+        device = resolve_device(self.device)
+        seeds = Seeds.draw(random_state_of(self.random_state), 1)
+        n_classes = len(known.classes)
+        layout, preset = layout_and_preset(X, self.preset, self.image_shape, n_classes, stacklevel=4)
+        for name in _RESERVED:
+            if name in (self.preset_params or {}):
+                raise ValueError(f"preset_params has {name!r}, which known classes leave no choice of.")
+        kind = self.pseudo_labels
+        if kind == "auto":
+            kind = "neighbors" if layout.image is None else "augmentation"
+        preset = with_parameters(
+            preset.override(_OF_CLASSES, type(self).__name__),
+            layout,
+            given_fields(self, _PRESET_FIELDS) | {"pseudo_labels": kind},
+            self.preset_params,
+            type(self).__name__,
+            labels_only=self.labels_only,
+        )
+        data_format = InputFormat.from_data(X, layout, preset.resizing)
+        return PreparedFit.prepare(
+            X, preset, data_format, n_classes, seeds, device, validated, known=known
+        )
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Predict the most probable class of each sample: argmax_k q(y = k | z) at its code z.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        fitted = self._ready()
+        return self.classes_[fitted.labels(self._check_X(X))]
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Predict probabilities q(y | z) at the encoder's mean z (equation 9 of the paper).
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. Rows sum to one.
+        """
+        return self._ready().memberships(self._check_X(X))
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Predict log q(y | z), which tells samples apart whose probabilities are next to 0 or 1.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._ready().log_memberships(self._check_X(X))
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Compute log-probabilities of the classes, of two classes the log-odds of the second.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes), or (n_samples,) if there are two classes
+        """
+        scores = self.predict_log_proba(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def sample(self, n_samples: int = 1, class_: Any = None) -> tuple[NDArray, NDArray]:
+        """Draw new samples: y from the mixture's weights, z from its component, x = G(z, y).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        class_ : label, default=None
+            Draw from this class alone.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        y : ndarray of shape (n_samples,)
+            The class of each sample, in the order of `classes_`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `n_samples` is below 1 or no integer, or `class_` is none of the classes.
+        """
+        self._ready()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        component = None
+        if class_ is not None:
+            component = int(self._components_of(np.array([class_], dtype=object), "class_")[0])
+        rng = random_state_of(self.random_state)
+        y = self._draw_components(n_samples, component, rng)
+        return self._draw_from(y, rng), self.classes_[y]
+
+    def sample_like(self, y: ArrayLike) -> NDArray:
+        """Draw a new sample of each class in `y`.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            Labels in `classes_`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError
+            `y` is empty, or one of its labels is none of the classes.
+        """
+        self._ready()
+        labels = column_or_1d(y)
+        if not len(labels):
+            raise ValueError("y is empty; sample_like draws a sample of each of its labels.")
+        return self._draw_from(self._components_of(labels, "y"), random_state_of(self.random_state))
+
+    def _components_of(self, labels: NDArray, name: str = "labels") -> NDArray[np.int64]:
+        numbers = {label: number for number, label in enumerate(self.classes_.tolist())}
+        unknown = [label for label in labels.tolist() if label not in numbers]
+        if unknown:
+            raise ValueError(
+                f"{name} has {unknown[0]!r}, but the classes are {self.classes_.tolist()!r}."
+            )
+        return np.array([numbers[label] for label in labels.tolist()], dtype=np.int64)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+_OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, *_RESERVED)]
+if MPCCClassifier.__doc__ is not None:  # it is None with python -OO
+    MPCCClassifier.__doc__ = MPCCClassifier.__doc__.replace(
+        "{settings}", parameter_docs(Preset, _PRESET_FIELDS[1:], ", default=None")
+    ).replace("{preset_params}", parameter_docs(Preset, _OTHER))

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, make_moons
+from support import bars, generator, normal
+
+from skmpcc.pseudo_labels import images, known, neighbors
+from skmpcc.pseudo_labels.known import complete_labels, spread_labels
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
+
+
+def moons(n=300):
+    X, y = make_moons(n, noise=0.05, random_state=0)
+    return torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(y)
+
+
+def one_of_each(y):
+    """Labels of which the first of each class is known."""
+    out = torch.full_like(y, -1)
+    for k in y.unique():
+        first = int((y == k).nonzero()[0])
+        out[first] = k
+    return out
+
+
+def test_one_label_of_each_moon_is_enough():
+    """The shapes wind round each other: half of each is nearer to the other's label."""
+    data, y = moons()
+    given = one_of_each(y)
+    graph = NeighborGraph.of(data, 15, 2, generator())
+    nearest = torch.cdist(data, data[given >= 0]).argmin(1)
+    assert float((given[given >= 0][nearest] == y).float().mean()) < 0.9
+    assert float((spread_labels(data, graph, given) == y).float().mean()) > 0.97
+
+
+def test_samples_that_are_not_in_the_graph_follow_their_neighbors(monkeypatch):
+    """The graph is of the known samples and some others."""
+    monkeypatch.setattr(neighbors, "MAX_ROWS", 120)
+    data, y = moons()
+    given = one_of_each(y)
+    graph = NeighborGraph.of(data, 15, 2, generator(), first=given >= 0)
+    assert len(graph.rows) == 120
+    assert set((given >= 0).nonzero().flatten().tolist()) <= set(graph.rows.tolist())
+    labels = spread_labels(data, graph, given)
+    assert labels.shape == y.shape
+    assert float((labels == y).float().mean()) > 0.95
+
+
+def test_parts_without_a_label_get_that_of_the_nearest_part():
+    """No neighbours connect three groups, of which the last, nearest to the second, has no label."""
+    group = torch.arange(60) // 20
+    data = 0.1 * normal(60, 2) + torch.tensor([[0.0, 0.0], [9.0, 0.0], [9.0, 4.0]])[group]
+    given = torch.full((60,), -1)
+    given[0], given[20] = 0, 1
+    labels = spread_labels(data, NeighborGraph.of(data, 5, 2, generator()), given)
+    assert torch.equal(labels, group.clamp_max(1))
+
+
+def test_known_labels_stay(monkeypatch):
+    """Also those that all their neighbours contradict."""
+    data, y = moons()
+    given = one_of_each(y)
+    given[-1] = 1 - y[-1]
+    graph = NeighborGraph.of(data, 15, 2, generator())
+    labels = complete_labels("neighbors", data, graph, 2, generator(), given)
+    assert torch.equal(labels[given >= 0], given[given >= 0])
+    assert labels.dtype == torch.int64
+    # With nothing unknown, nothing is looked for.
+    monkeypatch.setattr(known, "spread_labels", lambda *_: pytest.fail("looked for"))
+    assert torch.equal(complete_labels("neighbors", data, None, 2, generator(), y), y)
+
+
+def test_fewer_samples_than_a_graph_needs():
+    data, given = normal(7, 2), torch.tensor([0, 1, 2, 3, -1, -1, 0])
+    graph = NeighborGraph.of(data, 15, 4, generator())
+    labels = complete_labels("neighbors", data, graph, 4, generator(), given)
+    assert set(labels.tolist()) <= {0, 1, 2, 3}
+
+
+@pytest.mark.full_pseudo_labels
+def test_classifiers_of_views_learn_known_classes(monkeypatch):
+    """What neither pixels nor views tell by themselves: which classes are alike."""
+    monkeypatch.setattr(images, "N_IMAGE_RESTARTS", 1)
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 100)
+    X, y = load_digits(return_X_y=True)
+    data = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    odd = torch.as_tensor(y % 2)
+    rng = np.random.default_rng(0)
+    given = torch.full_like(odd, -1)
+    chosen = torch.as_tensor(rng.choice(len(y), 200, replace=False))
+    given[chosen] = odd[chosen]
+    labels = complete_labels("augmentation", data, None, 2, generator(), given)
+    unknown = given < 0
+    assert torch.equal(labels[~unknown], given[~unknown])
+    assert float((labels[unknown] == odd[unknown]).float().mean()) > 0.9
+
+
+@pytest.mark.full_pseudo_labels
+def test_labels_of_images_are_reproducible(monkeypatch):
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 4)
+    data, y = bars(40)
+    given = torch.where(torch.arange(40) < 10, torch.as_tensor(y), -1)
+    first, second = (
+        complete_labels("augmentation", data, None, 2, generator(1), given) for _ in range(2)
+    )
+    assert torch.equal(first, second)
