@@ -282,7 +282,7 @@ class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, Bas
         )
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Preset]:
-        """Where height, width and channels stand in X, and all settings of a fit on it."""
+        """Find where height, width and channels stand in X, and all settings of a fit on it."""
         layout, preset = layout_and_preset(
             X, self.preset, self.image_shape, self.n_clusters, stacklevel=5
         )

@@ -54,7 +54,7 @@ def _shares_of_edges(labels: NDArray, nearest: NDArray) -> NDArray:
 
 
 def _gains(shares: NDArray, linkage: str) -> NDArray:
-    """How good it is to merge each two clusters."""
+    """Return for each two clusters a figure that is the largest for the pair to be merged."""
     sizes = shares.sum(axis=1)
     if linkage == "association":
         return shares / np.sqrt(np.outer(sizes, sizes))
