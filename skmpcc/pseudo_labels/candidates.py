@@ -112,7 +112,7 @@ def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDAr
 
 
 def variance_floor(points: NDArray) -> float:
-    """Return the variance that a GaussianMixture adds to all of its own, for covariances of full rank."""
+    """Return the variance that a GaussianMixture adds to its own, so that these have full rank."""
     return max(REGULARIZATION * float(points.var(axis=0).mean()), 1e-9)
 
 
