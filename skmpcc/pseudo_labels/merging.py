@@ -66,7 +66,7 @@ def _gains(shares: NDArray, linkage: str) -> NDArray:
 
 def _entropies_if_merged(shares: NDArray, sizes: NDArray) -> tuple[NDArray, NDArray]:
     """H(k) and H(k, k') after each two clusters are merged."""
-    terms, of_sizes = xlogy(shares, shares), xlogy(sizes, sizes)
+    terms, of_sizes = _term(shares), _term(sizes)
     own, of_own = np.diag(shares), np.diag(terms)
     entropy = of_sizes[:, None] + of_sizes - of_sizes.sum() - _term(sizes[:, None] + sizes)
     # Edges to third clusters: to all, less those of the two to each other and to themselves.
