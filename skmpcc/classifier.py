@@ -64,7 +64,7 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
     n_neighbors : int, default=None
         Nearest neighbours of each sample, by Euclidean distance of the scaled data, that consistency
         looks at, and of which the nearest eight pass known classes on; fewer where classes are small.
-        Of more than 20,000 samples, 20,000 are looked at: those of known class first, then others that
+        Of more than 70,000 samples, 70,000 are looked at: those of known class first, then others that
         are drawn at random.
     {settings}
     labels_only : bool, default=False
