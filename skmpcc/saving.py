@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,8 +118,8 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     header = json.loads(text)
     if header["format"] > FORMAT:
         raise ValueError(
-            f"it has format {header['format']}, but skmpcc {installed_versions()['skmpcc']} reads formats "
-            f"up to {FORMAT}. It was written by {header['versions']}."
+            f"it has format {header['format']}, but skmpcc {installed_versions()['skmpcc']} reads "
+            f"formats up to {FORMAT}. It was written by {header['versions']}."
         )
     return header, tensors
 
@@ -150,7 +150,7 @@ class _Writer:
         return {key: self.value(value, f"{name}.{key}") for key, value in values.items()}
 
     def value(self, value: Any, name: str) -> Any:
-        kind = type(value).__name__
+        cls = type(value)
         if isinstance(value, np.generic):
             value = value.item()
         if value is None or isinstance(value, _SCALARS):
@@ -164,21 +164,23 @@ class _Writer:
             return {"dict": self.entries(value, name)}
         if isinstance(value, np.dtype):
             return {"dtype": value.name}
-        if isinstance(value, np.random.RandomState) and value.get_state()[0] == "MT19937":
-            return {"RandomState": self.entries(dict(value.get_state(legacy=False)), name)}
-        if isinstance(value, MPCCModel) and kind in _CLASSES:
+        if isinstance(value, np.random.RandomState):
+            stream = dict(value.get_state(legacy=False))
+            if stream["bit_generator"] == "MT19937":  # the one that a new RandomState takes
+                return {"RandomState": self.entries(stream, name)}
+        if _CLASSES.get(cls.__name__) is cls and issubclass(cls, MPCCModel):
             self.tensors |= {f"{name}.{key}": t.contiguous() for key, t in value.own_state().items()}
             made_by = (value.settings, value.sample_shape, value.n_clusters)
-            return {kind: [name, *(self.value(each, name) for each in made_by)]}
-        if is_dataclass(value) and kind in _CLASSES:
+            return {cls.__name__: [name, *(self.value(each, name) for each in made_by)]}
+        if _CLASSES.get(cls.__name__) is cls:
             of_init = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
-            return {kind: self.entries(of_init, name)}
+            return {cls.__name__: self.entries(of_init, name)}
         if isinstance(value, Tensor):
             self.tensors[name] = value.detach().cpu().contiguous()
             return {"tensor": name}
         if hasattr(value, "__array__"):
             return self._array(np.asarray(value), name)
-        raise TypeError(f"{name} cannot be saved: it is {value!r}, of type {kind}.")
+        raise TypeError(f"{name} cannot be saved: it is {value!r}, of type {cls.__name__}.")
 
     def _array(self, array: NDArray, name: str) -> Any:
         if array.dtype in _NUMERIC:
@@ -187,8 +189,7 @@ class _Writer:
         # Text, and numbers that torch lacks: each value once.
         values, numbers = np.unique(array, return_inverse=True)
         self.tensors[name] = torch.from_numpy(numbers.astype(np.int64).reshape(array.shape))
-        as_list = (values if values.dtype.kind in "iuUO" else values.astype(str)).tolist()
-        as_list = [self.value(each, name) for each in as_list]
+        as_list = [each.item() if isinstance(each, np.generic) else each for each in values.tolist()]
         if not all(isinstance(each, _SCALARS) for each in as_list):
             raise TypeError(f"{name} cannot be saved: it has other values than numbers and text.")
         return {"values": [name, array.dtype.str, as_list]}
@@ -216,9 +217,9 @@ class _Reader:
         if kind == "dtype":
             return {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}[of_kind]
         if kind == "RandomState":
-            state = np.random.RandomState()
-            state.set_state(self.entries(of_kind))
-            return state
+            stream = np.random.RandomState()
+            stream.set_state(self.entries(of_kind))
+            return stream
         if kind == "tensor":
             return self.tensors.pop(of_kind)
         if kind == "array":
