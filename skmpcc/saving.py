@@ -61,7 +61,7 @@ Estimator = TypeVar("Estimator")
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to a file; see `LatentVariableMixin.save`."""
-    from safetensors.torch import save as to_bytes
+    from safetensors.torch import save as to_bytes  # here, so that fits go without
 
     check_is_fitted(estimator)
     estimator._validate_params()
@@ -136,6 +136,11 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
     estimator._validate_params()
     sizes = _checked_sizes(fitted)
     _check(attributes, estimator._saved_attributes, sizes, fitted.format.dtype)
+    names = attributes.get("feature_names_in_")
+    if not all(isinstance(name, str) for name in (() if names is None else names)):
+        raise ValueError("feature_names_in_ has names that are no text.")
+    if (attributes["n_features_in_"],) != sizes["n_features"]:
+        raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
     vars(estimator).update(attributes, _fitted=fitted)
     return estimator
 
