@@ -1,6 +1,6 @@
 """Fitted estimators in files of safetensors, which are read without running code of theirs.
 
-A file holds tensors, and in its metadata the header, a text of JSON, and a SHA-256 of both. What JSON
+A file holds tensors, and in its metadata the header, a text of JSON with a SHA-256 of all. What JSON
 lacks is an object of one entry there, whose key says what it is. An estimator that is to be kept lists
 its fitted attributes in `_saved_attributes`, and the classes that it is made of are in `_CLASSES`.
 """
@@ -77,9 +77,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         "attributes": writer.entries(found, "attributes"),
         "fitted": writer.value(estimator._fitted, "fitted"),
     }
-    text = json.dumps(header)
-    metadata = {"skmpcc": text, "sha256": _digest(text, writer.tensors)}
-    write_atomically(path, to_bytes(writer.tensors, metadata))
+    header["sha256"] = _digest(header, writer.tensors)
+    write_atomically(path, to_bytes(writer.tensors, {"skmpcc": json.dumps(header)}))
 
 
 def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
@@ -94,8 +93,8 @@ def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
         raise ValueError(f"{path} cannot be loaded by {cls.__name__}: {what}") from error
 
 
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
+def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(header).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.numpy().tobytes())
@@ -107,20 +106,20 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        text = metadata.get("skmpcc")
+        text = (file.metadata() or {}).get("skmpcc")
         if text is None:
             raise ValueError("it is a file of safetensors, but none that skmpcc wrote.")
+        header = json.loads(text)
+        # First, since all else may be otherwise then.
+        if header["format"] > FORMAT:
+            raise ValueError(
+                f"it has format {header['format']}, but skmpcc {installed_versions()['skmpcc']} reads "
+                f"formats up to {FORMAT}. It was written by {header['versions']}."
+            )
         # Clones, since the file may change later.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    if metadata.get("sha256") != _digest(text, tensors):
+    if header.pop("sha256") != _digest(header, tensors):
         raise ValueError("it is damaged or was changed: its checksum is that of other content.")
-    header = json.loads(text)
-    if header["format"] > FORMAT:
-        raise ValueError(
-            f"it has format {header['format']}, but skmpcc {installed_versions()['skmpcc']} reads "
-            f"formats up to {FORMAT}. It was written by {header['versions']}."
-        )
     return header, tensors
 
 

@@ -310,8 +310,15 @@ def test_foreign_files(tmp_path):
         refused(path)
     save_file({"weight": torch.zeros(3)}, path)
     refused(path, "none that skmpcc wrote")
-    save_file({"weight": torch.zeros(3)}, path, {"format": "pt", "skmpcc": "{}"})
-    refused(path, "checksum")
+    for text, match in (
+        ("{}", "'format' is unknown or missing"),
+        ("[]", None),
+        ("{", None),
+        ('{"format": 1}', "'sha256' is unknown or missing"),
+        ('{"format": 1, "sha256": ""}', "checksum"),
+    ):
+        save_file({"weight": torch.zeros(3)}, path, {"format": "pt", "skmpcc": text})
+        refused(path, match)
 
 
 def test_no_code_of_a_file_runs(tmp_path):
@@ -335,10 +342,11 @@ def changed(saved, path, change):
     """Write `saved` after `change` of header and tensors, with a checksum that is right."""
     with safe_open(saved, framework="pt") as file:
         header = json.loads(file.metadata()["skmpcc"])
+        del header["sha256"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(header, tensors)
-    text = json.dumps(header)
-    save_file(tensors, path, {"skmpcc": text, "sha256": saving._digest(text, tensors)})
+    header["sha256"] = saving._digest(header, tensors)
+    save_file(tensors, path, {"skmpcc": json.dumps(header)})
 
 
 def setting(*keys_and_value):
