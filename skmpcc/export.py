@@ -35,8 +35,8 @@ class _InputLayers(nn.Module):
         if self.layout.image is not None and self.layout.image[1:] != self.tensor_shape[1:]:
             # Both ways of resizing are linear in rows and in columns, and keep what is constant.
             height, width = self.layout.image[1:]
-            rows = data_format._to_grid(torch.eye(height)[:, None, :, None])[:, 0, :, 0]
-            columns = data_format._to_grid(torch.eye(width)[:, None, None, :])[:, 0, 0, :]
+            rows = data_format.to_grid(torch.eye(height)[:, None, :, None])[:, 0, :, 0]
+            columns = data_format.to_grid(torch.eye(width)[:, None, None, :])[:, 0, 0, :]
             self.resizing = rows.T, columns
 
     def forward(self, X: Tensor) -> Tensor:
