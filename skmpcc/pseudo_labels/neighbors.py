@@ -95,8 +95,12 @@ class NeighborGraph:
 
     def to(self, device: torch.device) -> "NeighborGraph":
         """Return the same graph on another device."""
-        tensors = (each.to(device) for each in (self.rows, self.nearest, self.distances))
-        return NeighborGraph(*tensors, self.components)
+        return replace(
+            self,
+            rows=self.rows.to(device),
+            nearest=self.nearest.to(device),
+            distances=self.distances.to(device),
+        )
 
     def points(self, data: Tensor) -> NDArray:
         """Coordinates of the graph's rows of the data, in which neighbours are found."""
