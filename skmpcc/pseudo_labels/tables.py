@@ -21,7 +21,7 @@ MAX_MEMBERSHIPS = 2_560_000
 MAX_ITER = 500
 # Share of the restarts that goes on after a share of the updates. Earlier, information tells little of
 # what it will be.
-KEPT = {0.25: 0.33, 0.5: 0.16}
+KEPT = {0.25: 0.5, 0.5: 0.25}
 # Share of the updates in which those that start from other clusters learn these. It ends before any
 # goes.
 START = 0.2
