@@ -1,0 +1,166 @@
+"""What several displays share: the estimator's names, axes, colours, and how samples are drawn."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skmpcc.classifier import MPCCClassifier
+from skmpcc.clusterer import MPCCClusterer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
+
+Estimator = MPCCClusterer | MPCCClassifier
+Limits = tuple[NDArray, NDArray]
+
+# More features than this are numbered along the axis instead of named.
+MAX_NAMED_FEATURES = 30
+
+
+def check_estimator(estimator: Any) -> None:
+    """Check that it is a fitted one of this package."""
+    if not isinstance(estimator, MPCCClusterer | MPCCClassifier):
+        raise TypeError(
+            "estimator must be a fitted MPCCClusterer or MPCCClassifier, got an object of type "
+            f"{type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
+
+
+def names_of(estimator: Estimator) -> list:
+    """Labels of the mixture's components: classes, or numbers of clusters."""
+    return list(getattr(estimator, "classes_", np.arange(len(estimator.means_))).tolist())
+
+
+def image_shape_of(
+    estimator: Estimator, X: NDArray, image_shape: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
+    """Shape in which rows are drawn as images, None for other vectors and for images as they come.
+
+    Raises
+    ------
+    ValueError
+        `image_shape` has another number of values than the rows.
+    """
+    if X.ndim > 2:
+        return None
+    given = estimator.image_shape if image_shape is None else image_shape
+    if given is None:
+        return None
+    if len(given) not in (2, 3) or math.prod(given) != X.shape[1]:
+        raise ValueError(
+            "image_shape must be (height, width), (height, width, channels) or (channels, height, "
+            f"width), of {X.shape[1]} values as each row of X, got {given!r}."
+        )
+    return tuple(given)
+
+
+def limits_of(X: NDArray, as_images: bool) -> Limits:
+    """Smallest and largest value: of all of X for images, of each feature otherwise."""
+    axis = None if as_images else 0
+    return X.min(axis=axis), X.max(axis=axis)
+
+
+def checked_axes(ax: Any) -> "Axes":
+    """The axes to draw in, which are new for None."""
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        from matplotlib import pyplot
+
+        return pyplot.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be matplotlib axes or None, got an object of type {type(ax).__name__}."
+        )
+    return ax
+
+
+def grid_of_axes(ax: Any, n_rows: int, n_columns: int, size: tuple[float, float]) -> NDArray:
+    """A grid of axes, in the place of `ax` or in a new figure of `size` in inches."""
+    if ax is None:
+        from matplotlib import pyplot
+
+        return pyplot.subplots(n_rows, n_columns, figsize=size, squeeze=False, layout="constrained")[1]
+    place = checked_axes(ax).get_subplotspec()
+    if place is None:
+        raise ValueError("ax must belong to a grid, as the axes of pyplot.subplots do, to be divided.")
+    ax.set_axis_off()
+    return place.subgridspec(n_rows, n_columns).subplots(squeeze=False)
+
+
+def colours(n: int) -> NDArray[np.float64]:
+    """A colour for each of n clusters, of shape (n, 4)."""
+    from matplotlib import colormaps
+
+    if n <= 20:
+        return colormaps["tab10" if n <= 10 else "tab20"](np.arange(n))
+    return colormaps["gist_rainbow"](np.linspace(0, 1, n))
+
+
+def strip(items: NDArray, image_shape: tuple[int, ...] | None, n_columns: int, blank: float) -> NDArray:
+    """The images side by side, the missing ones blank, clipped to what can be shown."""
+    if image_shape is not None and items.ndim == 2:
+        items = items.reshape(len(items), *image_shape)
+    if items.ndim == 4 and items.shape[1] < min(items.shape[2:]):
+        items = np.moveaxis(items, 1, 3)
+    if items.ndim == 4 and items.shape[3] not in (3, 4):
+        items = items[..., 0]
+    missing = n_columns - len(items)
+    items = np.concatenate([items, np.full((missing, *items.shape[1:]), blank, items.dtype)])
+    row = np.concatenate(list(items), axis=1)
+    if row.ndim == 3:
+        scale = 255 if blank > 1 else 1
+        return np.clip(row / scale, 0, 1)
+    return row
+
+
+def draw_strip(
+    ax: "Axes",
+    items: NDArray,
+    image_shape: tuple[int, ...] | None,
+    n_columns: int,
+    limits: Limits,
+    **kwargs: Any,
+) -> "AxesImage":
+    """Draw images side by side, in one scale of grey."""
+    low, high = (float(limit) for limit in limits)
+    style: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high, "aspect": "equal"} | kwargs
+    image = ax.imshow(strip(items, image_shape, n_columns, high), **style)
+    ax.set(xticks=[], yticks=[])
+    return image
+
+
+def draw_profiles(ax: "Axes", items: NDArray, limits: Limits, **kwargs: Any) -> "list[Line2D]":
+    """Draw each row as a line over the features, each of which is 0 and 1 at its limits."""
+    low, high = limits
+    span = np.where(high > low, high - low, 1)
+    scaled = (items.astype(np.float64) - low) / span
+    lines = ax.plot(scaled.T, **kwargs)
+    ax.set(xticks=[], yticks=[], xlim=(-0.3, len(low) - 0.7))
+    return lines
+
+
+def name_features(ax: "Axes", names: list[str] | None, n_features: int) -> None:
+    """Write features below an axis of profiles: their names, or where they are many, some numbers."""
+    if n_features > MAX_NAMED_FEATURES:
+        from matplotlib.ticker import MaxNLocator
+
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("feature")
+    elif names is None:
+        ax.set_xticks(range(n_features))
+        ax.set_xlabel("feature")
+    else:
+        ax.set_xticks(range(n_features), names, rotation=45, ha="right", rotation_mode="anchor")
+
+
+def feature_names_of(estimator: Estimator) -> list[str] | None:
+    """Names of the columns that `fit` saw, if it saw any."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else names.tolist()

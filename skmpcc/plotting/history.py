@@ -1,0 +1,125 @@
+"""Picture of a training's course."""
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from skmpcc.plotting._drawing import Estimator, check_estimator, grid_of_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+# Entries of `history_` that are no losses, by the panel in which they are drawn.
+MIXTURE = {"mean_std": "standard deviation, mean", "mean_norm": "norm of the means, mean"}
+CHANGE = {"change": "memberships", "generation_change": "reconstructions or mixture"}
+
+
+class HistoryDisplay:
+    """Course of a training: losses, the mixture's standard deviations, and what still changes.
+
+    Use `from_estimator` to create one and draw it. All parameters are kept as attributes.
+
+    Parameters
+    ----------
+    history : dict of ndarray
+        As the attribute `history_` of a fitted estimator.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes of shape (3, 1)
+        Losses, the mixture, and changes between the entries, all over the iterations.
+    bounding_ax_ : matplotlib.axes.Axes or None
+        The axes that were divided, if any were given.
+    figure_ : matplotlib.figure.Figure
+        The figure of `axes_`.
+    lines_ : dict of matplotlib.lines.Line2D
+        The line of each entry of the history but "iteration".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmpcc import MPCCClusterer
+    >>> from skmpcc.plotting import HistoryDisplay
+    >>> X = load_iris().data
+    >>> clusterer = MPCCClusterer(
+    ...     3, max_iter=10, width=16, tol=0.0, pseudo_labels="kmeans", random_state=0
+    ... ).fit(X)
+    >>> display = HistoryDisplay.from_estimator(clusterer)
+    >>> display.lines_["mean_std"].get_xdata().max()
+    10.0
+    """
+
+    axes_: NDArray
+    bounding_ax_: "Axes | None"
+    figure_: "Figure"
+    lines_: "dict[str, Line2D]"
+
+    def __init__(self, *, history: dict[str, NDArray]) -> None:
+        self.history = history
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Estimator, *, ax: "Axes | None" = None, **kwargs: Any
+    ) -> "HistoryDisplay":
+        """Draw the history of a fit.
+
+        Parameters
+        ----------
+        estimator : MPCCClusterer or MPCCClassifier
+            Fitted.
+        ax : matplotlib.axes.Axes, default=None
+            Axes to divide; None makes a new figure.
+        **kwargs : dict
+            Passed to `matplotlib.axes.Axes.plot`.
+
+        Returns
+        -------
+        display : HistoryDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+            `estimator` is none of this package, or `ax` cannot be divided.
+        NotFittedError
+            The estimator is not fitted.
+        """
+        check_estimator(estimator)
+        return cls(history=estimator.history_).plot(ax=ax, **kwargs)
+
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "HistoryDisplay":
+        """Draw the three panels.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Axes to divide; None makes a new figure.
+        **kwargs : dict
+            Passed to `matplotlib.axes.Axes.plot`.
+
+        Returns
+        -------
+        display : HistoryDisplay
+            This one, with the attributes above.
+        """
+        others = {"iteration", *MIXTURE, *CHANGE}
+        losses = {name: name.replace("_", " ") for name in self.history if name not in others}
+        panels = {"loss": losses, "mixture": MIXTURE, "change": CHANGE}
+        axes = grid_of_axes(ax, 3, 1, (8.0, 8.0))
+        self.lines_ = {}
+        for axis, (title, labels) in zip(axes[:, 0], panels.items(), strict=True):
+            for name, label in labels.items():
+                if name not in self.history:
+                    continue
+                style: dict[str, Any] = {"label": label} | kwargs
+                (line,) = axis.plot(self.history["iteration"], self.history[name], **style)
+                self.lines_[name] = line
+            axis.set_ylabel(title)
+            axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
+            axis.tick_params(labelbottom=axis is axes[-1, 0])
+        axes[-1, 0].set_xlabel("iteration")
+        self.axes_ = axes
+        self.bounding_ax_ = ax
+        self.figure_ = axes[0, 0].figure
+        return self
