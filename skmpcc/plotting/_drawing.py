@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
+from skmpcc.inputs import as_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,12 @@ def check_estimator(estimator: Any) -> None:
             f"{type(estimator).__name__}."
         )
     check_is_fitted(estimator)
+
+
+def as_numbers(X: Any) -> NDArray:
+    """X that the estimator has accepted, as an array to calculate with."""
+    X = np.asarray(as_array(X))
+    return X.astype(np.float64) if X.dtype.kind in "bO" else X
 
 
 def names_of(estimator: Estimator) -> list:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 
-from skmpcc.inputs import as_array
 from skmpcc.plotting._drawing import (
     Estimator,
     Limits,
+    as_numbers,
     check_estimator,
     draw_profiles,
     draw_strip,
@@ -86,7 +86,7 @@ def _members_and_samples(
     """At most n members among X of each cluster, and n new samples of each."""
     random = check_random_state(random_state)
     labels = estimator.predict(X)
-    X = np.asarray(as_array(X))
+    X = as_numbers(X)
     members, samples = [], []
     for name in names_of(estimator):
         chosen = random.permutation(np.flatnonzero(labels == name))[:n]
@@ -218,7 +218,7 @@ class ClustersDisplay:
         check_estimator(estimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         members, samples = _members_and_samples(estimator, X, n_samples, random_state)
-        X = np.asarray(as_array(X))
+        X = as_numbers(X)
         image_shape = image_shape_of(estimator, X, image_shape)
         display = cls(
             members=members,

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 MIXTURE = {"mean_std": "standard deviation, mean", "mean_norm": "norm of the means, mean"}
 CHANGE = {"change": "memberships", "generation_change": "reconstructions or mixture"}
 
+# Losses differ by magnitudes, and changes end at thousandths: both are drawn logarithmically, but
+# linearly around 0, which losses cross and changes reach.
+LINEAR_BELOW = {"loss": 1.0, "change": 1e-3}
+
 
 class HistoryDisplay:
     """Course of a training: losses, the mixture's standard deviations, and what still changes.
@@ -47,7 +51,7 @@ class HistoryDisplay:
     ...     3, max_iter=10, width=16, tol=0.0, pseudo_labels="kmeans", random_state=0
     ... ).fit(X)
     >>> display = HistoryDisplay.from_estimator(clusterer)
-    >>> display.lines_["mean_std"].get_xdata().max()
+    >>> float(display.lines_["mean_std"].get_xdata()[-1])
     10.0
     """
 
@@ -89,7 +93,7 @@ class HistoryDisplay:
         return cls(history=estimator.history_).plot(ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "HistoryDisplay":
-        """Draw the three panels.
+        """Draw the three panels, losses and changes on scales that are logarithmic but around 0.
 
         Parameters
         ----------
@@ -116,6 +120,8 @@ class HistoryDisplay:
                 (line,) = axis.plot(self.history["iteration"], self.history[name], **style)
                 self.lines_[name] = line
             axis.set_ylabel(title)
+            if title in LINEAR_BELOW:
+                axis.set_yscale("symlog", linthresh=LINEAR_BELOW[title])
             axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
             axis.tick_params(labelbottom=axis is axes[-1, 0])
         axes[-1, 0].set_xlabel("iteration")

@@ -181,7 +181,7 @@ class LatentMapDisplay:
         if self.explained_variance_ratio is not None:
             for i, share in enumerate(self.explained_variance_ratio):
                 labels[i] += f" ({100 * share:.0f} %)"
-        ax.set(xlabel=labels[0], ylabel=labels[1], title="codes")
+        ax.set(xlabel=labels[0], ylabel=labels[1])
         self.ax_ = ax
         self.figure_ = ax.figure  # type: ignore[assignment]
         return self

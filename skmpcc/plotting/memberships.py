@@ -176,7 +176,7 @@ class MembershipsDisplay:
         ax.set(
             xlabel="samples by cluster", ylabel="largest membership", xlim=(0, n_samples), ylim=(0, 1.02)
         )
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0.2)
         self.ax_ = ax
         self.figure_ = ax.figure  # type: ignore[assignment]
         return self

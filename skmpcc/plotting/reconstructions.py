@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 
-from skmpcc.inputs import as_array
 from skmpcc.plotting._drawing import (
     Estimator,
     Limits,
+    as_numbers,
     check_estimator,
     draw_profiles,
     draw_strip,
@@ -136,7 +136,7 @@ class ReconstructionsDisplay:
         check_estimator(estimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         reconstructions = estimator.reconstruct(X)
-        X = np.asarray(as_array(X))
+        X = as_numbers(X)
         image_shape = image_shape_of(estimator, X, image_shape)
         indices = np.sort(check_random_state(random_state).permutation(len(X))[:n_samples])
         display = cls(
