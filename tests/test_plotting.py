@@ -1,4 +1,6 @@
 import inspect
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -54,6 +56,11 @@ def drawn(display):
     """The figure's canvas, once all of it is drawn."""
     display.figure_.canvas.draw()
     return np.asarray(display.figure_.canvas.buffer_rgba())
+
+
+def test_matplotlib_is_imported_on_use():
+    code = "import sys, skmpcc.plotting; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_clusters_of_a_table(estimator, blobs):

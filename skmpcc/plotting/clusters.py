@@ -231,7 +231,10 @@ class ClustersDisplay:
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "ClustersDisplay":
-        """Draw members and new samples; in profiles the mean of those that are drawn is black.
+        """Draw members and new samples.
+
+        In profiles the mean of those that are drawn is black, and what is more than a tenth of a
+        feature's range outside of it is cut off.
 
         Parameters
         ----------

@@ -157,7 +157,8 @@ class MembershipsDisplay:
             "s": 18,
             "linewidths": 0.5,
             "edgecolors": "black",
-            "label": f"{len(doubtful)} of {n_samples} doubtful, in the colour of the second cluster",
+            "label": f"{len(doubtful)} of {n_samples} doubtful"
+            + (", in the colour of the second cluster" if len(doubtful) else ""),
         } | kwargs
         if not {"c", "color"} & set(style):
             style["c"] = colour[second]
