@@ -12,17 +12,18 @@ and of those that are held out ("held").
 
 Methods: mpcc; labels_only, MPCC that ends when the memberships have settled; spreading, LabelSpreading
 on its graph of neighbours; self_training, a SelfTrainingClassifier of SVC (images: on 32 principal
-components); network, MPCC's encoder by itself, trained by cross-entropy for as many updates as a whole
-fit has iterations; network_views, for images, the same on augmented views, as MPCC's encoder sees them;
-mixtures, a GaussianMixture for each class (images: on 32 principal components); fitted, the fitted rows
-as samples of themselves, as good as samples can be.
+components); network, MPCC's encoder by itself, trained by cross-entropy for 1,000 updates;
+network_views, for images, the same on augmented views, as MPCC's encoder sees them; mixtures, a
+GaussianMixture for each class (images: on 32 principal components); fitted, the fitted rows as samples
+of themselves, as good as samples can be.
 
 Methods that generate draw as many samples of each class as are fitted. Density, coverage and the Frechet
 distance (in the features of `generation_metrics.JudgeNet`) are means over the classes, of held-out rows
 and as many samples. "kept" is the share of samples whose class a judge finds that saw real rows only:
 JudgeNet, of digits an SVC that learned the held-out rows. "by_..." are accuracies on the held-out rows
-of classifiers that learned samples alone: an SVC, five nearest neighbours, and the network above. Rows
-that the file has already are not made again.
+of classifiers that learned samples alone: an SVC, five nearest neighbours, and the network above.
+"of_codes" of mpcc has the same figures of samples whose codes are drawn from a Gaussian with the mean
+and the full covariance of each class's fitted codes. Rows that the file has already are not made again.
 """
 
 import argparse
@@ -62,6 +63,8 @@ N_IMAGES = 10_000
 N_COMPONENTS = 32
 # Components of each class's mixture: of images several, of digits there are too few rows.
 N_MIXED = 5
+# Updates of the encoder by itself.
+N_UPDATES = 1000
 CHUNK = 1000
 
 Predict = Callable[[NDArray], NDArray]
@@ -96,6 +99,7 @@ class Fit:
 
     predict: Predict | None = None
     sample_like: Predict | None = None
+    sample_codes: Predict | None = None
     transduction: NDArray | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -149,8 +153,20 @@ def fit_mpcc(case: Case, *, labels_only: bool = False) -> Fit:
         "converged": bool(classifier.converged_),
         "transduction": accuracy(case.y, classifier.transduction_, ~case.known),
     }
-    sample_like = None if labels_only else classifier.sample_like
-    return Fit(classifier.predict, sample_like, facts=facts)
+    if labels_only:
+        return Fit(classifier.predict, facts=facts)
+    codes, rng = classifier.transform(case.X).astype(float), np.random.default_rng(case.seed)
+
+    def sample_codes(y: NDArray) -> NDArray:
+        """Decode draws from a Gaussian of each class's codes."""
+        drawn = np.empty((len(y), codes.shape[1]))
+        for label in np.unique(y):
+            of_class = codes[classifier.transduction_ == label]
+            moments = of_class.mean(0), np.cov(of_class.T)
+            drawn[y == label] = rng.multivariate_normal(*moments, int(np.sum(y == label)))
+        return classifier.inverse_transform(drawn, y)
+
+    return Fit(classifier.predict, classifier.sample_like, sample_codes, facts=facts)
 
 
 def fit_spreading(case: Case) -> Fit:
@@ -180,7 +196,7 @@ def fit_network(case: Case, *, views: bool = False) -> Fit:
 
 
 def network(X: NDArray, y: NDArray, seed: int, *, views: bool = False) -> Predict:
-    """Train MPCC's encoder by cross-entropy with the preset's batches, rate and iterations."""
+    """Train MPCC's encoder by cross-entropy with the preset's batches and rates."""
     layout, n_classes = Layout.of(X.shape[1:], None), int(y.max()) + 1
     preset = choose(layout.image, len(X), X[0].size, n_classes)
     data_format = InputFormat.from_data(X, layout, preset.resizing)
@@ -190,8 +206,8 @@ def network(X: NDArray, y: NDArray, seed: int, *, views: bool = False) -> Predic
     encoder = MPCCModel(settings, data_format.tensor_shape, n_classes, seed).encoder
     optimizer = torch.optim.Adam(encoder.parameters(), preset.learning_rate)
     rng = torch.Generator().manual_seed(seed)
-    for n_iter in range(preset.max_iter):
-        left = (1.0 - n_iter / preset.max_iter) / preset.learning_rate_decay
+    for update in range(N_UPDATES):
+        left = (1.0 - update / N_UPDATES) / preset.learning_rate_decay
         optimizer.param_groups[0]["lr"] = preset.learning_rate * min(1.0, left)
         rows = torch.randint(len(data), (preset.batch_size,), generator=rng)
         x, of_rows = data[rows], labels[rows]
@@ -273,6 +289,8 @@ def figures(case: Case, fit: Fit, judge: JudgeNet | None) -> dict[str, Any]:
         out["held"] = float(np.mean(fit.predict(case.held) == case.y_held))
     if fit.sample_like is not None:
         out |= of_samples(case, fit.sample_like(case.y), judge)
+    if fit.sample_codes is not None:
+        out["of_codes"] = of_samples(case, fit.sample_codes(case.y), judge)
     return out
 
 

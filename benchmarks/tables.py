@@ -309,10 +309,12 @@ def samples_of_classes(rows: Rows) -> list[str]:
     ]
     for name, title in CLASSIFICATION.items():
         for (method, known), fits in sorted(_classified(rows, name).items()):
-            if fits[0]["kept"] is not None:
-                cells = [title, known, CLASSIFIERS[method], str(len(fits))]
-                cells += [_figure(fits, key) for key in OF_CLASSES]
-                lines.append(f"| {' | '.join(cells)} |")
+            of_codes = [{"frechet": None} | r["of_codes"] for r in fits if "of_codes" in r]
+            for label, figures in ((CLASSIFIERS[method], fits), ("MPCC, by its codes", of_codes)):
+                if figures and figures[0]["kept"] is not None:
+                    cells = [title, known, label, str(len(figures))]
+                    cells += [_figure(figures, key) for key in OF_CLASSES]
+                    lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
