@@ -178,16 +178,18 @@ def fit_spreading(case: Case) -> Fit:
 
 def fit_self_training(case: Case) -> Fit:
     """A support vector machine that is taught by what it is sure of."""
-    svc = support_vectors(case.images, probability=True, random_state=case.seed)
-    model = SelfTrainingClassifier(svc).fit(flat(case.X), case.told)
-    return Fit(lambda X: model.predict(flat(X)))
+    encode = encoder_of(case)
+    svc = SVC(probability=True, random_state=case.seed)
+    model = SelfTrainingClassifier(svc).fit(encode(case.X), case.told)
+    return Fit(lambda X: model.predict(encode(X)))
 
 
-def support_vectors(images: bool, **settings: Any) -> Any:
-    """An SVC, of images on their principal components."""
-    return (
-        make_pipeline(PCA(N_COMPONENTS, random_state=0), SVC(**settings)) if images else SVC(**settings)
-    )
+def encoder_of(case: Case) -> Predict:
+    """Rows, or the principal components of images."""
+    if not case.images:
+        return flat
+    pca = PCA(N_COMPONENTS, random_state=0).fit(flat(case.X))
+    return lambda X: pca.transform(flat(X))
 
 
 def fit_network(case: Case, *, views: bool = False) -> Fit:
@@ -294,6 +296,11 @@ def figures(case: Case, fit: Fit, judge: JudgeNet | None) -> dict[str, Any]:
     return out
 
 
+def support_vectors(case: Case) -> Any:
+    """An SVC, of images on the principal components of what it learns."""
+    return make_pipeline(PCA(N_COMPONENTS, random_state=0), SVC()) if case.images else SVC()
+
+
 def of_samples(case: Case, samples: NDArray, judge: JudgeNet | None) -> dict[str, Any]:
     """Figures of samples, of the classes of the fitted rows."""
     y, y_held = case.y, case.y_held
@@ -312,11 +319,11 @@ def of_samples(case: Case, samples: NDArray, judge: JudgeNet | None) -> dict[str
         by_class.append(row)
     out = {key: float(np.mean([row[key] for row in by_class])) for key in by_class[0]}
     if judge is None:
-        svc = support_vectors(case.images).fit(flat(case.held), y_held)
+        svc = support_vectors(case).fit(flat(case.held), y_held)
         out["kept"] = float(svc.score(flat(samples), y))
     else:
         out["kept"] = judge.accuracy(samples, y)
-    svc = support_vectors(case.images).fit(flat(samples), y)
+    svc = support_vectors(case).fit(flat(samples), y)
     neighbors = KNeighborsClassifier(N_NEIGHBORS).fit(flat(samples), y)
     found = {
         "by_svc": svc.predict(flat(case.held)),
