@@ -2,6 +2,7 @@
 
 from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
+from skmpcc.versions import show_versions
 
 __version__ = "0.1.0"
-__all__ = ["MPCCClassifier", "MPCCClusterer"]
+__all__ = ["MPCCClassifier", "MPCCClusterer", "show_versions"]

@@ -33,8 +33,9 @@ TOP = [
     {"clusterer", "classifier", "model_selection"},
     {"_fit"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
+    {"saving", "export"},
     {"inference"},
-    {"inputs", "presets"},
+    {"inputs", "presets", "versions", "_files"},
 ]
 METHOD = [
     {"method.algorithm"},
