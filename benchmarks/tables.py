@@ -308,7 +308,9 @@ def samples_of_classes(rows: Rows) -> list[str]:
         "| --- | --- | --- | --- |" + " --- |" * len(OF_CLASSES),
     ]
     for name, title in CLASSIFICATION.items():
-        for (method, known), fits in sorted(_classified(rows, name).items()):
+        found = _classified(rows, name)
+        for method, known in sorted(found, key=lambda pair: (pair[1], [*CLASSIFIERS].index(pair[0]))):
+            fits = found[method, known]
             of_codes = [{"frechet": None} | r["of_codes"] for r in fits if "of_codes" in r]
             for label, figures in ((CLASSIFIERS[method], fits), ("MPCC, by its codes", of_codes)):
                 if figures and figures[0]["kept"] is not None:
