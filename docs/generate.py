@@ -1,7 +1,7 @@
 """Make docs/presets.md from the settings' declarations, and pictures from fits.
 
 python docs/generate.py              # docs/presets.md
-python docs/generate.py --picture    # docs/clusters.png and docs/classes.png too, in two minutes
+python docs/generate.py --picture    # clusters.png, classes.png and displays.png too, in three minutes
 """
 
 import argparse
@@ -136,6 +136,23 @@ def draw_classes(path: Path) -> None:
     plot_clusters(classifier, new).savefig(path, dpi=60)
 
 
+def draw_displays(path: Path) -> None:
+    """Codes of wines and profiles of their clusters, as in the user guide."""
+    from matplotlib.figure import Figure
+    from sklearn.datasets import load_wine
+
+    from skmpcc import MPCCClusterer
+    from skmpcc.plotting import ClustersDisplay, LatentMapDisplay
+
+    wine = load_wine(as_frame=True).data
+    clusterer = MPCCClusterer(n_clusters=3, random_state=0).fit(wine)
+    figure = Figure(figsize=(14, 6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    LatentMapDisplay.from_estimator(clusterer, wine, ax=left)
+    ClustersDisplay.from_estimator(clusterer, wine, ax=right)
+    figure.savefig(path, dpi=60)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -147,6 +164,7 @@ def main() -> None:
     if options.picture:
         draw_picture(DOCS / "clusters.png")
         draw_classes(DOCS / "classes.png")
+        draw_displays(DOCS / "displays.png")
 
 
 if __name__ == "__main__":
