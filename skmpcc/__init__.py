@@ -1,7 +1,8 @@
-"""Deep generative clustering and classification behind scikit-learn's interface."""
+"""Deep generative clustering, classification and inference behind scikit-learn's interface."""
 
+from skmpcc.aim import AIM
 from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
 
 __version__ = "0.1.0"
-__all__ = ["MPCCClassifier", "MPCCClusterer"]
+__all__ = ["AIM", "MPCCClassifier", "MPCCClusterer"]

@@ -17,7 +17,7 @@ from skmpcc.inputs import as_array, as_real
 
 
 class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Methods of an estimator whose `fit` sets `_fitted`, `means_`, `covariances_` and `weights_`.
+    """Methods of an estimator whose `fit` sets `_fitted`.
 
     It is a TransformerMixin itself, because scikit-learn's `set_output` wraps `transform` where it is
     defined.
@@ -32,9 +32,6 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     device: str | torch.device
     random_state: Any
-    means_: NDArray
-    covariances_: NDArray
-    weights_: NDArray
     _fitted: FittedModel
 
     def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[NDArray, Any]:
@@ -59,6 +56,16 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 )
         return as_real(X)
 
+    def _check_codes(self, Z: Any) -> NDArray[np.float64]:
+        """Return Z, of the latent space's dimensions, as an array."""
+        codes = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {codes.shape[1]} columns, but the latent space has {self._n_features_out} "
+                "dimensions."
+            )
+        return codes
+
     def _ready(self) -> FittedModel:
         check_is_fitted(self)
         return self._fitted.on(inference_device(self.device))
@@ -66,9 +73,9 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Compute the log-density of each sample with its code: log p(z) + log p(x | z).
 
-        Low for samples unlike the training data: z, the sample's code, is far from the mixture's
-        components, or decodes to something else than x. p(x | z) is Gaussian around the reconstruction,
-        with the variances of the training data's reconstruction errors.
+        Low for samples unlike the training data: z, the sample's code, is far from where the latent
+        prior has its mass, or decodes to something else than x. p(x | z) is Gaussian around the
+        reconstruction, with the variances of the training data's reconstruction errors.
 
         Parameters
         ----------
@@ -98,6 +105,56 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._ready().codes(self._check_X(X))
 
+    def reconstruct(self, X: ArrayLike) -> NDArray:
+        """Encode and decode X: G at each sample's code, in its most probable component.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        return self._ready().reconstruct(self._check_X(X))
+
+    def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
+        """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        n_samples : int, default=1
+            Draws for each sample; each is decoded in its own most probable component.
+
+        Returns
+        -------
+        X : ndarray of shape (n, n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        fitted = self._ready()
+        X = self._check_X(X)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        return fitted.posterior_samples(X, n_samples, random_state_of(self.random_state))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._fitted.model.settings.latent_dim
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+
+class MixtureMixin(LatentVariableMixin):
+    """What there is to do with components, where `fit` sets `means_`, `covariances_` and `weights_`."""
+
+    means_: NDArray
+    covariances_: NDArray
+    weights_: NDArray
+
     def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
         """Decode latent codes: G(z, y).
 
@@ -119,12 +176,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             `fit` knows.
         """
         fitted = self._ready()
-        codes = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
-        if codes.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {codes.shape[1]} columns, but the latent space has {self._n_features_out} "
-                "dimensions."
-            )
+        codes = self._check_codes(Z)
         if labels is None:
             y = fitted.labels_of_codes(codes)
         else:
@@ -137,21 +189,6 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
         """Return the components' numbers for labels; unknown labels are a ValueError."""
         raise NotImplementedError
-
-    def reconstruct(self, X: ArrayLike) -> NDArray:
-        """Encode and decode X: G at each sample's code and most probable cluster.
-
-        Parameters
-        ----------
-        X : array-like
-            Samples of the shape that `fit` saw.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, ...)
-            In the shape and units of the fitted data.
-        """
-        return self._ready().reconstruct(self._check_X(X))
 
     def _draw_components(
         self, n_samples: int, component: int | None, rng: np.random.RandomState
@@ -166,33 +203,6 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Draw a sample of each component in `y`, in the shape and units of the fitted data."""
         noise = rng.standard_normal((len(y), self._n_features_out))
         return self._ready().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)
-
-    def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
-        """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
-
-        Parameters
-        ----------
-        X : array-like
-            Samples of the shape that `fit` saw.
-        n_samples : int, default=1
-            Draws for each sample; each is decoded in its own most probable cluster.
-
-        Returns
-        -------
-        X : ndarray of shape (n, n_samples, ...)
-            In the shape and units of the fitted data.
-        """
-        fitted = self._ready()
-        X = self._check_X(X)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        return fitted.posterior_samples(X, n_samples, random_state_of(self.random_state))
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.means_.shape[1]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted")
 
 
 def random_state_of(random_state: Any) -> np.random.RandomState:

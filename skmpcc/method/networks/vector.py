@@ -10,6 +10,7 @@ from skmpcc.method.networks.layers import (
     Conditioning,
     Discriminator,
     Encoder,
+    keep_scale,
     linear,
 )
 
@@ -68,18 +69,22 @@ def _hidden(sizes: list[int], spectral: bool = True) -> nn.Sequential:
 class VectorTrunk(nn.Sequential):
     """The discriminator's first layers, which the encoder shares: all hidden layers but the last."""
 
-    def __init__(self, n_features: int, *, width: int, n_layers: int) -> None:
-        super().__init__(*_hidden([n_features] + [width] * max(1, n_layers - 1)))
+    def __init__(self, n_features: int, *, width: int, n_layers: int, spectral: bool = True) -> None:
+        super().__init__(*_hidden([n_features] + [width] * max(1, n_layers - 1), spectral))
+        if not spectral:
+            self.apply(keep_scale)
 
 
 class VectorDiscriminator(Discriminator):
     """Discriminator D(x): the trunk, one layer of its own, a linear score."""
 
-    def __init__(self, trunk: nn.Sequential, *, width: int) -> None:
+    def __init__(self, trunk: nn.Sequential, *, width: int, spectral: bool = True) -> None:
         super().__init__()
         self.trunk = trunk
-        self.body = _hidden([width, width])
-        self.score = linear(width, 1, last=True)
+        self.body = _hidden([width, width], spectral)
+        if not spectral:
+            self.body.apply(keep_scale)
+        self.score = linear(width, 1, spectral=spectral, last=True)
 
     def features(self, x: Tensor) -> Tensor:
         return self.body(self.trunk(x))

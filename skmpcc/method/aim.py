@@ -1,0 +1,171 @@
+"""AIM, Adversarial Inference by Matching priors and conditionals (Li et al., 2019): MPCC's ancestor.
+
+AIM is MPCC with one component, the standard normal, and no prior to learn. The adversarial loss is
+logarithmic, and the generator minimizes L_q as the encoder does.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.method import losses
+from skmpcc.method.algorithm import Algorithm1, DrawBatch, descend
+from skmpcc.method.model import MPCCModel
+from skmpcc.method.networks import dcgan
+from skmpcc.method.networks.layers import chunked, keep_scale
+from skmpcc.method.networks.vector import (
+    VectorDiscriminator,
+    VectorEncoder,
+    VectorGenerator,
+    VectorTrunk,
+)
+from skmpcc.settings import AIMNetworkSettings, NetworkSettings, ResolvedSettings
+
+
+class _Zeros(nn.Module):
+    """Log-variances of an encoder whose covariance is the identity."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h.new_zeros(len(h), self.latent_dim)
+
+
+class AIMModel(MPCCModel):
+    """Generator, discriminator and encoder of AIM, and the standard normal as the only component.
+
+    Parameters
+    ----------
+    settings : AIMNetworkSettings
+    sample_shape : tuple of int
+        (d,) for tables, (c, h, w) for images, of the side of the table whose networks are asked for.
+    n_clusters : int
+        1.
+    seed : int
+        Seed of the initial parameters. torch's global random state is left as it was.
+    """
+
+    settings: AIMNetworkSettings
+
+    def _build(self) -> None:
+        super()._build()
+        with torch.no_grad():
+            for parameter in self.prior.parameters():
+                # The floor is 0, so that the deviations are 1.
+                parameter.zero_()
+        self.prior.requires_grad_(False)
+        if self.settings.covariance == "identity":
+            for encoder in (self.encoder, self.averaged_encoder):
+                encoder.log_variance = nn.Sequential(_Zeros(self.settings.latent_dim))
+
+    def _build_for_vectors(self, s: NetworkSettings, n_features: int) -> None:
+        if self.settings.networks == "general":
+            super()._build_for_vectors(s, n_features)
+            return
+        self.generator = VectorGenerator(
+            n_features,
+            self.n_clusters,
+            s.latent_dim,
+            width=s.width,
+            n_layers=s.n_layers,
+            conditioning=s.conditioning,
+            spectral=False,
+        )
+        self.generator.apply(keep_scale)
+        trunk = VectorTrunk(n_features, width=s.width, n_layers=s.n_layers, spectral=False)
+        self.discriminator = VectorDiscriminator(trunk, width=s.width, spectral=False)
+        self.encoder = VectorEncoder(trunk, s.latent_dim, width=s.width, spectral=False)
+
+    def _build_for_images(self, s: NetworkSettings, channels: int, height: int, width: int) -> None:
+        table = self.settings.networks
+        if table == "general":
+            super()._build_for_images(s, channels, height, width)
+            return
+        trunk = dcgan.DCGANTrunk(table, channels, width=s.width)
+        self.generator = dcgan.DCGANGenerator(table, channels, s.latent_dim, width=s.width)
+        self.discriminator = dcgan.DCGANDiscriminator(table, trunk, width=s.width)
+        self.encoder = dcgan.DCGANEncoder(table, trunk, s.latent_dim, width=s.width)
+
+    @property
+    def n_places(self) -> int:
+        """Places of the largest hidden layer."""
+        networks = self.settings.networks
+        return dcgan.n_places(networks) if networks in dcgan.TABLES else super().n_places
+
+
+@dataclass(frozen=True)
+class AIMAlgorithm:
+    """How AIM trains, beside the settings that it shares with MPCC; called as `Algorithm1` is.
+
+    Attributes
+    ----------
+    beta1 : float
+        Decay of Adam's first moments.
+    n_iter_epoch : int or None
+        Iterations of an epoch t, for rates that are divided by the root of t; None keeps the rates.
+    """
+
+    beta1: float = 0.5
+    n_iter_epoch: int | None = None
+
+    def __call__(
+        self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator
+    ) -> "AIMTraining":
+        return AIMTraining(model, settings, rng, self)
+
+
+class AIMTraining(Algorithm1):
+    """One training by algorithm 1 of AIM, in plain torch.
+
+    The discriminator's step and that of generator and encoder see the same generated samples, the
+    latter after the former. In `settings.discriminator_steps` beyond the first, which the paper has
+    not, the discriminator alone sees others.
+    """
+
+    def __init__(
+        self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator, options: AIMAlgorithm
+    ) -> None:
+        super().__init__(model, settings, rng)
+        self._n_iter_epoch = options.n_iter_epoch
+        for optimizer in self.optimizers.all:
+            optimizer.beta1 = options.beta1
+
+    def _set_schedule(self) -> None:
+        super()._set_schedule()
+        if self._n_iter_epoch is not None:
+            epoch = 1 + self.n_iter // self._n_iter_epoch
+            for optimizer in self.optimizers.all:
+                optimizer.rate.fill_(optimizer.base_rate / math.sqrt(epoch))
+
+    def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        """Lines 3 to 11 of algorithm 1."""
+        for _ in range(self.settings.discriminator_steps - 1):
+            y, z = self.draw()
+            self._update_discriminator(draw_real, self._generate(z, y))
+        y, z = self.draw()
+        fake = self.model.generator(z, y)
+        out = {"discriminator": self._update_discriminator(draw_real, fake.detach())}
+        read = self._noisy(fake)
+        adversarial = losses.log_generator_loss(self.model.discriminator(read))
+        latent = losses.latent_loss(z, *self.model.encoder(read))
+        # The trunk is the discriminator's: with sharing="discriminator" no optimizer here has it.
+        descend(
+            adversarial + self.settings.latent_loss_weight * latent,
+            self.optimizers.generator,
+            self.optimizers.encoder,
+        )
+        self._update_averages()
+        return out | {"generator": adversarial.detach(), "latent": latent.detach()}
+
+    def _update_discriminator(self, draw_real: DrawBatch, fake: Tensor) -> Tensor:
+        """Descend on L_d; batch-norms see real and generated samples one after the other."""
+        real = draw_real()[0]
+        with chunked(self.model.discriminator, 2):
+            scores = self.model.discriminator(self._noisy(torch.cat([real, fake])))
+        loss = losses.log_discriminator_loss(*scores.split([len(real), len(fake)]))
+        descend(loss, self.optimizers.discriminator)
+        return loss.detach()

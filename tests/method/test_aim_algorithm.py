@@ -1,0 +1,232 @@
+"""AIM's losses, networks and algorithm against closed forms and a loop written out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+from support import generator, normal, resolved
+from torch import nn
+
+from skmpcc.method import losses
+from skmpcc.method.aim import AIMAlgorithm, AIMModel
+from skmpcc.method.networks import dcgan
+from skmpcc.settings import AIMNetworkSettings
+
+
+def network_settings(**values):
+    return AIMNetworkSettings(
+        **{
+            "latent_dim": 3,
+            "width": 8,
+            "conditioning": "embedding",
+            "sharing": "discriminator",
+            "min_std": 0.0,
+            "generator_spectral_norm": False,
+            "encoder_spectral_norm": False,
+        }
+        | values
+    )
+
+
+def model(shape=(4,), **values):
+    return AIMModel(network_settings(**values), shape, 1)
+
+
+PAPER = AIMAlgorithm()
+BRIEF = {"max_iter": 10, "batch_size": 6, "discriminator_steps": 1}
+
+
+def training(model, options=PAPER, **values):
+    settings = resolved(model.sample_shape, **BRIEF | values)
+    return options(model, settings, generator())
+
+
+def draw():
+    rng = generator(5)
+    return lambda: (torch.randn((6, 4), generator=rng),)
+
+
+def test_losses_are_logarithms_of_probabilities():
+    real, fake = normal(50, seed=1) * 3, normal(50, seed=2) * 3
+    p, q = expit(real.double().numpy()), expit(fake.double().numpy())
+    expected = -np.log(p).mean() - np.log(1 - q).mean()
+    assert float(losses.log_discriminator_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
+    assert float(losses.log_generator_loss(fake)) == pytest.approx(-np.log(q).mean(), rel=1e-5)
+
+
+def test_the_prior_is_standard_normal_and_stays():
+    m = model()
+    assert float(m.prior.means.abs().max()) == 0.0
+    assert torch.equal(m.prior.stds, torch.ones(1, 3))
+    training(m).iteration(draw())
+    assert float(m.prior.means.abs().max()) == 0.0
+    assert torch.equal(m.prior.stds, torch.ones(1, 3))
+    # log N(0; 0, I) in three dimensions
+    density = float(m.prior.log_density(torch.zeros(1, 3)).detach())
+    assert density == pytest.approx(-1.5 * math.log(2 * math.pi))
+
+
+def test_one_iteration_is_that_of_the_paper():
+    """The same as plain autograd and torch's own Adam, on networks without spectral norm."""
+    shape, kwargs = (1, 28, 28), {"networks": "table3", "width": 4}
+    rate, weight, x = 1e-3, 1 / 3, normal(6, *shape, seed=3).clamp(-1, 1)
+    one, other = (model(shape, **kwargs) for _ in range(2))
+    found = training(one, learning_rate=rate, latent_loss_weight=weight)
+    out = found.iteration(lambda: (x,))
+
+    trunk = {id(p) for p in other.discriminator.trunk.parameters()}
+    own = [p for p in other.encoder.parameters() if id(p) not in trunk]
+    # Algorithm1 draws y first, of which there is one.
+    rng = generator()
+    torch.rand(6, generator=rng)
+    z = torch.randn((6, 3), generator=rng)
+    d_adam = torch.optim.Adam(other.discriminator.parameters(), rate, betas=(0.5, 0.999))
+    g_adam = torch.optim.Adam([*other.generator.parameters(), *own], rate, betas=(0.5, 0.999))
+    other.train()
+    fake = other.generator(z, None)
+    bce = nn.functional.binary_cross_entropy_with_logits
+    d_real, d_fake = other.discriminator(x), other.discriminator(fake.detach())
+    d_loss = bce(d_real, torch.ones(6)) + bce(d_fake, torch.zeros(6))
+    d_adam.zero_grad()
+    d_loss.backward()
+    d_adam.step()
+    mean, log_variance = other.encoder(fake)
+    latent = -torch.distributions.Normal(mean, torch.exp(0.5 * log_variance)).log_prob(z).sum(1).mean()
+    g_loss = bce(other.discriminator(fake), torch.ones(6))
+    g_adam.zero_grad()
+    (g_loss + weight * latent).backward()
+    g_adam.step()
+
+    assert float(out["discriminator"]) == pytest.approx(d_loss.item(), rel=1e-4)
+    assert float(out["generator"]) == pytest.approx(g_loss.item(), rel=1e-4)
+    assert float(out["latent"]) == pytest.approx(latent.item(), rel=1e-4)
+    for name in ("generator", "discriminator", "encoder"):
+        for p, q in zip(getattr(one, name).parameters(), getattr(other, name).parameters(), strict=True):
+            # Adam's first step is the rate times a sign, which rounding decides where a bias before a
+            # batch-norm has no gradient.
+            difference = (p - q).detach().abs().flatten()
+            assert float(difference.max()) <= 2.1 * rate, name
+            assert float(difference.median()) < 1e-5 or p.ndim == 1, name
+
+
+def test_the_generator_s_step_leaves_the_shared_layers():
+    m = model()
+    algorithm = training(m)
+    m.train()
+    before = [p.detach().clone() for p in m.encoder.trunk.parameters()]
+    own = [p.detach().clone() for p in m.encoder.mean.parameters()]
+    algorithm._update_discriminator = lambda *_: torch.zeros(())
+    algorithm.iteration(draw())
+    assert all(torch.equal(a, b) for a, b in zip(before, m.encoder.trunk.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(own, m.encoder.mean.parameters(), strict=True))
+
+
+def test_the_generator_minimizes_the_latent_loss_too():
+    def moved(weight):
+        m = model()
+        training(m, latent_loss_weight=weight).iteration(draw())
+        return m.generator.output.weight.detach()
+
+    assert not torch.equal(moved(0.0), moved(10.0))
+
+
+def test_rates_fall_with_the_root_of_the_epoch():
+    algorithm = training(model(), AIMAlgorithm(0.5, n_iter_epoch=2), learning_rate=1e-2)
+    rates = []
+    for _ in range(5):
+        algorithm.iteration(draw())
+        rates.append(float(algorithm.optimizers.generator.rate))
+    expected = [1e-2 / math.sqrt(t) for t in (1, 1, 2, 2, 3)]
+    assert rates == pytest.approx(expected)
+
+
+def test_a_training_goes_on_from_its_state():
+    draws = draw()
+    algorithm = training(model(), discriminator_steps=2)
+    algorithm.iteration(draws)
+    state = algorithm.state()
+    rng = generator(9)
+    again = torch.randn((2, 6, 4), generator=rng)
+
+    def batches():
+        rows = iter(again)
+        return lambda: (next(rows),)
+
+    first = algorithm.iteration(batches())
+    algorithm.load(state)
+    second = algorithm.iteration(batches())
+    assert first == second
+
+
+def test_identity_covariance():
+    m = model(covariance="identity")
+    training(m).iteration(draw())
+    for encoder in (m.encoder, m.averaged_encoder):
+        assert torch.equal(encoder(normal(5, 4))[1], torch.zeros(5, 3))
+
+
+@pytest.mark.parametrize(
+    ("table", "channels", "width", "latent_dim"), [("table3", 1, 64, 32), ("table4", 3, 128, 64)]
+)
+def test_networks_are_those_of_the_tables(table, channels, width, latent_dim):
+    side = dcgan.TABLES[table].side
+    m = model((channels, side, side), networks=table, width=width, latent_dim=latent_dim)
+    layers = [
+        [
+            (type(layer).__name__, tuple(layer.weight.shape))
+            for layer in module.modules()
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+        ]
+        for module in (m.generator, m.discriminator, m.encoder.body, m.encoder.mean)
+    ]
+    expected = {
+        "table3": [
+            [
+                ("Linear", (1024, 32)),
+                ("Linear", (6272, 1024)),
+                ("ConvTranspose2d", (128, 64, 4, 4)),
+                ("ConvTranspose2d", (64, 1, 4, 4)),
+            ],
+            [
+                ("Conv2d", (64, 1, 4, 4)),
+                ("Conv2d", (128, 64, 4, 4)),
+                ("Linear", (1024, 6272)),
+                ("Linear", (64, 1024)),
+                ("Linear", (1, 64)),
+            ],
+            [("Conv2d", (64, 128, 4, 4))],
+            [("Linear", (32, 576)), ("Linear", (32, 32))],
+        ],
+        "table4": [
+            [
+                ("ConvTranspose2d", (64, 1024, 4, 4)),
+                ("ConvTranspose2d", (1024, 512, 4, 4)),
+                ("ConvTranspose2d", (512, 256, 4, 4)),
+                ("ConvTranspose2d", (256, 128, 4, 4)),
+                ("ConvTranspose2d", (128, 3, 4, 4)),
+            ],
+            [
+                ("Conv2d", (128, 3, 4, 4)),
+                ("Conv2d", (256, 128, 4, 4)),
+                ("Conv2d", (512, 256, 4, 4)),
+                ("Conv2d", (1024, 512, 4, 4)),
+                ("Linear", (1, 1024 * 4 * 4)),
+            ],
+            [
+                ("Conv2d", (512, 1024, 4, 4)),
+                ("Conv2d", (512, 512, 4, 4)),
+                ("Conv2d", (256, 512, 2, 2)),
+                ("Conv2d", (128, 256, 1, 1)),
+            ],
+            [("Linear", (64, 512)), ("Linear", (64, 64))],
+        ],
+    }[table]
+    assert [
+        [(name.removeprefix("Parametrized"), shape) for name, shape in part] for part in layers
+    ] == expected
+    x = m.generator(normal(2, latent_dim), None)
+    assert x.shape == (2, channels, side, side)
+    assert m.discriminator(x).shape == (2,)
+    assert m.encoder(x)[0].shape == m.encoder(x)[1].shape == (2, latent_dim)
