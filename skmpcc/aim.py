@@ -196,18 +196,14 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, _ = validated._check_for_fit(X)
-        layout, preset = self._layout_and_preset(X)
-        prepared = PreparedAIM.of(
-            X,
-            layout,
-            preset,
-            self.covariance,
-            random_state_of(self.random_state),
-            resolve_device(self.device),
-            from_validation(validated),
-        )
-        run(self, prepared, X, y)
+        run(self, self._prepare(X, from_validation(validated)), X, y)
         return self
+
+    def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedAIM:
+        """Settings, format and model for X."""
+        layout, preset = self._layout_and_preset(X)
+        seed, device = random_state_of(self.random_state), resolve_device(self.device)
+        return PreparedAIM.of(X, layout, preset, self.covariance, seed, device, validated)
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, AIMPreset]:
         """Where height, width and channels stand in X, and all settings of a fit on it."""

@@ -67,6 +67,7 @@ class AIMPreset(Validated):
     patch_size: int = _as_in_mpcc("patch_size", default=1)
     resizing: str = _as_in_mpcc("resizing", default="interpolate")
     upsampling: str = _as_in_mpcc("upsampling", default="nearest")
+    initial_bias: str = _as_in_mpcc("initial_bias", default="zero")
     averaged_encoder: bool = _as_in_mpcc("averaged_encoder", default=True)
     # ---- Training
     max_iter: int = setting(
