@@ -133,6 +133,8 @@ class AIMTraining(Algorithm1):
         self._n_iter_epoch = options.n_iter_epoch
         for optimizer in self.optimizers.all:
             optimizer.beta1 = options.beta1
+        # Listed once: to look for them takes as long as a small step.
+        self._averaged = model.averaged_tensors()
 
     def _set_schedule(self) -> None:
         super()._set_schedule()
@@ -140,6 +142,9 @@ class AIMTraining(Algorithm1):
             epoch = 1 + self.n_iter // self._n_iter_epoch
             for optimizer in self.optimizers.all:
                 optimizer.rate.fill_(optimizer.base_rate / math.sqrt(epoch))
+
+    def _update_averages(self) -> None:
+        self.model.update_averages(self.averaging, self._averaged)
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Lines 3 to 11 of algorithm 1."""
