@@ -103,7 +103,7 @@ def curve(name: str, X: NDArray, y: NDArray, seed: int, options: argparse.Namesp
         assert preset.pseudo_labels is not None
         labels = find_pseudo_labels(preset.pseudo_labels, data, graph, n_clusters, rng)
         np.save(kept, labels.numpy())
-    settings = resolve(part(preset, TrainingSettings), data, n_clusters, labels)
+    settings = resolve(part(preset, TrainingSettings), data, n_clusters, labels, graph)
     model = MPCCModel(part(preset, NetworkSettings), data_format.tensor_shape, n_clusters, seed)
     judge = Judge(X[rows], X[held], y[rows], y[held], seed)
     at = {round(share * options.iterations) for share in SHARES}

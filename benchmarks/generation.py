@@ -151,7 +151,7 @@ Function = Callable[[NDArray], NDArray]
 
 @dataclass
 class Fit:
-    """What a method learned; None is what it does not have."""
+    """Functions that a method learned; None stands for one that it does not have."""
 
     samples: NDArray | None = None
     sample_labels: NDArray | None = None
@@ -330,7 +330,7 @@ FIGURES = (
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What tells rows apart."""
+    """Return the arguments that tell rows apart."""
     return tuple(json.dumps(row[name]) for name in ("data", "method", "seed", "limit", "set", "param"))
 
 

@@ -282,7 +282,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         )
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Preset]:
-        """Where height, width and channels stand in X, and all settings of a fit on it."""
+        """Find where height, width and channels stand in X, and all settings of a fit on it."""
         layout, preset = layout_and_preset(
             X, self.preset, self.image_shape, self.n_clusters, stacklevel=5
         )
@@ -366,12 +366,13 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         return labels
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
-        """Label-free score: mutual information of neighbours' clusters, or of augmented views'.
+        """Label-free score: how good clusters look, the larger the better.
 
-        For tables the pairs are a row and each of its nearest neighbours, for images an image and an
-        augmented view of it, a little moved, turned, scaled and slanted. The score tells better runs
-        from worse ones without labels, for `n_init` and for a grid search over parameters. It cannot
-        choose `n_clusters`, with which it tends to grow: see `skmpcc.model_selection`.
+        Of tables it is the quality by which `fit` chooses pseudo-labels, of images the mutual
+        information between the clusters of an image and of an augmented view of it, a little moved,
+        turned, scaled and slanted. The score tells better runs from worse ones without labels, for
+        `n_init` and for a grid search over parameters. It cannot choose `n_clusters`: see
+        `skmpcc.model_selection`.
 
         Parameters
         ----------
@@ -384,9 +385,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Returns
         -------
         score : float
-            Mutual information in nats: the entropy of the clusters' sizes, at most log(n_clusters),
-            less the uncertainty of a partner's cluster when one's own is known. Scores of images and of
-            tables do not compare, nor do those of different `n_neighbors`.
+            Of tables the sum of three terms, in nats: how little of a neighbour's cluster remains
+            untold by one's own, how equal the clusters' sizes are, and how likely the samples are if
+            each cluster is a Gaussian; docs/method.md has the formula. Of images mutual information in
+            nats, at most log(n_clusters). Scores compare on the same samples, scaled alike, with the
+            same `n_clusters` and `n_neighbors`.
 
         Raises
         ------

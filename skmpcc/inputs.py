@@ -65,7 +65,7 @@ def as_real(X: NDArray) -> NDArray:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where height, width and channels stand in one sample.
+    """Places of height, width and channels in one sample.
 
     Attributes
     ----------

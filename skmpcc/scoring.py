@@ -1,4 +1,4 @@
-"""Label-free score: mutual information between the clusters of neighbours, or of augmented views."""
+"""Label-free score: quality of a table's clusters, or information between the clusters of views."""
 
 from functools import partial
 
@@ -8,7 +8,9 @@ from torch import Tensor
 
 from skmpcc.inference import FittedModel
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
-from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information, some_rows
+from skmpcc.pseudo_labels.candidates import gaussian_points, graph_points
+from skmpcc.pseudo_labels.choice import Judge
+from skmpcc.pseudo_labels.neighbors import NeighborGraph, some_rows
 
 
 class Scorer:
@@ -17,8 +19,8 @@ class Scorer:
     Parameters
     ----------
     data : Tensor of shape (n_samples, ...)
-        At least two samples as the networks see them. Those of a table are compared with their
-        neighbours, images with augmented views.
+        At least two samples as the networks see them. Those of a table are judged as its pseudo-labels
+        are, by `Judge`; images are compared with augmented views.
     n_neighbors, n_clusters : int
     graph : NeighborGraph, optional
         Neighbours of a table's rows, if they are known already.
@@ -30,20 +32,21 @@ class Scorer:
         # The same draws for the same data, because scores of several models are compared.
         self._rng = torch.Generator().manual_seed(0)
         self._data = data
-        self._graph: NeighborGraph | None = None
+        self._judge: Judge | None = None
         if data.ndim == 2:
             if graph is None:
                 graph = NeighborGraph.of(data, n_neighbors, n_clusters, self._rng)
-            self._graph = graph
+            points, _ = gaussian_points(graph_points(data, graph), seed=0)
+            self._judge = Judge(points, graph, n_clusters, data.shape[1])
             self._rows = graph.rows.cpu()
         else:
             self._rows = some_rows(len(data), self._rng)
 
     def __call__(self, fitted: FittedModel, labels: NDArray) -> float:
-        """Mutual information, in nats; `labels` are the model's for all samples."""
+        """Quality, or mutual information in nats; `labels` are the model's for all samples."""
         labels_of_rows = torch.as_tensor(labels)[self._rows]
-        if self._graph is not None:
-            return sum(neighbor_information(labels_of_rows, self._graph))
+        if self._judge is not None:
+            return self._judge.quality(labels_of_rows.numpy())
         augment = partial(random_affine, rng=self._rng.manual_seed(0))
         views = fitted.labels(self._data[self._rows.to(self._data.device)].cpu(), augment)
         return sum(view_information(labels_of_rows, torch.as_tensor(views)))

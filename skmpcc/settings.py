@@ -210,7 +210,8 @@ class TrainingSettings(Validated):
     )
     input_noise: float = setting(
         "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
-        "bandwidth of the data, against memorizing small data sets.",
+        "bandwidth of the data, or less where neighbours are nearer, against memorizing small data "
+        "sets.",
         _NOT_NEGATIVE,
         default=0.0,
     )

@@ -108,15 +108,23 @@ def test_three_variances_in_a_fit(blobs):
     np.testing.assert_allclose(fitted.predict_proba(blobs[0]), softmax(density, axis=1), atol=1e-9)
 
 
-def test_score_is_the_mutual_information_of_neighbours_clusters(blobs, fitted):
-    X = blobs[0]
+def test_score_of_a_table_is_the_quality_of_its_clusters(blobs, fitted):
+    """By its definition; both of the features have about the same range, and keep their neighbours."""
+    X, labels = blobs[0], fitted.labels_
     nearest = NearestNeighbors(n_neighbors=15).fit(X).kneighbors(return_distance=False)
-    own, other = np.repeat(fitted.labels_, 15), fitted.labels_[nearest].ravel()
-    shares = np.bincount(fitted.labels_) / len(X)
-    pairs = contingency_matrix(own, other) / len(own)
-    conditional = stats.entropy(pairs, axis=None) - stats.entropy(shares)
-    # both of its features have about the same range, so that scaling keeps the neighbours
-    np.testing.assert_allclose(fitted.score(X), stats.entropy(shares) - conditional, atol=0.02)
+    own, other = np.repeat(labels, 15), labels[nearest].ravel()
+    entropy = stats.entropy(np.bincount(labels))
+    lost = stats.entropy(contingency_matrix(own, other), axis=None) / entropy - 1.0
+    scaled = fitted._fitted.format.encode_all(X).numpy()
+    density = [
+        np.log(np.mean(labels == k))
+        + stats.multivariate_normal(members.mean(0), np.cov(members.T)).logpdf(x)
+        for k in range(3)
+        for members in [scaled[labels == k]]
+        for x in members
+    ]
+    expected = -np.log(lost + 0.02) + 0.5 * np.log(entropy / np.log(3)) + 0.6 * np.mean(density)
+    np.testing.assert_allclose(fitted.score(X), expected, atol=0.1)
     with pytest.raises(ValueError, match="1 sample"):
         fitted.score(X[:1])
 

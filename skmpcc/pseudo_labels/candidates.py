@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn import config_context
 from sklearn.cluster import AgglomerativeClustering, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
@@ -112,7 +113,7 @@ def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDAr
 
 
 def variance_floor(points: NDArray) -> float:
-    """What a GaussianMixture of points adds to its variances."""
+    """Return the variance that a GaussianMixture adds to its own, so that these have full rank."""
     return max(REGULARIZATION * float(points.var(axis=0).mean()), 1e-9)
 
 
@@ -176,11 +177,7 @@ def _maps(
     points: NDArray, graph: NeighborGraph, n_clusters: int, n_neighbors: int, seed: int
 ) -> list[NDArray]:
     """The maps of a graph's points in which clusters are looked for."""
-    edges = affinity(
-        points,
-        graph.nearest[:, :n_neighbors].cpu().numpy(),
-        graph.distances[:, :n_neighbors].cpu().numpy(),
-    )
+    edges = graph_edges(points, graph, n_neighbors)
     few = n_clusters <= FEW_CLUSTERS
     wanted = 2 * n_clusters + MORE_EIGENVECTORS if few else n_clusters
     factored = points.shape[1] <= MANY_FEATURES
@@ -197,6 +194,14 @@ def _maps(
 def graph_points(data: Tensor, graph: NeighborGraph) -> NDArray:
     """The samples of a graph as rows."""
     return data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
+
+
+def graph_edges(points: NDArray, graph: NeighborGraph, n_neighbors: int) -> csr_matrix:
+    """Weigh the edges to the nearest of a graph's neighbours; see `spectral.affinity`."""
+    nearest, distances = (
+        tensor[:, :n_neighbors].cpu().numpy() for tensor in (graph.nearest, graph.distances)
+    )
+    return affinity(points, nearest, distances)
 
 
 def by_votes(data: Tensor, points: NDArray, labels: NDArray) -> Callable[[], NDArray]:

@@ -11,7 +11,7 @@ from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 # Weights of the balance of sizes and of the Gaussian likelihood, and what is added to the share of lost
 # information, beside which smaller shares do not count. Chosen on the suite of benchmarks/quality.py.
 BALANCE_WEIGHT = 0.5
-LIKELIHOOD_WEIGHT = 0.4
+LIKELIHOOD_WEIGHT = 0.6
 NEGLIGIBLE = 0.02
 # Share of lost information, and balance of sizes, at which nothing better is looked for.
 SURE = 0.01
@@ -29,7 +29,6 @@ class Judge:
         The graph's rows, or what Gaussians are fitted to in their place.
     graph : NeighborGraph
     n_clusters : int
-        At least 2.
     n_features : int
         Columns of the table.
 
@@ -37,7 +36,7 @@ class Judge:
     -----
     The quality of clusters k of samples and k' of their neighbours is::
 
-        - log(H(k' | k) / H(k) + 0.02) + log(H(k) / log K) / 2 + 0.4 w L
+        - log(H(k' | k) / H(k) + 0.02) + log(H(k) / log K) / 2 + 0.6 w L
 
     1. H(k' | k) / H(k) is the share of a neighbour's cluster that one's own does not tell. It serves
        clusters of any shape. By mutual information alone, halves of a large cluster would be better
@@ -57,12 +56,14 @@ class Judge:
         self._weight = min(1.0, len(points) / n_clusters / n_parameters)
 
     def lost_information(self, labels: NDArray) -> float:
-        """H(k' | k) / H(k), infinite for a single cluster."""
+        """H(k' | k) / H(k), 1 for a single cluster, which tells nothing."""
         information = neighbor_information(torch.as_tensor(labels), self._graph)
-        return -information.agreement / information.entropy if information.entropy else math.inf
+        return -information.agreement / information.entropy if information.entropy else 1.0
 
     def balance(self, labels: NDArray) -> float:
-        """H(k) / log K, from 0 to 1."""
+        """H(k) / log K, from 0 to 1, which it is if one cluster is all that is wanted."""
+        if self._n_clusters == 1:
+            return 1.0
         share = np.bincount(labels, minlength=self._n_clusters) / len(labels)
         share = share[share > 0]
         return float(-(share * np.log(share)).sum() / math.log(self._n_clusters))
@@ -100,10 +101,8 @@ class Judge:
             What the share of lost information is multiplied by.
         """
         lost, balance = self.lost_information(labels), self.balance(labels)
-        if not balance:
-            return -math.inf
         return (
             -math.log(discount * lost + NEGLIGIBLE)
-            + BALANCE_WEIGHT * math.log(balance)
+            + BALANCE_WEIGHT * math.log(max(balance, NEGLIGIBLE))
             + LIKELIHOOD_WEIGHT * self._weight * self.likelihood(labels)
         )

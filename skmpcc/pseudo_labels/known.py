@@ -8,10 +8,9 @@ from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
 from skmpcc.devices import at_most_threads
-from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_points
+from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_edges, graph_points
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.pseudo_labels.spectral import affinity
 
 # Share of a label that comes from the neighbours, as in Zhou et al. (2004), and steps that it takes.
 ALPHA = 0.99
@@ -80,11 +79,7 @@ def spread_labels(data: Tensor, graph: NeighborGraph, known: Tensor) -> Tensor:
     with at_most_threads(1), warnings.catch_warnings():
         # Which class is the largest is settled long before.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        edges = affinity(
-            points,
-            graph.nearest[:, :NARROW].cpu().numpy(),
-            graph.distances[:, :NARROW].cpu().numpy(),
-        )
+        edges = graph_edges(points, graph, NARROW)
         spreading = LabelSpreading(kernel=lambda *_: edges, alpha=ALPHA, max_iter=MAX_ITER)
         spreading.fit(points, known[graph.rows.to(known.device)].cpu().numpy())
         labels = by_votes(data, points, spreading.transduction_)()

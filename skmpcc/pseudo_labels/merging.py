@@ -54,7 +54,7 @@ def _shares_of_edges(labels: NDArray, nearest: NDArray) -> NDArray:
 
 
 def _gains(shares: NDArray, linkage: str) -> NDArray:
-    """How good it is to merge each two clusters."""
+    """Return for each two clusters a figure that is the largest for the pair to be merged."""
     sizes = shares.sum(axis=1)
     if linkage == "association":
         return shares / np.sqrt(np.outer(sizes, sizes))
@@ -66,7 +66,7 @@ def _gains(shares: NDArray, linkage: str) -> NDArray:
 
 def _entropies_if_merged(shares: NDArray, sizes: NDArray) -> tuple[NDArray, NDArray]:
     """H(k) and H(k, k') after each two clusters are merged."""
-    terms, of_sizes = xlogy(shares, shares), xlogy(sizes, sizes)
+    terms, of_sizes = _term(shares), _term(sizes)
     own, of_own = np.diag(shares), np.diag(terms)
     entropy = of_sizes[:, None] + of_sizes - of_sizes.sum() - _term(sizes[:, None] + sizes)
     # Edges to third clusters: to all, less those of the two to each other and to themselves.

@@ -82,7 +82,7 @@ class Initialization:
         labels = self._pseudo_labels(data) if saved is None else saved["pseudo_labels"]
         if labels is not None:
             labels = labels.to(self.device)
-        settings = resolve(self.settings, data, model.n_clusters, labels)
+        settings = resolve(self.settings, data, model.n_clusters, labels, self.graph)
         if self.settings.weights == "uniform":
             # A model that goes on may have learned others.
             model.prior.reset_weights()

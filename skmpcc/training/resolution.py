@@ -8,14 +8,21 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor
 
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings, TrainingSettings
 
 # Clusters are unequal if exp of the entropy of their sizes is below this share of K; equal ones have K.
 UNEQUAL = 0.9
+# Distances to the nearest neighbour that no bandwidth of noise is beyond.
+REACH = 4.0
 
 
 def resolve(
-    settings: TrainingSettings, data: Tensor, n_clusters: int, pseudo_labels: Tensor | None
+    settings: TrainingSettings,
+    data: Tensor,
+    n_clusters: int,
+    pseudo_labels: Tensor | None,
+    graph: NeighborGraph | None = None,
 ) -> ResolvedSettings:
     """Turn a user's settings into what runs on given data.
 
@@ -26,6 +33,8 @@ def resolve(
         Data as the networks see them.
     n_clusters : int
     pseudo_labels : Tensor of shape (n_samples,) or None
+    graph : NeighborGraph, optional
+        Neighbours in the data, beyond which noise does not reach.
 
     Returns
     -------
@@ -44,12 +53,25 @@ def resolve(
         "weights": weights,
         # L_q over the dimension of x, as section 3.3 balances it with Loss I.
         "latent_loss_weight": 1.0 / data[0].numel() if weight == "dimension" else float(weight),
-        "noise_std": settings.input_noise * scott_bandwidth(data) if settings.input_noise else 0.0,
+        "noise_std": settings.input_noise * bandwidth(data, graph) if settings.input_noise else 0.0,
         # Of data that do not vary, nothing is to be reconstructed but a constant.
         "total_variance": float(data.flatten(1).var(0, correction=0).sum()) or 1.0,
         "supervised_iter": math.ceil(share * settings.max_iter),
     }
     return ResolvedSettings(**resolved)
+
+
+def bandwidth(data: Tensor, graph: NeighborGraph | None) -> float:
+    """Scott's bandwidth, or less where neighbours are nearer, so that thin shapes are not blurred.
+
+    In as many dimensions noise of this deviation reaches at most `REACH` times as far as the middle
+    sample's nearest neighbour.
+    """
+    scott = scott_bandwidth(data)
+    if graph is None:
+        return scott
+    nearest = float(graph.distances[:, 0].median())
+    return min(scott, REACH * nearest / math.sqrt(data[0].numel()))
 
 
 def scott_bandwidth(data: Tensor) -> float:

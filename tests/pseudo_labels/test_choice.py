@@ -21,7 +21,7 @@ def test_lost_information_is_what_ones_own_cluster_does_not_tell_of_a_neighbors(
     X, y = make_blobs(90, centers=[[0, 0], [20, 0], [0, 20]], random_state=0)
     judge = judge_of(X, 3)
     assert judge.lost_information(y) == pytest.approx(0.0, abs=1e-9)
-    assert judge.lost_information(np.zeros(90, dtype=int)) == math.inf
+    assert judge.lost_information(np.zeros(90, dtype=int)) == 1.0
     random = np.random.default_rng(0).integers(3, size=90)
     assert 0.8 < judge.lost_information(random) <= 1.0
 
@@ -55,8 +55,16 @@ def test_likelihood_is_finite_where_clusters_have_no_variance(X):
 
 
 def test_a_single_cluster_is_the_worst():
-    X, _ = make_blobs(60, centers=3, random_state=0)
-    assert judge_of(X, 3).quality(np.zeros(60, dtype=int)) == -math.inf
+    X, y = make_blobs(60, centers=3, random_state=0)
+    judge, single = judge_of(X, 3), np.zeros(60, dtype=int)
+    assert judge.lost_information(single) == 1.0
+    at_random = np.random.default_rng(0).integers(3, size=60)
+    assert -math.inf < judge.quality(single) < judge.quality(at_random) < judge.quality(y)
+
+
+def test_a_single_cluster_that_is_wanted_has_a_quality():
+    X, _ = make_blobs(60, random_state=0)
+    assert math.isfinite(judge_of(X, 1).quality(np.zeros(60, dtype=int)))
 
 
 def test_shapes_are_better_than_cells_of_kmeans():
@@ -77,7 +85,7 @@ def test_quality_rewards_what_is_told_of_neighbors_equal_sizes_and_likelihood():
     y = (X[:, 0] > 0.7).astype(int)
     judge = judge_of(X, 2)
     lost, balance = judge.lost_information(y), judge.balance(y)
-    expected = -math.log(lost + 0.02) + 0.5 * math.log(balance) + 0.4 * judge.likelihood(y)
+    expected = -math.log(lost + 0.02) + 0.5 * math.log(balance) + 0.6 * judge.likelihood(y)
     assert judge.quality(y) == pytest.approx(expected)
     assert judge.quality(y, 0.5) == pytest.approx(
         expected + math.log((lost + 0.02) / (0.5 * lost + 0.02))

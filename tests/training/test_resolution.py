@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
+from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings, TrainingSettings
-from skmpcc.training.resolution import are_unequal, resolve, scott_bandwidth
+from skmpcc.training.resolution import are_unequal, bandwidth, resolve, scott_bandwidth
 
 DATA = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
 EQUAL = torch.arange(30) % 3
@@ -29,6 +30,19 @@ def test_noise_becomes_a_deviation():
     assert scott_bandwidth(torch.as_tensor(data)) == pytest.approx(expected)
     assert resolved(input_noise=0.5).noise_std == pytest.approx(0.5 * scott_bandwidth(DATA))
     assert resolved().noise_std == 0.0
+
+
+def test_noise_does_not_reach_beyond_neighbors():
+    """A thin line in two dimensions, of which Scott's bandwidth knows the length alone."""
+    along = torch.linspace(0.0, 20.0, 201)
+    line = torch.stack([along, torch.zeros(201)], dim=1)
+    graph = NeighborGraph.of(line, 5, 2, torch.Generator().manual_seed(0))
+    assert scott_bandwidth(line) > 1.0
+    assert bandwidth(line, graph) == pytest.approx(4 * 0.1 / math.sqrt(2), rel=1e-3)
+    settings = resolve(TrainingSettings(max_iter=10, input_noise=0.5), line, 2, None, graph)
+    assert settings.noise_std == pytest.approx(0.5 * bandwidth(line, graph))
+    graph = NeighborGraph.of(DATA, 5, 2, torch.Generator().manual_seed(0))
+    assert bandwidth(DATA, graph) == scott_bandwidth(DATA)
 
 
 def test_latent_weight_becomes_a_number():
