@@ -23,7 +23,9 @@ from skmpcc.method.aim import AIMModel, AIMTraining
 from skmpcc.method.algorithm import DrawBatch, descend
 from skmpcc.method.networks.layers import chunked
 
-# Weight of ALICE's reconstructions, the one of its authors' code for MNIST.
+# Weight of ALICE's mean square error of reconstructions: the one of its authors' code for Gaussians in
+# the plane (github.com/ChunyuanLI/ALICE, toy_data/ALICE_l2.py). They tell that it is to be tuned: the
+# higher, the nearer the reconstructions and the more blurred.
 RECONSTRUCTION_WEIGHT = 1.0
 
 
@@ -34,7 +36,7 @@ class GAN(AIMTraining):
         y, z = self.draw()
         fake = self.model.generator(z, y)
         out = {"discriminator": self._update_discriminator(draw_real, fake.detach())}
-        loss = losses.log_generator_loss(self.model.discriminator(fake))
+        loss = losses.log_generator_loss(self.model.discriminator(self._noisy(fake)))
         descend(loss, self.optimizers.generator)
         self._update_averages()
         return out | {"generator": loss.detach()}
@@ -74,18 +76,35 @@ class ALI(AIMTraining):
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         real = draw_real()[0]
         y, z = self.draw()
-        fake, codes = self.model.generator(z, y), self._encode(real)
         n, optimizers = len(real), self.optimizers
-        x = torch.cat([real, fake])
+        fake = self.model.generator(z, y)
+        x = self._noisy(torch.cat([real, fake]))
+        codes = self._encode(x[:n])
+        d_loss = self._update_pairs(x.detach(), torch.cat([codes.detach(), z]))
         with chunked(self.model.discriminator, 2):
-            scores = self._scores(x.detach(), torch.cat([codes.detach(), z]))
-            d_loss = losses.log_discriminator_loss(*scores.split(n))
-            descend(d_loss, optimizers.discriminator)
             scores = self._scores(x, torch.cat([codes, z]))
         loss = self._loss(scores[:n], scores[n:], real, codes, fake, z)
         descend(loss, optimizers.generator, optimizers.encoder)
         self._update_averages()
-        return {"discriminator": d_loss.detach(), "generator": loss.detach()}
+        return {"discriminator": d_loss, "generator": loss.detach()}
+
+    def _update_pairs(self, x: Tensor, z: Tensor) -> Tensor:
+        """Descend on the discriminator's loss, the first half of the pairs real."""
+        x.requires_grad_(self._penalizes)
+        with chunked(self.model.discriminator, 2):
+            scores = self._scores(x, z)
+        loss = losses.log_discriminator_loss(*scores.chunk(2))
+        descend(loss + self._penalty(scores, x), self.optimizers.discriminator)
+        return loss.detach()
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {
+            "pair": {name: tensor.clone() for name, tensor in self.pair.state_dict().items()}
+        }
+
+    def load(self, state: dict[str, Any], *, rng: bool = True) -> None:
+        super().load(state, rng=rng)
+        self.pair.load_state_dict(state["pair"])
 
     def _loss(
         self, real: Tensor, fake: Tensor, x: Tensor, codes: Tensor, new: Tensor, z: Tensor

@@ -49,7 +49,9 @@ class PreparedAIM(PreparedFit):
             device,
             seeds,
             validated,
-            engine=AIMAlgorithm(preset.beta1, per_epoch),
+            engine=AIMAlgorithm(
+                preset.beta1, per_epoch, preset.gradient_penalty, preset.input_noise_decay
+            ),
         )
 
     def attributes(self, candidate: Candidate) -> dict[str, Any]:

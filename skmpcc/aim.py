@@ -32,7 +32,7 @@ _PRESET_FIELDS = ("latent_dim", "width", "max_iter", "tol", "batch_size", "learn
 # What the networks are for.
 _NETWORKS = {
     "general": ("image", "vector"),
-    "plain": ("vector",),
+    "fourier": ("vector",),
     "table3": ("image",),
     "table4": ("image",),
 }

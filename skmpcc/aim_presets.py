@@ -99,6 +99,17 @@ class AIMPreset(Validated):
         default="dimension",
     )
     input_noise: float = _as_in_mpcc("input_noise", default=0.0)
+    input_noise_decay: float = setting(
+        "Share of the training over which `input_noise` falls to 0; 0 keeps it.",
+        Interval(Real, 0, 1, closed="both"),
+        default=0.0,
+    )
+    gradient_penalty: float = setting(
+        "Weight, in the beginning, of half the mean square norm of the discriminator's gradient at real "
+        "and generated samples. It falls linearly to 0. 0 in the paper.",
+        Interval(Real, 0, None, closed="left"),
+        default=0.0,
+    )
     tol: float = setting(
         "Training stops when the error of reconstructions changes by less than this share of the data's "
         "variance: in the mean of `n_iter_no_change` entries of `history_`, from as many before. 0 "
@@ -210,16 +221,18 @@ _IMAGES = AIMPreset(
 _GRID = AIMPreset(
     name="grid",
     kind="vector",
-    networks="plain",
-    width=128,
+    networks="fourier",
+    width=64,
     n_layers=4,
     latent_dim=2,
-    batch_size=128,
-    max_iter=20_000,
-    learning_rate=1e-3,
+    batch_size=192,
+    max_iter=5000,
+    learning_rate=2e-3,
     learning_rate_decay=0.6,
-    # Chosen on seed 0: the more of it, the more modes are found, and the more samples lie between them.
     latent_weight=0.15,
+    input_noise=1.8,
+    input_noise_decay=0.4,
+    gradient_penalty=0.05,
 )
 _MNIST = AIMPreset(
     name="mnist",

@@ -128,10 +128,11 @@ class AIMNetworkSettings(NetworkSettings):
 
     networks: str = setting(
         'Architecture of the networks. "general": the perceptrons and residual networks of MPCC, whose '
-        'discriminator is spectrally normalized. "plain": perceptrons that are not. "table3" and '
-        '"table4": the AIM paper\'s networks for MNIST, at 28x28, and for CIFAR-10 and CelebA, at '
-        "64x64.",
-        StrOptions({"general", "plain", "table3", "table4"}),
+        'discriminator is spectrally normalized. "fourier": perceptrons that are not, and that read '
+        "random Fourier features of codes and of rows, for data of few features that lie in small "
+        'places. "table3" and "table4": the AIM paper\'s networks for MNIST, at 28x28, and for CIFAR-10 '
+        "and CelebA, at 64x64.",
+        StrOptions({"general", "fourier", "table3", "table4"}),
         default="general",
     )
     covariance: str = setting(

@@ -14,14 +14,23 @@ from skmpcc.method import losses
 from skmpcc.method.algorithm import Algorithm1, DrawBatch, descend
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks import dcgan
-from skmpcc.method.networks.layers import chunked, keep_scale
+from skmpcc.method.networks.layers import chunked
 from skmpcc.method.networks.vector import (
+    FourierFeatures,
+    FourierGenerator,
     VectorDiscriminator,
     VectorEncoder,
-    VectorGenerator,
     VectorTrunk,
 )
 from skmpcc.settings import AIMNetworkSettings, NetworkSettings, ResolvedSettings
+
+# Of the Fourier features that networks="fourier" reads: of codes, whose deviation is 1, and of rows,
+# whose total deviation is 8.
+CODE_FREQUENCY = 4.0
+DATA_FREQUENCY = 0.7
+# Updates of the discriminator for one with a gradient penalty, which then counts as often (Karras et
+# al., 2020).
+PENALTY_INTERVAL = 4
 
 
 class _Zeros(nn.Module):
@@ -66,19 +75,17 @@ class AIMModel(MPCCModel):
         if self.settings.networks == "general":
             super()._build_for_vectors(s, n_features)
             return
-        self.generator = VectorGenerator(
-            n_features,
-            self.n_clusters,
-            s.latent_dim,
-            width=s.width,
-            n_layers=s.n_layers,
-            conditioning=s.conditioning,
-            spectral=False,
+        # Wider than the others: between small places it has to change fast.
+        self.generator = FourierGenerator(
+            n_features, s.latent_dim, CODE_FREQUENCY, width=2 * s.width, n_layers=s.n_layers
         )
-        self.generator.apply(keep_scale)
-        trunk = VectorTrunk(n_features, width=s.width, n_layers=s.n_layers, spectral=False)
+        fourier = FourierFeatures(n_features, s.width, DATA_FREQUENCY)
+        hidden = VectorTrunk(fourier.n_outputs, width=s.width, n_layers=s.n_layers, spectral=False)
+        trunk = nn.Sequential(fourier, *hidden)
         self.discriminator = VectorDiscriminator(trunk, width=s.width, spectral=False)
-        self.encoder = VectorEncoder(trunk, s.latent_dim, width=s.width, spectral=False)
+        self.encoder = VectorEncoder(
+            self._encoder_trunk(trunk), s.latent_dim, width=s.width, spectral=False
+        )
 
     def _build_for_images(self, s: NetworkSettings, channels: int, height: int, width: int) -> None:
         table = self.settings.networks
@@ -88,7 +95,7 @@ class AIMModel(MPCCModel):
         trunk = dcgan.DCGANTrunk(table, channels, width=s.width)
         self.generator = dcgan.DCGANGenerator(table, channels, s.latent_dim, width=s.width)
         self.discriminator = dcgan.DCGANDiscriminator(table, trunk, width=s.width)
-        self.encoder = dcgan.DCGANEncoder(table, trunk, s.latent_dim, width=s.width)
+        self.encoder = dcgan.DCGANEncoder(table, self._encoder_trunk(trunk), s.latent_dim, width=s.width)
 
     @property
     def n_places(self) -> int:
@@ -107,10 +114,17 @@ class AIMAlgorithm:
         Decay of Adam's first moments.
     n_iter_epoch : int or None
         Iterations of an epoch t, for rates that are divided by the root of t; None keeps the rates.
+    gradient_penalty : float
+        Weight, in the beginning, of half the mean square norm of the discriminator's gradient at what
+        it scores. It falls linearly to 0.
+    noise_decay : float
+        Share of the training over which instance noise falls to 0; 0 keeps it.
     """
 
     beta1: float = 0.5
     n_iter_epoch: int | None = None
+    gradient_penalty: float = 0.0
+    noise_decay: float = 0.0
 
     def __call__(
         self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator
@@ -130,7 +144,7 @@ class AIMTraining(Algorithm1):
         self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator, options: AIMAlgorithm
     ) -> None:
         super().__init__(model, settings, rng)
-        self._n_iter_epoch = options.n_iter_epoch
+        self.options = options
         for optimizer in self.optimizers.all:
             optimizer.beta1 = options.beta1
         # Listed once: to look for them takes as long as a small step.
@@ -138,10 +152,17 @@ class AIMTraining(Algorithm1):
 
     def _set_schedule(self) -> None:
         super()._set_schedule()
-        if self._n_iter_epoch is not None:
-            epoch = 1 + self.n_iter // self._n_iter_epoch
+        if self.options.n_iter_epoch is not None:
+            epoch = 1 + self.n_iter // self.options.n_iter_epoch
             for optimizer in self.optimizers.all:
                 optimizer.rate.fill_(optimizer.base_rate / math.sqrt(epoch))
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """Add what is left of the instance noise to what discriminator and encoder read."""
+        decay = self.options.noise_decay * self.settings.max_iter
+        left = 1.0 - self.n_iter / decay if decay else 1.0
+        noisy = super()._noisy(x) if left > 0 else x
+        return x if noisy is x else torch.lerp(x, noisy, left)
 
     def _update_averages(self) -> None:
         self.model.update_averages(self.averaging, self._averaged)
@@ -169,8 +190,26 @@ class AIMTraining(Algorithm1):
     def _update_discriminator(self, draw_real: DrawBatch, fake: Tensor) -> Tensor:
         """Descend on L_d; batch-norms see real and generated samples one after the other."""
         real = draw_real()[0]
+        x = self._noisy(torch.cat([real, fake])).requires_grad_(self._penalizes)
         with chunked(self.model.discriminator, 2):
-            scores = self.model.discriminator(self._noisy(torch.cat([real, fake])))
+            scores = self.model.discriminator(x)
         loss = losses.log_discriminator_loss(*scores.split([len(real), len(fake)]))
-        descend(loss, self.optimizers.discriminator)
+        descend(loss + self._penalty(scores, x), self.optimizers.discriminator)
         return loss.detach()
+
+    @property
+    def _penalizes(self) -> bool:
+        return self.options.gradient_penalty > 0 and self.n_iter % PENALTY_INTERVAL == 0
+
+    def _penalty(self, scores: Tensor, x: Tensor) -> Tensor | float:
+        """Penalize gradients of the scores at x, in the iterations that are for it.
+
+        Not of the paper: with it the game of generator and discriminator settles (Mescheder et al.,
+        2018).
+        """
+        if not self._penalizes:
+            return 0.0
+        (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+        left = 1.0 - self.n_iter / self.settings.max_iter
+        weight = PENALTY_INTERVAL * left * self.options.gradient_penalty
+        return 0.5 * weight * gradient.flatten(1).square().sum(1).mean()

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -57,6 +58,64 @@ class VectorGenerator(nn.Module):
         for layer, norm, condition in zip(self.layers, self.norms, conditions, strict=False):
             h = functional.leaky_relu(norm(layer(h), condition), SLOPE)
         return self.output(h)
+
+
+class FourierFeatures(nn.Module):
+    """Sines and cosines of random projections (Rahimi and Recht, 2007), which are not learned.
+
+    Perceptrons learn functions that change within short distances late, and of such features early
+    (Tancik et al., 2020).
+
+    Parameters
+    ----------
+    n_features, width : int
+        Inputs, and an upper bound of the outputs, whose number is even.
+    frequency : float
+        Standard deviation of the projections' weights.
+    """
+
+    projection: Tensor
+
+    def __init__(self, n_features: int, width: int, frequency: float) -> None:
+        super().__init__()
+        self.register_buffer("projection", frequency * torch.randn(n_features, width // 2))
+
+    @property
+    def n_outputs(self) -> int:
+        return 2 * self.projection.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = x @ self.projection
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class FourierGenerator(VectorGenerator):
+    """A generator that reads Fourier features of z, without spectral norm."""
+
+    def __init__(
+        self,
+        n_features: int,
+        latent_dim: int,
+        frequency: float,
+        *,
+        width: int,
+        n_layers: int,
+    ) -> None:
+        fourier = FourierFeatures(latent_dim, width, frequency)
+        super().__init__(
+            n_features,
+            1,
+            fourier.n_outputs,
+            width=width,
+            n_layers=n_layers,
+            conditioning="embedding",
+            spectral=False,
+        )
+        self.fourier = fourier
+        self.apply(keep_scale)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return super().forward(self.fourier(z), y)
 
 
 def _hidden(sizes: list[int], spectral: bool = True) -> nn.Sequential:
