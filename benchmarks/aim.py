@@ -2,6 +2,7 @@
 
 python benchmarks/aim.py grid --seeds 0-9 --out FILE.jsonl
 python benchmarks/aim.py mnist --mnist MNIST.npz --judge JUDGE.pt --seeds 0 --out FILE.jsonl
+python benchmarks/aim.py grid --methods AIM --figure codes.png    # codes, reconstructions and samples
 
 All methods have the same networks, optimizers, schedule and number of iterations: those of AIM's presets
 "grid" and "mnist", or what --set names. Rows that the file has already are not computed again.
@@ -81,10 +82,34 @@ def fitted(method: str, preset: str, X: NDArray, seed: int, values: dict[str, An
         return aim.fit(X)
 
 
-def grid_figures(method: str, seed: int, values: dict[str, Any]) -> dict[str, Any]:
+def draw(aim: AIM, X: NDArray, path: Path) -> None:
+    """Samples, their codes and reconstructions, and as many new samples, coloured by their Gaussians."""
+    from matplotlib import pyplot as plt
+
+    panels = {
+        "data": X,
+        "codes": aim.transform(X),
+        "reconstructions": aim.reconstruct(X),
+        "new samples": aim.sample(len(X)),
+    }
+    figure, axes = plt.subplots(1, len(panels), figsize=(12, 3.2), layout="constrained")
+    for ax, (title, points) in zip(axes, panels.items(), strict=True):
+        of = points if title == "new samples" else X
+        nearest = np.linalg.norm(of[:, None] - CENTRES, axis=2).argmin(axis=1)
+        ax.scatter(*points.T, c=nearest % 20, s=0.5, cmap="tab20")
+        ax.set(title=title, aspect="equal")
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def grid_figures(
+    method: str, seed: int, values: dict[str, Any], figure: Path | None = None
+) -> dict[str, Any]:
     """Figures of one fit on the grid, of which training and test samples are the same in all."""
     X, held = grid(N_TRAINING, 0), grid(N_REBUILT, 1)
     aim = fitted(method, "grid", X, seed, values)
+    if figure is not None:
+        draw(aim, held, figure)
     row: dict[str, Any] = modes(aim.sample(N_NEW))
     if method not in ONE_WAY:
         rebuilt = aim.reconstruct(held)
@@ -124,6 +149,7 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, help="an .npz file with X and y, its last 10,000 the test")
     parser.add_argument("--judge", type=Path, help="file that the judge of images is kept in")
     parser.add_argument("--n-new", type=int, default=50_000, help="new images for the inception score")
+    parser.add_argument("--figure", type=Path, help="picture of the last fit on the grid")
     parser.add_argument("--out", type=Path, help="file of JSON lines that rows are added to")
     options = parser.parse_args()
     if options.data == "mnist" and not (options.mnist and options.judge):
@@ -136,12 +162,18 @@ def main() -> None:
         known = {json.dumps([row[key] for key in keys]) for row in rows}
     for seed in options.seeds:
         for method in options.methods:
-            row = {"data": options.data, "method": method, "seed": seed, "settings": values}
+            row = {
+                "kind": "aim",
+                "data": options.data,
+                "method": method,
+                "seed": seed,
+                "settings": values,
+            }
             if json.dumps([row[key] for key in keys]) in known:
                 continue
             started = time.perf_counter()
             if options.data == "grid":
-                row |= grid_figures(method, seed, values)
+                row |= grid_figures(method, seed, values, options.figure)
             else:
                 row |= image_figures(method, seed, values, options)
             row |= {"seconds": round(time.perf_counter() - started, 1), **machine()}

@@ -260,6 +260,59 @@ def random_starts(rows: Rows) -> list[str]:
     return lines
 
 
+def aim_grid(rows: Rows) -> list[str]:
+    """Modes and good samples on a grid of Gaussians, a row for each method."""
+    lines = [
+        "| method | seeds | modes (fewest) | runs with all 25 | good samples, % (fewest) "
+        "| good reconstructions, % | seconds |",
+        "| --- |" + " --- |" * 6,
+    ]
+    for (method, settings), fits in _aim_rows(rows, "grid").items():
+        modes, good = (np.array([r[key] for r in fits]) for key in ("modes", "good"))
+        rebuilt = [100 * r["rebuilt_good"] for r in fits if "rebuilt_good" in r]
+        cells = [", ".join(filter(None, [method, settings])), str(len(fits))]
+        cells += [f"{modes.mean():.1f} ± {modes.std():.1f} ({modes.min()})", str((modes == 25).sum())]
+        cells.append(f"{100 * good.mean():.1f} ± {100 * good.std():.1f} ({100 * good.min():.1f})")
+        cells.append(f"{np.mean(rebuilt):.1f} ± {np.std(rebuilt):.1f}" if rebuilt else "")
+        cells.append(f"{np.median([r['seconds'] for r in fits]):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def aim_images(rows: Rows) -> list[str]:
+    """Errors of reconstructions and inception scores on MNIST, a row for each method and settings."""
+    lines = [
+        "| method | settings | seeds | square error, pixels in [0, 1] | in [-1, 1] | inception score "
+        "| of test images | seconds |",
+        "| --- |" + " --- |" * 7,
+    ]
+    for (method, settings), fits in _aim_rows(rows, "mnist").items():
+        cells = [method, settings, str(len(fits))]
+        for key, digits in (("error", 4), ("error_of_tanh_unit", 3), ("inception_score", 2)):
+            cells.append(_mean_and_spread([r[key] for r in fits if key in r], digits))
+        cells.append(f"{fits[0]['inception_score_test']:.2f}")
+        cells.append(f"{np.median([r['seconds'] for r in fits]):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _aim_rows(rows: Rows, data: str) -> dict[tuple[str, str], Rows]:
+    """Rows of AIM and of those beside it, by method and settings."""
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if r.get("kind") == "aim" and r["data"] == data:
+            found[r["method"], _settings(r["settings"])].append(r)
+    return found
+
+
+def _mean_and_spread(values: list[float], digits: int) -> str:
+    """Mean and deviation, the latter of several values alone."""
+    if not values:
+        return ""
+    spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
 def _settings(given: dict[str, Any], shared: tuple[str, ...] = ()) -> str:
     """Parameters in words, without those that all rows of a table share."""
     flat = {**given, **given.get("preset_params", {})}
@@ -357,6 +410,8 @@ TABLES = {
     "generation": generation,
     "random_starts": random_starts,
     "paper_curve": paper_curve,
+    "aim_grid": aim_grid,
+    "aim_images": aim_images,
     "speed": speed,
     "growth": growth,
     "fits": fits,

@@ -232,7 +232,7 @@ _GRID = AIMPreset(
     latent_weight=0.15,
     input_noise=1.8,
     input_noise_decay=0.4,
-    gradient_penalty=0.05,
+    gradient_penalty=0.3,
 )
 _MNIST = AIMPreset(
     name="mnist",

@@ -155,8 +155,14 @@ def test_training_stops_when_reconstructions_settle(blobs):
 
 def test_networks_without_spectral_norm(blobs):
     aim = AIM(preset="grid", **BRIEF).fit(blobs[0])
-    assert not any("parametrizations" in name for name in aim._fitted.model.state_dict())
+    state = aim._fitted.model.state_dict()
+    assert not any("parametrizations" in name for name in state)
     assert aim.sample(5).shape == (5, 4)
+    # What Fourier features project by is not learned.
+    other = AIM(preset="grid", **BRIEF | {"max_iter": 1}).fit(blobs[0])._fitted.model.state_dict()
+    projections = [name for name in state if name.endswith("projection")]
+    assert projections
+    assert all(torch.equal(state[name], other[name]) for name in projections)
 
 
 def test_history(fitted):
@@ -201,8 +207,8 @@ def test_bad_parameters_are_errors_before_training(blobs, parameters, message, m
 
 
 def test_networks_for_tables_take_no_images():
-    with pytest.raises(ValueError, match="networks='plain' is not for images"):
-        AIM(preset_params={"networks": "plain"}, **BRIEF).fit(images((12, 8, 8)))
+    with pytest.raises(ValueError, match="networks='fourier' is not for images"):
+        AIM(preset_params={"networks": "fourier"}, **BRIEF).fit(images((12, 8, 8)))
 
 
 @pytest.mark.parametrize("n_samples", [0, -1])

@@ -10,8 +10,9 @@ from support import generator, normal, resolved
 from torch import nn
 
 from skmpcc.method import losses
-from skmpcc.method.aim import AIMAlgorithm, AIMModel
+from skmpcc.method.aim import PENALTY_INTERVAL, AIMAlgorithm, AIMModel
 from skmpcc.method.networks import dcgan
+from skmpcc.method.networks.vector import FourierFeatures
 from skmpcc.settings import AIMNetworkSettings
 
 
@@ -158,6 +159,62 @@ def test_a_training_goes_on_from_its_state():
     algorithm.load(state)
     second = algorithm.iteration(batches())
     assert first == second
+
+
+def test_the_penalty_is_that_of_a_linear_score_s_gradient():
+    """The gradient of w . x is w everywhere."""
+    algorithm = training(model(), AIMAlgorithm(gradient_penalty=0.5))
+    weights, x = normal(4, seed=1), normal(6, 4, seed=2).requires_grad_()
+    assert float(algorithm._penalty(x @ weights, x)) == pytest.approx(
+        0.5 * 0.5 * PENALTY_INTERVAL * float(weights.square().sum())
+    )
+    algorithm.n_iter = PENALTY_INTERVAL
+    assert float(algorithm._penalty(x @ weights, x)) == pytest.approx(
+        # of ten iterations
+        (1 - PENALTY_INTERVAL / 10) * 0.25 * PENALTY_INTERVAL * float(weights.square().sum())
+    )
+    algorithm.n_iter = 1
+    assert algorithm._penalty(x @ weights, x) == 0.0
+
+
+def test_the_penalty_changes_the_discriminator():
+    def moved(penalty):
+        m = model(networks="fourier")
+        training(m, AIMAlgorithm(gradient_penalty=penalty)).iteration(draw())
+        return m.discriminator.score.weight.detach()
+
+    assert not torch.equal(moved(0.0), moved(10.0))
+
+
+def test_instance_noise_falls_to_nothing():
+    algorithm = training(model(), AIMAlgorithm(noise_decay=0.8), noise_std=0.3)
+    x = torch.zeros(5000, 4)
+    stds = []
+    for n_iter in (0, 4, 8, 9):
+        algorithm.n_iter = n_iter
+        stds.append(float(algorithm._noisy(x).std()))
+    assert stds == pytest.approx([0.3, 0.15, 0, 0], rel=0.05)
+    kept = training(model(), noise_std=0.3)
+    kept.n_iter = 9
+    assert float(kept._noisy(x).std()) == pytest.approx(0.3, rel=0.05)
+
+
+def test_fourier_features_approximate_a_gaussian_kernel():
+    """The mean product of features is exp(-frequency^2 |x - y|^2 / 2) (Rahimi and Recht, 2007)."""
+    torch.manual_seed(0)
+    features = FourierFeatures(3, 20_000, frequency=0.5)
+    x, y = normal(7, 3, seed=1), normal(7, 3, seed=2)
+    found = (features(x) * features(y)).mean(1) * 2
+    expected = torch.exp(-0.5 * (0.5**2) * (x - y).square().sum(1))
+    assert torch.allclose(found, expected, atol=0.03)
+    assert FourierFeatures(3, 9, 1.0)(x).shape == (7, FourierFeatures(3, 9, 1.0).n_outputs) == (7, 8)
+
+
+def test_without_sharing_the_encoder_has_layers_of_its_own():
+    for shape, networks in (((4,), "fourier"), ((1, 28, 28), "table3")):
+        m = model(shape, networks=networks, sharing="none")
+        of_discriminator = {id(p) for p in m.discriminator.parameters()}
+        assert not any(id(p) in of_discriminator for p in m.encoder.parameters())
 
 
 def test_identity_covariance():
