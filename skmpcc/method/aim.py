@@ -14,7 +14,7 @@ from skmpcc.method import losses
 from skmpcc.method.algorithm import Algorithm1, DrawBatch, descend
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks import dcgan
-from skmpcc.method.networks.layers import chunked
+from skmpcc.method.networks.layers import batch_norms, chunked, standing_statistics
 from skmpcc.method.networks.vector import (
     FourierFeatures,
     FourierGenerator,
@@ -96,6 +96,20 @@ class AIMModel(MPCCModel):
         self.generator = dcgan.DCGANGenerator(table, channels, s.latent_dim, width=s.width)
         self.discriminator = dcgan.DCGANDiscriminator(table, trunk, width=s.width)
         self.encoder = dcgan.DCGANEncoder(table, self._encoder_trunk(trunk), s.latent_dim, width=s.width)
+
+    @torch.no_grad()
+    def collect_standing_statistics(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+        """Collect those of the averaged encoder, too, where it has batch-norms, from generated samples.
+
+        The running ones are of the networks in training, and of real and generated samples mixed.
+        """
+        super().collect_standing_statistics(n_passes, batch_size, rng)
+        if n_passes == 0 or not batch_norms(self.averaged_encoder):
+            return
+        with standing_statistics(self.averaged_encoder):
+            for _ in range(n_passes):
+                y = self.prior.draw_labels(batch_size, rng)
+                self.averaged_encoder(self.averaged_generator(self.prior.sample(y, rng), y))
 
     @property
     def n_places(self) -> int:

@@ -12,6 +12,7 @@ from torch import nn
 from skmpcc.method import losses
 from skmpcc.method.aim import PENALTY_INTERVAL, AIMAlgorithm, AIMModel
 from skmpcc.method.networks import dcgan
+from skmpcc.method.networks.layers import batch_norms
 from skmpcc.method.networks.vector import FourierFeatures
 from skmpcc.settings import AIMNetworkSettings
 
@@ -215,6 +216,24 @@ def test_without_sharing_the_encoder_has_layers_of_its_own():
         m = model(shape, networks=networks, sharing="none")
         of_discriminator = {id(p) for p in m.discriminator.parameters()}
         assert not any(id(p) in of_discriminator for p in m.encoder.parameters())
+
+
+def test_standing_statistics_of_the_encoder_are_those_of_generated_samples():
+    """After one pass they are the batch's own, whatever the running ones were."""
+    m = model((1, 28, 28), networks="table3", width=4)
+    for norm in batch_norms(m.averaged_encoder):
+        norm.running_mean.fill_(50.0)
+    m.collect_standing_statistics(1, 64, generator(3))
+    rng = generator(3)
+    for _ in range(2):  # the generator's pass, and the encoder's
+        y = m.prior.draw_labels(64, rng)
+        z = m.prior.sample(y, rng)
+    x = m.decode(z, y)
+    settled = m.encode(x)[0]
+    m.averaged_encoder.train()
+    expected = m.averaged_encoder(x)[0]
+    # Running variances are unbiased, those of a batch are not.
+    assert torch.allclose(settled, expected, atol=0.05 * float(expected.detach().std()))
 
 
 def test_identity_covariance():
