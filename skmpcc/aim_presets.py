@@ -226,13 +226,16 @@ _GRID = AIMPreset(
     n_layers=4,
     latent_dim=2,
     batch_size=192,
-    max_iter=6000,
+    max_iter=8000,
     learning_rate=1e-3,
-    learning_rate_decay=0.7,
+    learning_rate_decay=0.8,
     latent_weight=0.15,
-    input_noise=1.8,
-    input_noise_decay=0.3,
+    # Wide enough to see the neighbours at first, so that codes are laid out as the Gaussians are.
+    input_noise=2.4,
+    input_noise_decay=0.35,
     gradient_penalty=0.2,
+    # Samples get better to the very end, which longer averages would lag behind.
+    ema_decay=0.99,
 )
 _MNIST = AIMPreset(
     name="mnist",
