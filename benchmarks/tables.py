@@ -267,7 +267,11 @@ def aim_grid(rows: Rows) -> list[str]:
         "| good reconstructions, % | seconds |",
         "| --- |" + " --- |" * 6,
     ]
-    for (method, settings), fits in _aim_rows(rows, "grid").items():
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if r.get("kind") == "aim" and r["data"] == "grid":
+            found[r["method"], _settings(r["settings"])].append(r)
+    for (method, settings), fits in found.items():
         modes, good = (np.array([r[key] for r in fits]) for key in ("modes", "good"))
         rebuilt = [100 * r["rebuilt_good"] for r in fits if "rebuilt_good" in r]
         cells = [", ".join(filter(None, [method, settings])), str(len(fits))]
@@ -277,40 +281,6 @@ def aim_grid(rows: Rows) -> list[str]:
         cells.append(f"{np.median([r['seconds'] for r in fits]):.0f}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
-
-
-def aim_images(rows: Rows) -> list[str]:
-    """Errors of reconstructions and inception scores on MNIST, a row for each method and settings."""
-    lines = [
-        "| method | settings | seeds | square error, pixels in [0, 1] | in [-1, 1] | inception score "
-        "| of test images | seconds |",
-        "| --- |" + " --- |" * 7,
-    ]
-    for (method, settings), fits in _aim_rows(rows, "mnist").items():
-        cells = [method, settings, str(len(fits))]
-        for key, digits in (("error", 4), ("error_of_tanh_unit", 3), ("inception_score", 2)):
-            cells.append(_mean_and_spread([r[key] for r in fits if key in r], digits))
-        cells.append(f"{fits[0]['inception_score_test']:.2f}")
-        cells.append(f"{np.median([r['seconds'] for r in fits]):.0f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _aim_rows(rows: Rows, data: str) -> dict[tuple[str, str], Rows]:
-    """Rows of AIM and of those beside it, by method and settings."""
-    found: dict[tuple[str, str], Rows] = defaultdict(list)
-    for r in rows:
-        if r.get("kind") == "aim" and r["data"] == data:
-            found[r["method"], _settings(r["settings"])].append(r)
-    return found
-
-
-def _mean_and_spread(values: list[float], digits: int) -> str:
-    """Mean and deviation, the latter of several values alone."""
-    if not values:
-        return ""
-    spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def _settings(given: dict[str, Any], shared: tuple[str, ...] = ()) -> str:
@@ -411,7 +381,6 @@ TABLES = {
     "random_starts": random_starts,
     "paper_curve": paper_curve,
     "aim_grid": aim_grid,
-    "aim_images": aim_images,
     "speed": speed,
     "growth": growth,
     "fits": fits,
