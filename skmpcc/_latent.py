@@ -1,8 +1,9 @@
 """Methods of an estimator that holds a latent variable model: encode, decode, sample."""
 
 import math
+import os
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from skmpcc import export, saving
 from skmpcc.devices import inference_device
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import as_array, as_real
@@ -33,6 +35,8 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     device: str | torch.device
     random_state: Any
     _fitted: FittedModel
+    # What a file keeps beside parameters and model; see `saving.OF_FITS`.
+    _saved_attributes: ClassVar[dict[str, Any]]
 
     def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[NDArray, Any]:
         """Check what `fit` is given, by default without `y`, and set what it has to know of X."""
@@ -139,6 +143,105 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X = self._check_X(X)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         return fitted.posterior_samples(X, n_samples, random_state_of(self.random_state))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a file of safetensors, from which `load` restores it.
+
+        Unlike a pickle, the file holds nothing but numbers and text, and other versions of this package
+        and of PyTorch read it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What is there is replaced once the file is complete.
+
+        Raises
+        ------
+        NotFittedError
+            The estimator is not fitted.
+        TypeError
+            A parameter cannot be written: a RandomState of another generator than MT19937, say.
+
+        Notes
+        -----
+        Parameters, all fitted attributes and the networks are kept, those of the training too, so that
+        `warm_start` works after. A `RandomState` is kept as it stands, a `torch.device` by its name, and
+        other arrays among the parameters as numpy's. Callbacks, `set_output` and metadata requests are
+        not kept.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sklearn.datasets import make_blobs
+        >>> from skmpcc import MPCCClusterer
+        >>> X, _ = make_blobs(100, centers=3, random_state=0)
+        >>> clusterer = MPCCClusterer(3, max_iter=10, width=16, tol=0.0, random_state=0).fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     clusterer.save(Path(folder) / "model.safetensors")
+        ...     restored = MPCCClusterer.load(Path(folder) / "model.safetensors")
+        >>> bool((restored.predict_proba(X) == clusterer.predict_proba(X)).all())
+        True
+        """
+        saving.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Restore an estimator from a file that `save` wrote. No code of the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        estimator : Self
+            Fitted. It predicts on its parameter `device`, or on the CPU where that is missing.
+
+        Raises
+        ------
+        ValueError
+            The file is cut off, damaged or foreign, holds another estimator, was written in a newer
+            format, or has names, shapes or types that do not fit; the message says which.
+        OSError
+            There is no such file, or it cannot be read.
+
+        Notes
+        -----
+        The file's checksum shows damage. It does not prove who wrote the file.
+        """
+        return saving.load(cls, path)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write X to memberships and codes as an ONNX model, for onnxruntime and others. Needs onnx.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What is there is replaced once the file is complete.
+
+        Raises
+        ------
+        NotFittedError
+            The estimator is not fitted.
+        ImportError
+            onnx is not installed: pip install "skmpcc[onnx]".
+
+        Notes
+        -----
+        The input "X" is a batch of any length, unscaled and in the shape that `fit` saw, of float32 if
+        the fit saw float16 or float32 and of float64 otherwise, also for images of uint8. The outputs
+        are "memberships", as of `predict_proba`, and "codes", as of `transform`. A classifier's
+        `classes_` are in the metadata, as JSON. Opset 17, with operations in double precision.
+
+        Examples
+        --------
+        >>> clusterer.export_onnx("model.onnx")  # doctest: +SKIP
+        >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+        >>> memberships, codes = session.run(None, {"X": X})  # doctest: +SKIP
+        """
+        check_is_fitted(self)
+        export.export_onnx(self, path)
 
     @property
     def _n_features_out(self) -> int:

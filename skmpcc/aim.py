@@ -19,6 +19,7 @@ from skmpcc._parameters import given_fields
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import Layout
+from skmpcc.saving import OF_FITS
 from skmpcc.settings import (
     AIMNetworkSettings,
     constraints_of,
@@ -122,6 +123,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
     (4, 2)
     """
 
+    _saved_attributes: ClassVar[dict] = OF_FITS
     _parameter_constraints: ClassVar[dict] = {
         **{name: [*constraints_of(AIMPreset)[name], None] for name in _PRESET_FIELDS},
         "covariance": constraints_of(AIMNetworkSettings)["covariance"],

@@ -20,6 +20,7 @@ from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, w
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat
 from skmpcc.presets import PRESETS, Preset
+from skmpcc.saving import OF_MIXTURES
 from skmpcc.settings import constraints_of, parameter_docs, settings_of
 
 # Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
@@ -64,7 +65,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
     n_neighbors : int, default=None
         Nearest neighbours of each sample, by Euclidean distance of the scaled data, that consistency
         looks at, and of which the nearest eight pass known classes on; fewer where classes are small.
-        Of more than 20,000 samples, 20,000 are looked at: those of known class first, then others that
+        Of more than 70,000 samples, 70,000 are looked at: those of known class first, then others that
         are drawn at random.
     {settings}
     labels_only : bool, default=False
@@ -151,6 +152,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+    }
+    _saved_attributes: ClassVar[dict] = OF_MIXTURES | {
+        "classes_": ("any", "n_clusters"),
+        "transduction_": ("any", "n_samples"),
+        "class_centers_": ("data", "n_clusters", "sample"),
     }
 
     def __init__(

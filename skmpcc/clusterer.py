@@ -18,6 +18,7 @@ from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, w
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.presets import PRESETS, Preset
+from skmpcc.saving import OF_MIXTURES
 from skmpcc.scoring import Scorer
 from skmpcc.settings import (
     NetworkSettings,
@@ -162,6 +163,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
+    }
+    _saved_attributes: ClassVar[dict] = OF_MIXTURES | {
+        "labels_": ("int64", "n_samples"),
+        "pseudo_labels_": (None, "int64", "n_samples"),
+        "cluster_centers_": ("data", "n_clusters", "sample"),
     }
 
     def __init__(

@@ -235,7 +235,7 @@ class InputFormat:
         scaled = _scaled(X, self.centre, self.scale, self.limits)
         scaled = self.layout.to_channels_first(scaled)
         tensor = torch.from_numpy(np.ascontiguousarray(scaled)).float()
-        return self._to_grid(tensor)
+        return self.to_grid(tensor)
 
     def decode(self, tensor: Tensor) -> NDArray:
         """Bring the networks' samples to the user's form, units and floating dtype."""
@@ -244,7 +244,7 @@ class InputFormat:
         X = self.layout.from_channels_first(tensor.cpu().numpy().astype(np.float64))
         return (X * self.scale + self.centre).astype(self.dtype)
 
-    def _to_grid(self, images: Tensor) -> Tensor:
+    def to_grid(self, images: Tensor) -> Tensor:
         """Bring images to the sides that the networks work at; tables have none."""
         size, sides = self.tensor_shape[1:], tuple(images.shape[2:])
         if sides == size:
@@ -255,7 +255,7 @@ class InputFormat:
         return functional.pad(images, (left, right, top, bottom), mode="replicate")
 
     def _from_grid(self, images: Tensor) -> Tensor:
-        """Invert `_to_grid`."""
+        """Invert `to_grid`."""
         assert self.layout.image is not None
         sides, size = self.layout.image[1:], tuple(images.shape[2:])
         if sides == size:

@@ -20,7 +20,7 @@ from skmpcc._latent import random_state_of
 from skmpcc.devices import at_most_threads
 from skmpcc.inputs import InputFormat, Layout, as_array, as_real
 from skmpcc.pseudo_labels.candidates import BROAD, N_VOTES, gaussian_points, variance_floor
-from skmpcc.pseudo_labels.spectral import MANY_FEATURES, affinity, clusters_of_rows, eigenvectors
+from skmpcc.pseudo_labels.spectral import affinity, clusters_of_rows, eigenvectors, is_factored
 
 # Rows of both halves together. More take longer and change little.
 MAX_ROWS = 2000
@@ -263,7 +263,7 @@ def _clusterings(
     distances, nearest = finder.kneighbors()
     voters = finder.kneighbors(others, min(N_VOTES, len(points)), return_distance=False)
     edges = affinity(points, nearest, distances)
-    _, vectors = eigenvectors(edges, int(numbers[-1]), seed, factored=points.shape[1] <= MANY_FEATURES)
+    _, vectors = eigenvectors(edges, int(numbers[-1]), seed, factored=is_factored(points))
     for number in numbers:
         labels = clusters_of_rows(vectors[:, :number], int(number), seed, n_init=N_INIT)
         yield labels, np.eye(number)[labels[voters]].sum(axis=1).argmax(axis=1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from skmpcc.inference import FittedModel
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
-from skmpcc.pseudo_labels.candidates import gaussian_points, graph_points
+from skmpcc.pseudo_labels.candidates import gaussian_points
 from skmpcc.pseudo_labels.choice import Judge
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, some_rows
 
@@ -36,7 +36,7 @@ class Scorer:
         if data.ndim == 2:
             if graph is None:
                 graph = NeighborGraph.of(data, n_neighbors, n_clusters, self._rng)
-            points, _ = gaussian_points(graph_points(data, graph), seed=0)
+            points, _ = gaussian_points(graph.points(data), seed=0)
             self._judge = Judge(points, graph, n_clusters, data.shape[1])
             self._rows = graph.rows.cpu()
         else:

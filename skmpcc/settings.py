@@ -236,7 +236,7 @@ class TrainingSettings(Validated):
     n_neighbors: int = setting(
         "Nearest neighbours of each sample, by Euclidean distance of the scaled data, that "
         "pseudo-labels, consistency and `score` look at; fewer where clusters are small. Of more "
-        "than 20,000 samples, 20,000 drawn at random are looked at.",
+        "than 70,000 samples, 70,000 drawn at random are looked at.",
         _COUNT,
         default=15,
     )

@@ -125,6 +125,26 @@ def test_copies_are_the_same(fitted, blobs, copied):
     assert_array_equal(copied(fitted).score_samples(X), fitted.score_samples(X))
 
 
+@pytest.mark.parametrize(
+    ("shape", "parameters"),
+    [
+        ((12, 4), {"preset": "grid"}),
+        ((12, 4), {"preset": replace(AIM_PRESETS["vectors"], name="own", n_layers=2)}),
+        ((12, 9, 8), {"preset": "images", "covariance": "identity"}),
+        ((12, 9, 8), {"preset": "mnist"}),
+    ],
+)
+def test_saved_estimators_come_back(shape, parameters, tmp_path):
+    X = images(shape) if len(shape) > 2 else np.random.default_rng(0).normal(size=shape)
+    aim = AIM(**BRIEF | parameters).fit(X)
+    aim.save(tmp_path / "aim.safetensors")
+    again = AIM.load(tmp_path / "aim.safetensors")
+    assert again.get_params() == aim.get_params()
+    assert_array_equal(again.transform(X), aim.transform(X))
+    assert_array_equal(again.sample(3), aim.sample(3))
+    assert_array_equal(again.score_samples(X), aim.score_samples(X))
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interruption_leaves_the_last_fit_or_none(blobs, error):
     X = blobs[0]

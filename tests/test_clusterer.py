@@ -123,7 +123,7 @@ def test_score_of_a_table_is_the_quality_of_its_clusters(blobs, fitted):
         for members in [scaled[labels == k]]
         for x in members
     ]
-    expected = -np.log(lost + 0.02) + 0.5 * np.log(entropy / np.log(3)) + 0.6 * np.mean(density)
+    expected = -np.log(lost + 0.02) + 0.5 * np.log(entropy / np.log(3)) + 0.4 * np.mean(density)
     np.testing.assert_allclose(fitted.score(X), expected, atol=0.1)
     with pytest.raises(ValueError, match="1 sample"):
         fitted.score(X[:1])

@@ -34,8 +34,9 @@ TOP = [
     {"_fit_aim"},
     {"_fit"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
+    {"saving", "export"},
     {"inference", "aim_presets"},
-    {"inputs", "presets"},
+    {"inputs", "presets", "versions", "_files"},
 ]
 METHOD = [
     {"method.aim"},

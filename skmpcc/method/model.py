@@ -276,6 +276,10 @@ class MPCCModel(nn.Module):
             self.update_averages(1.0)
         self.collect_standing_statistics(n_passes, batch_size, rng)
         self.eval()
+        self.lay_out_for_inference()
+
+    def lay_out_for_inference(self) -> None:
+        """Give the tensors the precision and the order in memory that inference wants."""
         if len(self.sample_shape) == 1:
             self.double()
         else:
@@ -289,10 +293,15 @@ class MPCCModel(nn.Module):
         """Whether the encoder that `encode` takes is there; its average begins late."""
         return not self.settings.averaged_encoder or self.has_averages
 
+    @property
+    def serving_encoder(self) -> Encoder:
+        """The encoder that `encode` takes: the averaged one where the settings say so."""
+        return self.averaged_encoder if self.settings.averaged_encoder else self.encoder
+
     @torch.no_grad()
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x), by the averaged encoder where the settings say so."""
-        encoder = self.averaged_encoder if self.settings.averaged_encoder else self.encoder
+        """Mean and log-variance of q(z | x), by `serving_encoder`."""
+        encoder = self.serving_encoder
         with frozen_norms(encoder):
             return encoder(x)
 
@@ -302,14 +311,25 @@ class MPCCModel(nn.Module):
         self.averaged_generator.eval()
         return self.averaged_generator(z, y)
 
+    # ---- Kept
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the state dict, on the CPU, without the second name of what encoder and trunk share."""
+        state = self.state_dict().items()
+        return {key: value.detach().cpu() for key, value in state if not self._is_alias(key)}
+
+    def load_own_state(self, state: dict[str, Tensor]) -> None:
+        """Take what `own_state` of a model of the same shape returned, and its precision with it."""
+        aliases = [key for key in self.state_dict() if self._is_alias(key)]
+        state = state | {key: state[key.replace("encoder", "discriminator", 1)] for key in aliases}
+        # By assignment, which keeps the state's precision; and clones, so that copies share nothing.
+        self.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
+        self.eval()
+
     # torch refuses to pickle parametrized modules; settings and a state dict say the same.
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {
-            key: value.detach().cpu()
-            for key, value in self.state_dict().items()
-            if not self._is_alias(key)
-        }
-        return _restore, (type(self), self.settings, self.sample_shape, self.n_clusters, state)
+        shape = self.settings, self.sample_shape, self.n_clusters
+        return _restore, (type(self), *shape, self.own_state())
 
     def _is_alias(self, key: str) -> bool:
         """Whether the discriminator has the same tensor under its own name."""
@@ -324,8 +344,5 @@ def _restore(
     state: dict[str, Tensor],
 ) -> MPCCModel:
     model = cls(settings, sample_shape, n_clusters)
-    aliases = [key for key in model.state_dict() if model._is_alias(key)]
-    state = state | {key: state[key.replace("encoder", "discriminator", 1)] for key in aliases}
-    # By assignment, which keeps the state's precision; and clones, so that copies share nothing.
-    model.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
-    return model.eval()
+    model.load_own_state(state)
+    return model

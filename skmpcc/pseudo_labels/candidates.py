@@ -18,7 +18,13 @@ from torch import Tensor
 from skmpcc.devices import at_most_threads
 from skmpcc.pseudo_labels.merging import LINKAGES, merge_clusters
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.pseudo_labels.spectral import MANY_FEATURES, affinity, clusters_of_rows, eigenvectors
+from skmpcc.pseudo_labels.spectral import (
+    TINY,
+    affinity,
+    clusters_of_rows,
+    eigenvectors,
+    is_factored,
+)
 
 # Samples up to which KMeans sees all of them at once, and the same where there are many clusters.
 MANY_SAMPLES = 10_000
@@ -29,16 +35,21 @@ MAX_CLUSTERS = 256
 FINER = 1.5
 # Clusters up to which more eigenvectors than clusters are looked at, which cost several times as much.
 FEW_CLUSTERS = 40
-# Features above which Gaussians are those of N_COMPONENTS principal components.
-MAX_GAUSSIAN_FEATURES = 64
-N_COMPONENTS = 32
+# Features above which Gaussians are those of N_GAUSSIAN_FEATURES principal components.
+MAX_GAUSSIAN_FEATURES = 48
+N_GAUSSIAN_FEATURES = 32
+# Rows that a GaussianMixture is fitted to at most.
+MAX_GAUSSIAN_ROWS = 20_000
 # Added to the variances of GaussianMixture, relative to the data's.
 REGULARIZATION = 1e-3
 # Neighbours in the graphs of spectral clustering. Thin shapes want few, noisy data want many.
 NARROW, BROAD = 8, 15
-# Eigenvectors beyond twice the number of clusters, and steps of the walk that weighs them.
+# Eigenvectors beyond twice the number of clusters.
 MORE_EIGENVECTORS = 5
-DIFFUSION_STEPS = 8
+# Steps of the walk that weighs them: so many that the last of the first K, of eigenvalue 1 - g, counts
+# about exp(-DIFFUSION) times as much as the first.
+DIFFUSION = 0.25
+MAX_STEPS = 500
 # Neighbours whose clusters a sample that is not in the graph has.
 N_VOTES = 5
 
@@ -108,7 +119,7 @@ def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDAr
     """Points that Gaussians are fitted to, and the map to them: principal components of wide rows."""
     if points.shape[1] <= MAX_GAUSSIAN_FEATURES:
         return points, lambda X: X
-    pca = PCA(min(N_COMPONENTS, len(points)), svd_solver="randomized", random_state=seed)
+    pca = PCA(min(N_GAUSSIAN_FEATURES, len(points)), svd_solver="randomized", random_state=seed)
     return pca.fit(points).transform(points), pca.transform
 
 
@@ -125,6 +136,7 @@ def kmeans_candidate(data: Tensor, graph: NeighborGraph, n_clusters: int, seed: 
 
 def gaussian_mixture_candidate(
     data: Tensor,
+    graph: NeighborGraph,
     points: NDArray,
     reduce: Callable[[NDArray], NDArray],
     n_clusters: int,
@@ -136,12 +148,13 @@ def gaussian_mixture_candidate(
     # GaussianMixture does not start by KMeans where scikit-learn dispatches to other array libraries.
     with at_most_threads(1), warnings.catch_warnings(), config_context(array_api_dispatch=False):
         warnings.simplefilter("ignore", ConvergenceWarning)
-        labels = mixture.fit_predict(points)
+        rows = np.random.default_rng(seed).permutation(len(points))[:MAX_GAUSSIAN_ROWS]
+        labels = mixture.fit(points[np.sort(rows)]).predict(points)
 
     def of_all() -> NDArray:
         if len(points) == len(data):
             return labels
-        return mixture.predict(reduce(data.flatten(1).cpu().numpy()))
+        return mixture.predict(reduce(graph.coordinates(data)))
 
     return Candidate("gaussian_mixture", labels, of_all)
 
@@ -156,10 +169,10 @@ def spectral_candidates(
     "Diffusion maps", 2006) even more of them tell kinds apart that have several forms, as digits have.
     Twice as many clusters, merged, find those of unequal sizes.
     """
-    points, nearest = graph_points(data, graph), graph.nearest.cpu().numpy()
+    points, nearest = graph.points(data), graph.nearest.cpu().numpy()
 
     def candidate(labels: NDArray, *, may_win: bool = True) -> Candidate:
-        return Candidate("spectral", labels, by_votes(data, points, labels), may_win=may_win)
+        return Candidate("spectral", labels, by_votes(data, graph, labels), may_win=may_win)
 
     for n_neighbors in (NARROW, BROAD):
         with at_most_threads(1):
@@ -180,20 +193,15 @@ def _maps(
     edges = graph_edges(points, graph, n_neighbors)
     few = n_clusters <= FEW_CLUSTERS
     wanted = 2 * n_clusters + MORE_EIGENVECTORS if few else n_clusters
-    factored = points.shape[1] <= MANY_FEATURES
-    values, vectors = eigenvectors(edges, min(wanted, len(points)), seed, factored=factored)
+    values, vectors = eigenvectors(edges, min(wanted, len(points)), seed, factored=is_factored(points))
     maps = [vectors[:, :n_clusters]]
     if few:
         maps.append(vectors[:, : 2 * n_clusters])
     if few and n_neighbors == NARROW:
         walk = vectors[:, 1:] / np.sqrt(np.asarray(edges.sum(axis=1)).reshape(-1, 1))
-        maps.append(walk * values[1:].clip(0.0, 1.0) ** DIFFUSION_STEPS)
+        steps = min(MAX_STEPS, DIFFUSION / max(1.0 - values[n_clusters - 1], TINY))
+        maps.append(walk * values[1:].clip(0.0, 1.0) ** steps)
     return maps
-
-
-def graph_points(data: Tensor, graph: NeighborGraph) -> NDArray:
-    """The samples of a graph as rows."""
-    return data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
 
 
 def graph_edges(points: NDArray, graph: NeighborGraph, n_neighbors: int) -> csr_matrix:
@@ -204,13 +212,13 @@ def graph_edges(points: NDArray, graph: NeighborGraph, n_neighbors: int) -> csr_
     return affinity(points, nearest, distances)
 
 
-def by_votes(data: Tensor, points: NDArray, labels: NDArray) -> Callable[[], NDArray]:
-    """Label all samples as the nearest of those that have labels."""
+def by_votes(data: Tensor, graph: NeighborGraph, labels: NDArray) -> Callable[[], NDArray]:
+    """Label all samples as the nearest of a graph's rows, which have labels."""
 
     def of_all() -> NDArray:
-        if len(points) == len(data):
+        if len(labels) == len(data):
             return labels
-        voters = KNeighborsClassifier(min(N_VOTES, len(points))).fit(points, labels)
-        return voters.predict(data.flatten(1).cpu().numpy())
+        voters = KNeighborsClassifier(min(N_VOTES, len(labels))).fit(graph.points(data), labels)
+        return voters.predict(graph.coordinates(data))
 
     return of_all

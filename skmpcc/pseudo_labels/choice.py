@@ -11,7 +11,7 @@ from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 # Weights of the balance of sizes and of the Gaussian likelihood, and what is added to the share of lost
 # information, beside which smaller shares do not count. Chosen on the suite of benchmarks/quality.py.
 BALANCE_WEIGHT = 0.5
-LIKELIHOOD_WEIGHT = 0.6
+LIKELIHOOD_WEIGHT = 0.4
 NEGLIGIBLE = 0.02
 # Share of lost information, and balance of sizes, at which nothing better is looked for.
 SURE = 0.01
@@ -36,7 +36,7 @@ class Judge:
     -----
     The quality of clusters k of samples and k' of their neighbours is::
 
-        - log(H(k' | k) / H(k) + 0.02) + log(H(k) / log K) / 2 + 0.6 w L
+        - log(H(k' | k) / H(k) + 0.02) + log(H(k) / log K) / 2 + 0.4 w L
 
     1. H(k' | k) / H(k) is the share of a neighbour's cluster that one's own does not tell. It serves
        clusters of any shape. By mutual information alone, halves of a large cluster would be better

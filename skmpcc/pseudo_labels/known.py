@@ -8,7 +8,7 @@ from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
 from skmpcc.devices import at_most_threads
-from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_edges, graph_points
+from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_edges
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 
@@ -75,12 +75,11 @@ def spread_labels(data: Tensor, graph: NeighborGraph, known: Tensor) -> Tensor:
     labels : Tensor of int64 of shape (n_samples,)
         On the device of `known`.
     """
-    points = graph_points(data, graph)
     with at_most_threads(1), warnings.catch_warnings():
         # Which class is the largest is settled long before.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        edges = graph_edges(points, graph, NARROW)
+        edges = graph_edges(graph.points(data), graph, NARROW)
         spreading = LabelSpreading(kernel=lambda *_: edges, alpha=ALPHA, max_iter=MAX_ITER)
-        spreading.fit(points, known[graph.rows.to(known.device)].cpu().numpy())
-        labels = by_votes(data, points, spreading.transduction_)()
+        spreading.fit(graph.points(data), known[graph.rows.to(known.device)].cpu().numpy())
+        labels = by_votes(data, graph, spreading.transduction_)()
     return torch.as_tensor(labels, dtype=torch.int64, device=known.device)

@@ -1,17 +1,27 @@
 """Nearest neighbours of the data, which pseudo-labels, consistency and the score look at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import entropy
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from skmpcc.devices import at_most_threads, threads_for
 
 # Samples among which neighbours are looked for; more are represented by as many drawn at random.
-MAX_ROWS = 20_000
+MAX_ROWS = 70_000
+# Values of a sample up to which neighbours are looked for among these, and principal components of more:
+# in these they are found several times as fast, and are more often of one kind.
+MAX_VALUES = 256
+N_COMPONENTS = 64
+# Rows that components are fitted to.
+MAX_FITTED = 20_000
+CHUNK = 8192
 
 
 @dataclass(frozen=True)
@@ -26,11 +36,14 @@ class NeighborGraph:
         Indices in `rows`, the nearest first.
     distances : Tensor of shape (m, k)
         Euclidean distances of them.
+    components : PCA or None
+        Principal components of wide data, in which neighbours are found.
     """
 
     rows: Tensor
     nearest: Tensor
     distances: Tensor
+    components: PCA | None = None
 
     @classmethod
     def of(
@@ -64,24 +77,41 @@ class NeighborGraph:
         one neighbour is itself.
         """
         rows = some_rows(len(data), rng, first)
+        itself = torch.arange(len(rows), device=rng.device).unsqueeze(1)
+        graph = cls(rows, itself, torch.zeros_like(itself, dtype=torch.float32), _components(data, rows))
         if len(rows) < 2 * n_clusters:
-            itself = torch.arange(len(rows), device=rng.device).unsqueeze(1)
-            return cls(rows, itself, torch.zeros_like(itself, dtype=torch.float32))
-        points = data[rows.to(data.device)].flatten(1).cpu().numpy()
+            return graph
+        points = graph.points(data)
         n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
         # Without an argument, kneighbors leaves each sample out of its own neighbours.
         with at_most_threads(threads_for(2.0 * len(points) * points.size)):
             found = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
             distances, nearest = found.kneighbors()
-        return cls(
-            rows,
-            torch.as_tensor(nearest, device=rng.device),
-            torch.as_tensor(distances, dtype=torch.float32, device=rng.device),
+        return replace(
+            graph,
+            nearest=torch.as_tensor(nearest, device=rng.device),
+            distances=torch.as_tensor(distances, dtype=torch.float32, device=rng.device),
         )
 
     def to(self, device: torch.device) -> "NeighborGraph":
         """Return the same graph on another device."""
-        return NeighborGraph(self.rows.to(device), self.nearest.to(device), self.distances.to(device))
+        return replace(
+            self,
+            rows=self.rows.to(device),
+            nearest=self.nearest.to(device),
+            distances=self.distances.to(device),
+        )
+
+    def points(self, data: Tensor) -> NDArray:
+        """Coordinates of the graph's rows of the data, in which neighbours are found."""
+        return self.coordinates(data[self.rows.to(data.device)])
+
+    def coordinates(self, data: Tensor) -> NDArray:
+        """Coordinates of any samples: their values, or principal components of many, on the CPU."""
+        if self.components is None:
+            return data.flatten(1).cpu().numpy()
+        parts = [self.components.transform(part.flatten(1).cpu().numpy()) for part in data.split(CHUNK)]
+        return np.concatenate(parts).astype(np.float32, copy=False)
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw `n` samples and one neighbour of each, as indices in the data."""
@@ -89,6 +119,15 @@ class NeighborGraph:
         first = torch.randint(m, (n,), generator=rng, device=rng.device)
         which = torch.randint(k, (n,), generator=rng, device=rng.device)
         return self.rows[first], self.rows[self.nearest[first, which]]
+
+
+def _components(data: Tensor, rows: Tensor) -> PCA | None:
+    """Fit principal components of wide data to some of the rows."""
+    if data[0].numel() <= MAX_VALUES or len(rows) < N_COMPONENTS:
+        return None
+    drawn = np.random.default_rng(0).permutation(len(rows))[:MAX_FITTED]
+    some = data[rows.cpu()[drawn].to(data.device)].flatten(1).cpu().numpy()
+    return PCA(N_COMPONENTS, svd_solver="randomized", random_state=0).fit(some)
 
 
 def some_rows(n_samples: int, rng: torch.Generator, first: Tensor | None = None) -> Tensor:

@@ -1,6 +1,10 @@
 """The search for pseudo-labels: candidates, and the choice among them without labels."""
 
+from collections.abc import Sequence
+from statistics import fmean
+
 import torch
+from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from skmpcc.pseudo_labels.candidates import (
@@ -8,7 +12,6 @@ from skmpcc.pseudo_labels.candidates import (
     Candidate,
     gaussian_mixture_candidate,
     gaussian_points,
-    graph_points,
     kmeans_candidate,
     kmeans_labels,
     spectral_candidates,
@@ -22,6 +25,8 @@ from skmpcc.pseudo_labels.tables import classifier_labels
 # neighbours disagree somewhat more on theirs than on those of eigenvectors, and they are better all the
 # same.
 DISCOUNT = 0.85
+# Weight of the mean adjusted Rand index of a candidate and all of them, beside its quality.
+AGREEMENT_WEIGHT = 0.75
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
 MIN_SAMPLES = 4
 
@@ -73,24 +78,37 @@ def best_candidate(
     and then on the best of the others.
     """
     seed = rng.initial_seed() % _MAX_SEED
-    points, reduce = gaussian_points(graph_points(data, graph), seed)
+    points, reduce = gaussian_points(graph.points(data), seed)
     judge = Judge(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
     if kind in ("search", "kmeans"):
         found.append(kmeans_candidate(data, graph, n_clusters, seed))
     if kind in ("search", "gaussian_mixture"):
-        found.append(gaussian_mixture_candidate(data, points, reduce, n_clusters, seed))
+        found.append(gaussian_mixture_candidate(data, graph, points, reduce, n_clusters, seed))
     if kind == "spectral" or (kind == "search" and MIN_SAMPLES * n_clusters <= len(graph.rows)):
         found += spectral_candidates(data, graph, n_clusters, seed)
 
-    def quality(candidate: Candidate) -> float:
-        return judge.quality(candidate.labels, candidate.discount)
-
-    best = max((each for each in found if each.may_win), key=quality, default=None)
-    if best is not None and (kind != "search" or judge.is_sure(best.labels)):
-        return best
+    rivals = [each for each in found if each.may_win]
+    if rivals:
+        best = most_convincing(rivals, judge)
+        if kind != "search" or judge.is_sure(best.labels):
+            return best
     starts = [each.labels for each in found]
     labels = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
     rows = graph.rows.cpu().numpy()
     trained = Candidate("neighbors", labels[rows], lambda: labels, DISCOUNT)
-    return trained if best is None else max(best, trained, key=quality)
+    return most_convincing([*rivals, trained], judge)
+
+
+def most_convincing(candidates: Sequence[Candidate], judge: Judge) -> Candidate:
+    """Return the candidate of the best quality, with some regard to how much the others agree with it.
+
+    Qualities of good clusters hardly differ from those of clusters that no other method finds.
+    """
+
+    def value(candidate: Candidate) -> float:
+        agreement = [adjusted_rand_score(candidate.labels, other.labels) for other in candidates]
+        quality = judge.quality(candidate.labels, candidate.discount)
+        return quality + AGREEMENT_WEIGHT * fmean(agreement)
+
+    return max(candidates, key=value)

@@ -6,17 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array, eye_array
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
 
-# Features up to which the graph's Laplacian has sparse factors. They find eigenvalues that hardly
-# differ, as those of long shapes do. In more dimensions factors are dense, and eigenvalues lie apart.
-MANY_FEATURES = 32
+# The graph's Laplacian is factored where that is cheap, which finds eigenvalues that hardly differ, as
+# those of long shapes do. In many dimensions factors are dense, in more than three if there are many
+# points, and eigenvalues mostly lie apart.
+FEW_FEATURES, MANY_FEATURES = 3, 32
+MANY_POINTS = 5000
 # Where the Laplacian is factored: next to its smallest eigenvalue, 0, at which it is singular.
 SHIFT = -1e-4
-TOLERANCE = {"factored": 1e-6, "plain": 1e-4}
+TOLERANCE = 1e-6
 # Least weight of an edge between parts that no neighbours connect.
 FAR = 1e-3
 TINY = 1e-12
@@ -71,6 +73,12 @@ def _bridge(points: NDArray, inside: NDArray, scale: NDArray) -> tuple[tuple[int
     return (start, end), max(FAR, float(weight))
 
 
+def is_factored(points: NDArray) -> bool:
+    """Whether the Laplacian of a graph of these points is factored at a small cost."""
+    n, d = points.shape
+    return d <= (FEW_FEATURES if n > MANY_POINTS else MANY_FEATURES)
+
+
 def eigenvectors(
     affinity: csr_matrix, n_components: int, seed: int, *, factored: bool
 ) -> tuple[NDArray, NDArray]:
@@ -83,7 +91,7 @@ def eigenvectors(
     n_components : int
     seed : int
     factored : bool
-        Whether a factorization is worth while; see `MANY_FEATURES`.
+        Whether the Laplacian is factored at once, instead of only if nothing else converges.
 
     Returns
     -------
@@ -97,15 +105,21 @@ def eigenvectors(
     if n_components >= n - 1:
         values, vectors = np.linalg.eigh(normalized.toarray())
     elif factored:
-        laplacian = (eye_array(n) - normalized).tocsc()
-        values, vectors = eigsh(
-            laplacian, n_components, sigma=SHIFT, v0=start, tol=TOLERANCE["factored"]
-        )
-        values = 1.0 - values
+        values, vectors = _by_factors(normalized, n_components, start)
     else:
-        values, vectors = eigsh(normalized, n_components, which="LA", v0=start, tol=TOLERANCE["plain"])
+        try:
+            values, vectors = eigsh(normalized, n_components, which="LA", v0=start, tol=TOLERANCE)
+        except ArpackNoConvergence:
+            values, vectors = _by_factors(normalized, n_components, start)
     order = np.argsort(-values)[:n_components]
     return values[order], vectors[:, order]
+
+
+def _by_factors(normalized: csr_matrix, n_components: int, start: NDArray) -> tuple[NDArray, NDArray]:
+    """Largest eigenvalues and their vectors by a factorization of the Laplacian."""
+    laplacian = (eye_array(normalized.shape[0]) - normalized).tocsc()
+    values, vectors = eigsh(laplacian, n_components, sigma=SHIFT, v0=start, tol=TOLERANCE)
+    return 1.0 - values, vectors
 
 
 def clusters_of_rows(vectors: NDArray, n_clusters: int, seed: int, *, n_init: int = 10) -> NDArray:

@@ -3,10 +3,8 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam
@@ -17,16 +15,13 @@ from skmpcc.pseudo_labels.classifiers import BatchedMLP
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 from skmpcc.pseudo_labels.objectives import marginal_entropy
 
-# Data of more than MAX_INPUTS values are reduced to N_INPUTS.
-MAX_INPUTS = 256
-N_INPUTS = 64
 MAX_RESTARTS = 24
 # Memberships that all restarts hold at once, which is what many clusters cost.
 MAX_MEMBERSHIPS = 2_560_000
 MAX_ITER = 500
 # Share of the restarts that goes on after a share of the updates. Earlier, information tells little of
 # what it will be.
-KEPT = {0.25: 0.33, 0.5: 0.16}
+KEPT = {0.25: 0.5, 0.5: 0.25}
 # Share of the updates in which those that start from other clusters learn these. It ends before any
 # goes.
 START = 0.2
@@ -69,24 +64,13 @@ def classifier_labels(
     """
     # Operations are too small for threads, which would wait for each other all the time.
     with at_most_threads(1):
-        data = _inputs(data, graph, rng.initial_seed() % 2**32)
+        data = torch.as_tensor(graph.coordinates(data), device=rng.device)
         classifiers = _trained(data, graph, n_clusters, rng, starts)
         with torch.no_grad():
             classifiers.keep_moments(rows_of(data, graph.rows[:CHUNK]))
             information = _information(classifiers, data, graph)
             classifiers.keep_only(_best(information, 1))
             return _labels(classifiers, data, torch.arange(len(data), device=rng.device))[0]
-
-
-def _inputs(data: Tensor, graph: NeighborGraph, seed: int) -> Tensor:
-    """Inputs of the classifiers: rows of values, or principal components where there are many."""
-    if math.prod(data.shape[1:]) <= MAX_INPUTS:
-        return data.flatten(1)
-    pca = PCA(N_INPUTS, svd_solver="randomized", random_state=seed)
-    some = data[graph.rows.to(data.device)].flatten(1).cpu().numpy()
-    pca.set_params(n_components=min(N_INPUTS, len(some))).fit(some)
-    parts = [pca.transform(part.flatten(1).cpu().numpy()) for part in data.split(CHUNK)]
-    return torch.as_tensor(np.concatenate(parts), dtype=data.dtype)
 
 
 def _trained(

@@ -10,7 +10,6 @@ from skmpcc.pseudo_labels import candidates, neighbors
 from skmpcc.pseudo_labels.candidates import (
     gaussian_mixture_candidate,
     gaussian_points,
-    graph_points,
     kmeans_candidate,
     kmeans_labels,
     spectral_candidates,
@@ -59,8 +58,8 @@ def found(make, data, graph, n_clusters):
 
 
 def mixture(data, graph, n_clusters, seed):
-    points, reduce = gaussian_points(graph_points(data, graph), seed)
-    return gaussian_mixture_candidate(data, points, reduce, n_clusters, seed)
+    points, reduce = gaussian_points(graph.points(data), seed)
+    return gaussian_mixture_candidate(data, graph, points, reduce, n_clusters, seed)
 
 
 MAKERS = [kmeans_candidate, mixture, spectral_candidates]
@@ -110,7 +109,7 @@ def test_gaussians_of_unlike_spreads():
 
 def test_gaussians_of_wide_rows_are_those_of_principal_components():
     points, reduce = gaussian_points(normal(100, 70).numpy(), 0)
-    assert points.shape == (100, candidates.N_COMPONENTS)
+    assert points.shape == (100, candidates.N_GAUSSIAN_FEATURES)
     np.testing.assert_allclose(reduce(normal(100, 70).numpy()), points, atol=1e-3)
     narrow = normal(100, 7).numpy()
     assert gaussian_points(narrow, 0)[0] is narrow

@@ -85,7 +85,7 @@ def test_quality_rewards_what_is_told_of_neighbors_equal_sizes_and_likelihood():
     y = (X[:, 0] > 0.7).astype(int)
     judge = judge_of(X, 2)
     lost, balance = judge.lost_information(y), judge.balance(y)
-    expected = -math.log(lost + 0.02) + 0.5 * math.log(balance) + 0.6 * judge.likelihood(y)
+    expected = -math.log(lost + 0.02) + 0.5 * math.log(balance) + 0.4 * judge.likelihood(y)
     assert judge.quality(y) == pytest.approx(expected)
     assert judge.quality(y, 0.5) == pytest.approx(
         expected + math.log((lost + 0.02) / (0.5 * lost + 0.02))

@@ -6,7 +6,14 @@ from sklearn.datasets import make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
-from skmpcc.pseudo_labels.spectral import FAR, affinity, clusters_of_rows, eigenvectors
+from skmpcc.pseudo_labels import spectral
+from skmpcc.pseudo_labels.spectral import (
+    FAR,
+    affinity,
+    clusters_of_rows,
+    eigenvectors,
+    is_factored,
+)
 
 
 def neighbors(points, k):
@@ -66,6 +73,31 @@ def test_eigenvectors_are_those_of_the_normalized_affinity(factored):
     assert values[0] == pytest.approx(1.0)
     cosines = np.abs((vectors * expected_vectors[:, ::-1][:, :4]).sum(0))
     np.testing.assert_allclose(cosines, 1.0, atol=1e-4)
+
+
+def test_eigenvalues_that_do_not_converge_are_found_by_factors(monkeypatch):
+    """Those of a long chain hardly differ."""
+    points = np.arange(400.0)[:, None]
+    edges = affinity(points, *neighbors(points, 2))
+    expected, _ = eigenvectors(edges, 3, 0, factored=True)
+    plain = spectral.eigsh
+    calls = []
+
+    def few_steps(*arguments, **options):
+        calls.append("sigma" in options)
+        return plain(*arguments, **options, **({} if calls[-1] else {"maxiter": 2}))
+
+    monkeypatch.setattr(spectral, "eigsh", few_steps)
+    values, _ = eigenvectors(edges, 3, 0, factored=False)
+    assert calls == [False, True]
+    np.testing.assert_allclose(values, expected)
+
+
+def test_graphs_of_many_points_are_factored_in_few_dimensions_only():
+    assert is_factored(np.zeros((spectral.MANY_POINTS, 32)))
+    assert not is_factored(np.zeros((spectral.MANY_POINTS, 33)))
+    assert is_factored(np.zeros((spectral.MANY_POINTS + 1, 3)))
+    assert not is_factored(np.zeros((spectral.MANY_POINTS + 1, 4)))
 
 
 def test_nearly_all_eigenvectors_can_be_asked_for():

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
+from sklearn.decomposition import PCA
 from sklearn.metrics import mutual_info_score
 from support import generator, normal
 
@@ -31,6 +32,23 @@ def test_small_clusters_have_fewer_neighbors(n_samples, n_clusters, expected):
 def test_clusters_of_less_than_two_samples_have_no_other_neighbor():
     graph = NeighborGraph.of(normal(7, 2), 15, 4, generator())
     np.testing.assert_array_equal(graph.nearest, np.arange(7)[:, None])
+
+
+def test_neighbors_in_wide_data_are_those_of_principal_components(monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_VALUES", 8)
+    monkeypatch.setattr(neighbors, "N_COMPONENTS", 2)
+    monkeypatch.setattr(neighbors, "CHUNK", 64)
+    X = np.random.default_rng(0).normal(size=(150, 12)) * ([5.0, 3.0] + [0.1] * 10)
+    data = torch.as_tensor(X, dtype=torch.float32).view(150, 1, 3, 4)
+    graph = NeighborGraph.of(data, 4, 3, generator())
+    expected = PCA(2).fit_transform(X)
+    np.testing.assert_allclose(np.abs(graph.points(data)), np.abs(expected), atol=1e-2)
+    distances = cdist(expected, expected)
+    np.fill_diagonal(distances, np.inf)
+    assert (graph.nearest.numpy() == np.argsort(distances, axis=1)[:, :4]).mean() > 0.95
+    np.testing.assert_array_equal(graph.coordinates(data[:5]), graph.points(data)[:5])
+    narrow = data[:, :, :2]
+    assert NeighborGraph.of(narrow, 4, 3, generator()).points(narrow).shape == (150, 8)
 
 
 def test_many_samples_are_represented_by_some(monkeypatch):

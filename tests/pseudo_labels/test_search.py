@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs, make_circles
@@ -5,11 +6,11 @@ from sklearn.metrics import adjusted_rand_score
 from support import bars, generator, normal, stripes
 
 from skmpcc.pseudo_labels import neighbors, search, tables
-from skmpcc.pseudo_labels.candidates import kmeans_labels
+from skmpcc.pseudo_labels.candidates import Candidate, kmeans_labels
 from skmpcc.pseudo_labels.choice import Judge
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.pseudo_labels.search import best_candidate, find_pseudo_labels
+from skmpcc.pseudo_labels.search import best_candidate, find_pseudo_labels, most_convincing
 
 
 @pytest.fixture
@@ -89,8 +90,25 @@ def test_search_takes_the_candidate_of_the_highest_quality(monkeypatch):
     assert best_candidate("search", data, graph, 2, generator()).kind == "neighbors"
     monkeypatch.setattr(Judge, "quality", lambda self, labels, discount=1.0: -abs(discount))
     assert best_candidate("search", data, graph, 2, generator()).kind == "neighbors"
+    monkeypatch.setattr(search, "AGREEMENT_WEIGHT", 0.0)
     monkeypatch.setattr(Judge, "quality", lambda self, labels, discount=1.0: discount)
     assert best_candidate("search", data, graph, 2, generator()).kind == "kmeans"
+
+
+def test_of_candidates_as_good_the_one_wins_that_others_agree_with(monkeypatch):
+    one, other = np.repeat([0, 1], 10), np.tile([0, 1], 10)
+    candidates = [
+        Candidate(kind, labels, None) for kind, labels in zip("abc", (other, one, 1 - one), strict=True)
+    ]
+    qualities = {"a": 1.0, "b": 1.0, "c": 0.9}
+
+    class Given:
+        def quality(self, labels, discount):
+            return next(qualities[each.kind] for each in candidates if each.labels is labels)
+
+    assert most_convincing(candidates, Given()).kind == "b"
+    qualities["a"] += 1.0
+    assert most_convincing(candidates, Given()).kind == "a"
 
 
 def test_classifiers_need_not_run_where_neighbors_agree_on_other_clusters(monkeypatch):
