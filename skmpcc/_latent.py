@@ -231,8 +231,9 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -----
         The input "X" is a batch of any length, unscaled and in the shape that `fit` saw, of float32 if
         the fit saw float16 or float32 and of float64 otherwise, also for images of uint8. The outputs
-        are "memberships", as of `predict_proba`, and "codes", as of `transform`. A classifier's
-        `classes_` are in the metadata, as JSON. Opset 17, with operations in double precision.
+        are "memberships", as of `predict_proba` where the estimator has it, and "codes", as of
+        `transform`. A classifier's `classes_` are in the metadata, as JSON. Opset 17, with operations in
+        double precision.
 
         Examples
         --------
