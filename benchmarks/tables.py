@@ -337,6 +337,29 @@ def random_starts(rows: Rows) -> list[str]:
     return lines
 
 
+def aim_grid(rows: Rows) -> list[str]:
+    """Modes and good samples on a grid of Gaussians, a row for each method."""
+    lines = [
+        "| method | seeds | modes (fewest) | runs with all 25 | good samples, % (fewest) "
+        "| good reconstructions, % | seconds |",
+        "| --- |" + " --- |" * 6,
+    ]
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if r.get("kind") == "aim" and r["data"] == "grid":
+            found[r["method"], _settings(r["settings"])].append(r)
+    for (method, settings), fits in found.items():
+        modes, good = (np.array([r[key] for r in fits]) for key in ("modes", "good"))
+        rebuilt = [100 * r["rebuilt_good"] for r in fits if "rebuilt_good" in r]
+        cells = [", ".join(filter(None, [method, settings])), str(len(fits))]
+        cells += [f"{modes.mean():.1f} ± {modes.std():.1f} ({modes.min()})", str((modes == 25).sum())]
+        cells.append(f"{100 * good.mean():.1f} ± {100 * good.std():.1f} ({100 * good.min():.1f})")
+        cells.append(f"{np.mean(rebuilt):.1f} ± {np.std(rebuilt):.1f}" if rebuilt else "")
+        cells.append(f"{np.median([r['seconds'] for r in fits]):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def _settings(given: dict[str, Any], shared: tuple[str, ...] = ()) -> str:
     """Parameters in words, without those that all rows of a table share."""
     flat = {**given, **given.get("preset_params", {})}
@@ -436,6 +459,7 @@ TABLES = {
     "samples_of_classes": samples_of_classes,
     "random_starts": random_starts,
     "paper_curve": paper_curve,
+    "aim_grid": aim_grid,
     "speed": speed,
     "growth": growth,
     "fits": fits,

@@ -15,7 +15,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skmpcc._classes import KnownClasses
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
-from skmpcc._latent import LatentVariableMixin, random_state_of
+from skmpcc._latent import MixtureMixin, random_state_of
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat
@@ -31,7 +31,7 @@ _OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0, 
 _RESERVED = ("pseudo_labels", "pseudo_label_share")
 
 
-class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin, BaseEstimator):
+class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     """Generative classifier by MPCC, for data whose classes are known, all or some of them.
 
     MPCC is a generative adversarial network whose latent prior is a learnable mixture of Gaussians,
