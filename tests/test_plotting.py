@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from support import BRIEF, QUICK, images
 
-from skmpcc import MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 from skmpcc.plotting import (
     ClustersDisplay,
     HistoryDisplay,
@@ -248,6 +248,20 @@ def test_history(estimator):
     assert display.lines_["generator"].axes is losses
     assert display.lines_["mean_std"].axes is mixture
     assert display.lines_["change"].axes is display.lines_["generation_change"].axes is change
+
+
+def test_aim(blobs):
+    X, _ = blobs
+    aim = AIM(2, width=8, max_iter=4, random_state=0).fit(X)
+    display = HistoryDisplay.from_estimator(aim)
+    assert drawn(display).std() > 5
+    assert set(display.lines_) == set(aim.history_) - {"iteration"}
+    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["loss", "change"]
+    display = ReconstructionsDisplay.from_estimator(aim, X, n_samples=3)
+    drawn(display)
+    np.testing.assert_array_equal(display.reconstructions, aim.reconstruct(X)[display.indices])
+    with pytest.raises(TypeError, match=r"fitted MPCCClusterer or MPCCClassifier, got.*AIM"):
+        MembershipsDisplay.from_estimator(aim, X)
 
 
 @pytest.mark.parametrize("display_class", [*OF_X, HistoryDisplay])

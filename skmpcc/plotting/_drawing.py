@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skmpcc.aim import AIM
 from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.inputs import as_array
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 Estimator = MPCCClusterer | MPCCClassifier
+AnyEstimator = MPCCClusterer | MPCCClassifier | AIM
 Limits = tuple[NDArray, NDArray]
 
 # More features than this are numbered along the axis instead of named.
 MAX_NAMED_FEATURES = 30
 
 
-def check_estimator(estimator: Any) -> None:
-    """Check that it is a fitted one of this package."""
-    if not isinstance(estimator, MPCCClusterer | MPCCClassifier):
+def check_estimator(estimator: Any, wanted: Any = Estimator) -> None:
+    """Check that it is a fitted one, by default one with clusters or classes."""
+    if not isinstance(estimator, wanted):
+        names = " or ".join(each.__name__ for each in wanted.__args__)
         raise TypeError(
-            "estimator must be a fitted MPCCClusterer or MPCCClassifier, got an object of type "
-            f"{type(estimator).__name__}."
+            f"estimator must be a fitted {names}, got an object of type {type(estimator).__name__}."
         )
     check_is_fitted(estimator)
 
@@ -45,7 +47,7 @@ def names_of(estimator: Estimator) -> list:
 
 
 def image_shape_of(
-    estimator: Estimator, X: NDArray, image_shape: tuple[int, ...] | None
+    estimator: AnyEstimator, X: NDArray, image_shape: tuple[int, ...] | None
 ) -> tuple[int, ...] | None:
     """Shape in which rows are drawn as images, None for other vectors and for images as they come.
 
@@ -167,7 +169,7 @@ def name_features(ax: "Axes", names: list[str] | None, n_features: int) -> None:
         ax.set_xticks(range(n_features), names, rotation=45, ha="right", rotation_mode="anchor")
 
 
-def feature_names_of(estimator: Estimator) -> list[str] | None:
+def feature_names_of(estimator: AnyEstimator) -> list[str] | None:
     """Names of the columns that `fit` saw, if it saw any."""
     names = getattr(estimator, "feature_names_in_", None)
     return None if names is None else names.tolist()

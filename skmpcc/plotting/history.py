@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from skmpcc.plotting._drawing import Estimator, check_estimator, grid_of_axes
+from skmpcc.plotting._drawing import AnyEstimator, check_estimator, grid_of_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +32,8 @@ class HistoryDisplay:
 
     Attributes
     ----------
-    axes_ : ndarray of Axes of shape (3, 1)
-        Losses, the mixture, and changes between the entries, all over the iterations.
+    axes_ : ndarray of Axes of shape (3, 1), or (2, 1) for AIM
+        Losses, the mixture, which AIM has not, and changes between the entries, all over the iterations.
     bounding_ax_ : matplotlib.axes.Axes or None
         The axes that were divided, if any were given.
     figure_ : matplotlib.figure.Figure
@@ -65,13 +65,13 @@ class HistoryDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Estimator, *, ax: "Axes | None" = None, **kwargs: Any
+        cls, estimator: AnyEstimator, *, ax: "Axes | None" = None, **kwargs: Any
     ) -> "HistoryDisplay":
         """Draw the history of a fit.
 
         Parameters
         ----------
-        estimator : MPCCClusterer or MPCCClassifier
+        estimator : MPCCClusterer, MPCCClassifier or AIM
             Fitted.
         ax : matplotlib.axes.Axes, default=None
             Axes to divide; None makes a new figure.
@@ -89,11 +89,11 @@ class HistoryDisplay:
         NotFittedError
             The estimator is not fitted.
         """
-        check_estimator(estimator)
+        check_estimator(estimator, AnyEstimator)
         return cls(history=estimator.history_).plot(ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "HistoryDisplay":
-        """Draw the three panels, losses and changes on scales that are logarithmic but around 0.
+        """Draw the panels, losses and changes on scales that are logarithmic but around 0.
 
         Parameters
         ----------
@@ -110,7 +110,8 @@ class HistoryDisplay:
         others = {"iteration", *MIXTURE, *CHANGE}
         losses = {name: name.replace("_", " ") for name in self.history if name not in others}
         panels = {"loss": losses, "mixture": MIXTURE, "change": CHANGE}
-        axes = grid_of_axes(ax, 3, 1, (8.0, 8.0))
+        panels = {title: labels for title, labels in panels.items() if set(labels) & set(self.history)}
+        axes = grid_of_axes(ax, len(panels), 1, (8.0, 2.7 * len(panels)))
         self.lines_ = {}
         for axis, (title, labels) in zip(axes[:, 0], panels.items(), strict=True):
             for name, label in labels.items():

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 
 from skmpcc.plotting._drawing import (
-    Estimator,
+    AnyEstimator,
     Limits,
     as_numbers,
     check_estimator,
@@ -92,7 +92,7 @@ class ReconstructionsDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Estimator,
+        estimator: AnyEstimator,
         X: ArrayLike,
         *,
         n_samples: int = 10,
@@ -105,7 +105,7 @@ class ReconstructionsDisplay:
 
         Parameters
         ----------
-        estimator : MPCCClusterer or MPCCClassifier
+        estimator : MPCCClusterer, MPCCClassifier or AIM
             Fitted.
         X : array-like
             Samples of the shape that `fit` saw.
@@ -133,7 +133,7 @@ class ReconstructionsDisplay:
         NotFittedError
             The estimator is not fitted.
         """
-        check_estimator(estimator)
+        check_estimator(estimator, AnyEstimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         reconstructions = estimator.reconstruct(X)
         X = as_numbers(X)
