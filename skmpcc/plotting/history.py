@@ -107,6 +107,8 @@ class HistoryDisplay:
         display : HistoryDisplay
             This one, with the attributes above.
         """
+        from matplotlib.ticker import SymmetricalLogLocator
+
         others = {"iteration", *MIXTURE, *CHANGE}
         losses = {name: name.replace("_", " ") for name in self.history if name not in others}
         panels = {"loss": losses, "mixture": MIXTURE, "change": CHANGE}
@@ -122,7 +124,11 @@ class HistoryDisplay:
                 self.lines_[name] = line
             axis.set_ylabel(title)
             if title in LINEAR_BELOW:
-                axis.set_yscale("symlog", linthresh=LINEAR_BELOW[title])
+                below = LINEAR_BELOW[title]
+                axis.set_yscale("symlog", linthresh=below)
+                ticks = SymmetricalLogLocator(base=10, linthresh=below, subs=[1, 3])
+                axis.yaxis.set_major_locator(ticks)
+                axis.yaxis.set_major_formatter("{x:g}")
             axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
             axis.tick_params(labelbottom=axis is axes[-1, 0])
         axes[-1, 0].set_xlabel("iteration")
