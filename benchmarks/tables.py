@@ -79,6 +79,27 @@ GENERATION_FIGURES = {
     "labels": "labels",
     "held_labels": "labels, held out",
 }
+# Data sets, methods and figures of known classes.
+CLASSIFICATION = {"digits": "digits", "digits_images": "digits as images", "mnist": "MNIST"}
+CLASSIFIERS = {
+    "fitted": "the fitted rows",
+    "mpcc": "MPCC",
+    "labels_only": "MPCC, `labels_only`",
+    "spreading": "LabelSpreading",
+    "self_training": "SelfTrainingClassifier(SVC)",
+    "network": "the encoder alone",
+    "network_views": "the encoder alone, with views",
+    "mixtures": "a GaussianMixture for each class",
+}
+OF_CLASSES = {
+    "density": "density",
+    "coverage": "coverage",
+    "frechet": "Fréchet",
+    "kept": "kept",
+    "by_svc": "SVC",
+    "by_neighbors": "5 neighbours",
+    "by_network": "the encoder alone",
+}
 
 # Adjusted Rand index by which a method has to be lower than KMeans to be behind it.
 MARGIN = 0.02
@@ -238,9 +259,65 @@ def _figure(rows: Rows, key: str) -> str:
     values = [r[key]["accuracy"] if isinstance(r[key], dict) else r[key] for r in rows]
     if None in values:
         return ""
-    digits = 3 if "labels" in key else 1 if key == "frechet" else 2
+    digits = 3 if "labels" in key or key.startswith("by_") else 1 if key == "frechet" else 2
     spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def _classified(rows: Rows, name: str) -> dict[tuple[str, str], Rows]:
+    """Rows of known classes of a data set by default settings, by method and number of known rows."""
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if r.get("kind") == "classification" and r["data"] == name and not (r["set"] or r["param"]):
+            found[r["method"], r["known"]].append(r)
+    return found
+
+
+def classification(rows: Rows) -> list[str]:
+    """Accuracy of methods that are told some classes, a row for each data set, number and method."""
+    lines = [
+        "| data | known rows | method | seeds | rows of unknown class (worst) | held-out rows (worst) "
+        "| seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, title in CLASSIFICATION.items():
+        found = _classified(rows, name)
+        numbers = sorted({known for _, known in found}, key=lambda known: (len(known), known))
+        for known in [*(n for n in numbers if n != "all"), *(n for n in numbers if n == "all")]:
+            for method, label in CLASSIFIERS.items():
+                fits = found[method, known]
+                if fits and fits[0]["held"] is not None:
+                    cells = [title, known, label, str(len(fits))]
+                    cells += [_accuracy(fits, part) for part in ("unknown", "held")]
+                    cells.append(f"{np.median([r['seconds'] for r in fits]):.3g}")
+                    lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _accuracy(rows: Rows, key: str) -> str:
+    """Mean, deviation and worst accuracy; of one seed no deviation, and nothing where there is none."""
+    if rows[0][key] is None:
+        return ""
+    return _cell(rows, key, worst=True) if len(rows) > 1 else f"{rows[0][key]:.3f}"
+
+
+def samples_of_classes(rows: Rows) -> list[str]:
+    """Figures of the samples of known classes, a row for each data set and method."""
+    lines = [
+        f"| data | known rows | method | seeds | {' | '.join(OF_CLASSES.values())} |",
+        "| --- | --- | --- | --- |" + " --- |" * len(OF_CLASSES),
+    ]
+    for name, title in CLASSIFICATION.items():
+        found = _classified(rows, name)
+        for method, known in sorted(found, key=lambda pair: (pair[1], [*CLASSIFIERS].index(pair[0]))):
+            fits = found[method, known]
+            of_codes = [{"frechet": None} | r["of_codes"] for r in fits if "of_codes" in r]
+            for label, figures in ((CLASSIFIERS[method], fits), ("MPCC, by its codes", of_codes)):
+                if figures and figures[0]["kept"] is not None:
+                    cells = [title, known, label, str(len(figures))]
+                    cells += [_figure(figures, key) for key in OF_CLASSES]
+                    lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def random_starts(rows: Rows) -> list[str]:
@@ -378,6 +455,8 @@ TABLES = {
     "quality": quality,
     "suite": suite,
     "generation": generation,
+    "classification": classification,
+    "samples_of_classes": samples_of_classes,
     "random_starts": random_starts,
     "paper_curve": paper_curve,
     "aim_grid": aim_grid,

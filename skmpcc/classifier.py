@@ -26,7 +26,7 @@ from skmpcc.settings import constraints_of, parameter_docs, settings_of
 # Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
 # Classes are known, so that their shares are, and no component is lost that could stand elsewhere.
-_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0}
+_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0, "label_weight": 5.0}
 # Fields that would take the classes away.
 _RESERVED = ("pseudo_labels", "pseudo_label_share")
 
@@ -47,8 +47,8 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         It gives the value of every parameter below that is None.
     preset_params : dict, default=None
         Values that replace the preset's, by the name of the field, such as `{"min_std": 0.3}`. The
-        fields are listed under Other Parameters. Whatever the preset says, "weights" are "shares" and
-        "reseed" is False unless they are given here.
+        fields are listed under Other Parameters. Whatever the preset says, "weights" are "shares",
+        "reseed" is False and "label_weight" is 5 unless they are given here.
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.

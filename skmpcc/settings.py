@@ -233,6 +233,12 @@ class TrainingSettings(Validated):
         _SHARE,
         default=1.0,
     )
+    label_weight: float = setting(
+        "Weight of the cross-entropy between (pseudo-)labels and the memberships of real samples, in "
+        "the step that updates encoder and mixture.",
+        _NOT_NEGATIVE,
+        default=1.0,
+    )
     n_neighbors: int = setting(
         "Nearest neighbours of each sample, by Euclidean distance of the scaled data, that "
         "pseudo-labels, consistency and `score` look at; fewer where clusters are small. Of more "

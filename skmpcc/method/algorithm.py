@@ -290,7 +290,8 @@ class Algorithm1:
             terms["consistency"] = losses.consistency_loss(*log_q.chunk(2))
             loss = loss + settings.consistency_weight * terms["consistency"]
             if labels and self.projection is not None:
-                loss = loss + self.supervision * losses.cluster_loss(log_q, torch.cat(list(labels)))
+                weight = self.supervision * settings.label_weight
+                loss = loss + weight * losses.cluster_loss(log_q, torch.cat(list(labels)))
         return loss, terms
 
     def _update_weights(self) -> None:
