@@ -29,13 +29,15 @@ MAY_IMPORT = {
 TOP = [
     {"__init__"},
     {"__main__"},
+    {"_command"},
+    {"report"},
     {"plotting"},
     {"clusterer", "classifier", "model_selection"},
     {"_fit"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
     {"saving", "export"},
     {"inference"},
-    {"inputs", "presets", "versions", "_files"},
+    {"inputs", "presets", "versions", "_files", "_reading"},
 ]
 METHOD = [
     {"method.algorithm"},
