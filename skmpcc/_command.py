@@ -67,7 +67,7 @@ def cluster(options: argparse.Namespace) -> None:
 
     # What took longest first, so that an error in a picture does not lose it.
     if not as_picture:
-        notes = None if medians is None else {"medians": medians.tolist()}
+        notes = None if medians is None else {"medians": medians}
         saving.save(clusterer, paths["model.safetensors"], notes)
         write_atomically(paths["labels.csv"], _labels(clusterer, X, samples.files))
     figure = plot_clusters(clusterer, X, image_shape=image_shape)

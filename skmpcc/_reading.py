@@ -103,51 +103,61 @@ def read(
     return _numbers(table, path, columns, label_column)
 
 
-def medians_of(X: Any) -> NDArray[np.float64]:
+def medians_of(X: Any) -> list[float]:
     """Median of each column, of those of its values that are not missing.
 
     Raises
     ------
     ValueError
-        X is not a table, or one of its columns has no value.
+        X is not a table, or one of its columns has no value or infinite ones.
     """
     if X.ndim != 2:
         raise ValueError("--impute is for tables, but DATA holds images.")
+    _check_no_infinite(X)
     imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(np.asarray(X))
     empty = np.isnan(np.asarray(X)).all(axis=0)
     if empty.any():
         raise ValueError(
             f"{_listed(_column_names(X)[empty])} cannot be imputed: all values are missing."
         )
-    return imputer.statistics_
+    return imputer.statistics_.tolist()
 
 
-def without_missing(X: Any, medians: NDArray[np.float64] | None = None) -> Any:
+def without_missing(X: Any, medians: Sequence[float] | None = None) -> Any:
     """Return X with missing values replaced by medians, of which a warning tells.
 
     Raises
     ------
     ValueError
-        Values are missing, and there are no medians.
+        Values are missing, and there are no medians; or values are infinite.
     """
-    missing = np.isnan(np.asarray(X))
+    _check_no_infinite(X)
+    values = np.asarray(X)
+    missing = np.isnan(values)
     if not missing.any():
         return X
-    if X.ndim != 2:
-        raise ValueError(f"DATA has {missing.sum()} missing values (NaN).")
-    counts = missing.sum(axis=0)
-    found = np.flatnonzero(counts)
-    named = _listed(
-        f"{name} ({counts[i]})" for i, name in zip(found, _column_names(X)[found], strict=True)
-    )
+    places = _places(X, missing)
     if medians is None:
-        raise ValueError(
-            f"DATA has {missing.sum()} missing values, in the columns {named}. Fit with "
-            "--impute median, or leave the columns out by --columns."
-        )
-    warnings.warn(f"Missing values were replaced by medians, in the columns {named}.", stacklevel=2)
-    filled = np.where(missing, medians, np.asarray(X))
+        advice = "Fit with --impute median, or leave the columns out by --columns."
+        raise ValueError(f"DATA has {missing.sum()} missing values{places}. {advice if places else ''}")
+    warnings.warn(f"Missing values{places} were replaced by medians.", stacklevel=2)
+    filled = np.where(missing, medians, values)
     return filled if isinstance(X, np.ndarray) else type(X)(filled, columns=X.columns)
+
+
+def _check_no_infinite(X: Any) -> None:
+    infinite = np.isinf(np.asarray(X))
+    if infinite.any():
+        raise ValueError(f"DATA has {infinite.sum()} infinite values{_places(X, infinite)}.")
+
+
+def _places(X: Any, which: NDArray) -> str:
+    """Tell the columns of a table that have such values, and how many each."""
+    if which.ndim != 2:
+        return ""
+    counts = which.sum(axis=0)
+    pairs = zip(_column_names(X), counts, strict=True)
+    return f" in the columns {_listed(f'{name} ({count})' for name, count in pairs if count)}"
 
 
 def _column_names(X: Any) -> NDArray:
@@ -254,7 +264,7 @@ def _numbers(table: Any, path: Path, columns: Sequence[str] | None, label_column
     rest = (
         table[wanted] if wanted else table.drop(columns=[] if label_column is None else [label_column])
     )
-    numbers = rest.select_dtypes(["number", "bool"])
+    numbers = rest.select_dtypes(["number", "bool"], exclude=["timedelta", "complexfloating"])
     other = [name for name in rest.columns if name not in numbers.columns]
     if other and wanted:
         raise ValueError(f"Columns of {path} that are asked for do not hold numbers: {_listed(other)}.")

@@ -114,12 +114,15 @@ def test_report(here, table):
 
 
 @pytest.mark.parametrize("kind", ["tsv", "parquet"])
-def test_other_tables(here, table, kind):
+def test_other_tables(here, table, capsys, kind):
     table["age"] = table["age"].round().astype("Int64")
+    table["since"] = pd.to_timedelta(table["age"], unit="s")
     if kind == "tsv":
         table.to_csv("data.tsv", sep="\t", index=False)
     else:
         table.to_parquet("data.parquet")
+    run(f"data.{kind}", *BRIEF, "--output", "all")
+    assert "left out: kind, since." in capsys.readouterr().err
     run(f"data.{kind}", *BRIEF, "--columns", "age", "height")
     clusterer = MPCCClusterer.load("results/model.safetensors")
     assert list(clusterer.feature_names_in_) == ["age", "height"]
@@ -202,6 +205,16 @@ def test_images_of_16_bits_keep_them(here):
     assert [int(row["label"]) for row in rows_of("results/labels.csv")] == labels.tolist()
 
 
+def test_other_and_hidden_files_of_folders(here, capsys):
+    images(here / "data", (20, 10, 12))
+    (here / "data/notes.txt").write_text("of no image")
+    (here / "data/.hidden").mkdir()
+    Image.new("L", (9, 10)).save("data/.hidden/other.png")
+    run("data", *BRIEF)
+    assert "warning: Files that are no images are left out: notes.txt." in capsys.readouterr().err
+    assert len(rows_of("results/labels.csv")) == 20
+
+
 def test_bad_folders(here, fails):
     (here / "data").mkdir()
     assert "has no image" in fails("data", *BRIEF)
@@ -243,7 +256,9 @@ def test_missing_values_of_arrays(here, fails):
     X = np.ones((20, 4))
     X[3:5, 2] = np.nan
     np.save("data.npy", X)
-    assert "in the columns 2 (2)" in fails("data.npy", *BRIEF)
+    assert "2 missing values in the columns 2 (2)" in fails("data.npy", *BRIEF)
+    np.save("data.npy", np.where(np.isnan(X), -np.inf, X))
+    assert "2 infinite values in the columns 2 (2)" in fails("data.npy", *BRIEF, "--impute", "median")
     X[:, 2] = np.nan
     np.save("data.npy", X)
     assert "2 cannot be imputed" in fails("data.npy", *BRIEF, "--impute", "median")
@@ -346,6 +361,14 @@ def test_picture_alone(here, table):
     run("data.csv", *BRIEF, "--output", "new/picture.png")
     assert [path.name for path in (here / "new").iterdir()] == ["picture.png"]
     assert np.asarray(Image.open("new/picture.png").convert("L")).std() > 5
+
+
+def test_folder_of_the_digits(here):
+    run("--output", "digits", "--max-iter", 3, "--labels-only")
+    assert sorted(path.name for path in (here / "digits").iterdir()) == RESULTS
+    page = (here / "digits/report.html").read_text()
+    assert "Clusters of scikit-learn&#x27;s digits" in page
+    assert "Members and new samples" in page
 
 
 def test_as_a_process(here, table):
