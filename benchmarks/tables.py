@@ -79,6 +79,27 @@ GENERATION_FIGURES = {
     "labels": "labels",
     "held_labels": "labels, held out",
 }
+# Data sets, methods and figures of known classes.
+CLASSIFICATION = {"digits": "digits", "digits_images": "digits as images", "mnist": "MNIST"}
+CLASSIFIERS = {
+    "fitted": "the fitted rows",
+    "mpcc": "MPCC",
+    "labels_only": "MPCC, `labels_only`",
+    "spreading": "LabelSpreading",
+    "self_training": "SelfTrainingClassifier(SVC)",
+    "network": "the encoder alone",
+    "network_views": "the encoder alone, with views",
+    "mixtures": "a GaussianMixture for each class",
+}
+OF_CLASSES = {
+    "density": "density",
+    "coverage": "coverage",
+    "frechet": "Fréchet",
+    "kept": "kept",
+    "by_svc": "SVC",
+    "by_neighbors": "5 neighbours",
+    "by_network": "the encoder alone",
+}
 
 # Adjusted Rand index by which a method has to be lower than KMeans to be behind it.
 MARGIN = 0.02
@@ -238,9 +259,65 @@ def _figure(rows: Rows, key: str) -> str:
     values = [r[key]["accuracy"] if isinstance(r[key], dict) else r[key] for r in rows]
     if None in values:
         return ""
-    digits = 3 if "labels" in key else 1 if key == "frechet" else 2
+    digits = 3 if "labels" in key or key.startswith("by_") else 1 if key == "frechet" else 2
     spread = f" ± {np.std(values):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def _classified(rows: Rows, name: str) -> dict[tuple[str, str], Rows]:
+    """Rows of known classes of a data set by default settings, by method and number of known rows."""
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if r.get("kind") == "classification" and r["data"] == name and not (r["set"] or r["param"]):
+            found[r["method"], r["known"]].append(r)
+    return found
+
+
+def classification(rows: Rows) -> list[str]:
+    """Accuracy of methods that are told some classes, a row for each data set, number and method."""
+    lines = [
+        "| data | known rows | method | seeds | rows of unknown class (worst) | held-out rows (worst) "
+        "| seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, title in CLASSIFICATION.items():
+        found = _classified(rows, name)
+        numbers = sorted({known for _, known in found}, key=lambda known: (len(known), known))
+        for known in [*(n for n in numbers if n != "all"), *(n for n in numbers if n == "all")]:
+            for method, label in CLASSIFIERS.items():
+                fits = found[method, known]
+                if fits and fits[0]["held"] is not None:
+                    cells = [title, known, label, str(len(fits))]
+                    cells += [_accuracy(fits, part) for part in ("unknown", "held")]
+                    cells.append(f"{np.median([r['seconds'] for r in fits]):.3g}")
+                    lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _accuracy(rows: Rows, key: str) -> str:
+    """Mean, deviation and worst accuracy; of one seed no deviation, and nothing where there is none."""
+    if rows[0][key] is None:
+        return ""
+    return _cell(rows, key, worst=True) if len(rows) > 1 else f"{rows[0][key]:.3f}"
+
+
+def samples_of_classes(rows: Rows) -> list[str]:
+    """Figures of the samples of known classes, a row for each data set and method."""
+    lines = [
+        f"| data | known rows | method | seeds | {' | '.join(OF_CLASSES.values())} |",
+        "| --- | --- | --- | --- |" + " --- |" * len(OF_CLASSES),
+    ]
+    for name, title in CLASSIFICATION.items():
+        found = _classified(rows, name)
+        for method, known in sorted(found, key=lambda pair: (pair[1], [*CLASSIFIERS].index(pair[0]))):
+            fits = found[method, known]
+            of_codes = [{"frechet": None} | r["of_codes"] for r in fits if "of_codes" in r]
+            for label, figures in ((CLASSIFIERS[method], fits), ("MPCC, by its codes", of_codes)):
+                if figures and figures[0]["kept"] is not None:
+                    cells = [title, known, label, str(len(figures))]
+                    cells += [_figure(figures, key) for key in OF_CLASSES]
+                    lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def random_starts(rows: Rows) -> list[str]:
@@ -256,6 +333,29 @@ def random_starts(rows: Rows) -> list[str]:
     for (name, settings), fits in found.items():
         cells = [_title(name), settings, str(len(fits)), _cell(fits, "accuracy", worst=True)]
         cells += [_cell(fits, "nmi"), _cell(fits, "ari", worst=True), f"{fits[0]['n_iter']:,}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def aim_grid(rows: Rows) -> list[str]:
+    """Modes and good samples on a grid of Gaussians, a row for each method."""
+    lines = [
+        "| method | seeds | modes (fewest) | runs with all 25 | good samples, % (fewest) "
+        "| good reconstructions, % | seconds |",
+        "| --- |" + " --- |" * 6,
+    ]
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    for r in rows:
+        if r.get("kind") == "aim" and r["data"] == "grid":
+            found[r["method"], _settings(r["settings"])].append(r)
+    for (method, settings), fits in found.items():
+        modes, good = (np.array([r[key] for r in fits]) for key in ("modes", "good"))
+        rebuilt = [100 * r["rebuilt_good"] for r in fits if "rebuilt_good" in r]
+        cells = [", ".join(filter(None, [method, settings])), str(len(fits))]
+        cells += [f"{modes.mean():.1f} ± {modes.std():.1f} ({modes.min()})", str((modes == 25).sum())]
+        cells.append(f"{100 * good.mean():.1f} ± {100 * good.std():.1f} ({100 * good.min():.1f})")
+        cells.append(f"{np.mean(rebuilt):.1f} ± {np.std(rebuilt):.1f}" if rebuilt else "")
+        cells.append(f"{np.median([r['seconds'] for r in fits]):.0f}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -355,8 +455,11 @@ TABLES = {
     "quality": quality,
     "suite": suite,
     "generation": generation,
+    "classification": classification,
+    "samples_of_classes": samples_of_classes,
     "random_starts": random_starts,
     "paper_curve": paper_curve,
+    "aim_grid": aim_grid,
     "speed": speed,
     "growth": growth,
     "fits": fits,

@@ -1,15 +1,17 @@
-"""Make docs/presets.md from the settings' declarations, and docs/clusters.png from a fit.
+"""Make docs/presets.md from the settings' declarations, and pictures from fits.
 
 python docs/generate.py              # docs/presets.md
-python docs/generate.py --picture    # docs/clusters.png too, which takes a minute
+python docs/generate.py --picture    # docs/clusters.png and docs/classes.png too, in two minutes
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 
 from sklearn.utils._param_validation import Interval
 
+from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import NetworkSettings, TrainingSettings, settings_of, type_of
 
@@ -25,6 +27,15 @@ CHOSEN_FOR = {
     "grey_many": "images of one channel, more than 30 clusters",
     "colour": "images of several channels",
     "colour_many": "images of several channels, more than 30 clusters",
+}
+AIM_CHOSEN_FOR = {"vectors": "tables", "images": "images"}
+AIM_COLUMNS = {
+    "networks": "networks",
+    "width": "width",
+    "latent_dim": "latent_dim",
+    "batch_size": "batch",
+    "learning_rate": "rate",
+    "max_iter": "max_iter",
 }
 COLUMNS = {
     "conditioning": "conditioning",
@@ -59,6 +70,14 @@ The presets for tables and `grey` were measured ([benchmarks](benchmarks.md)); `
 `colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).
 """
 
+AIM_ABOUT = """## Presets of AIM
+
+`AIM` has presets of its own, `skmpcc.aim_presets.AIM_PRESETS`, which are frozen dataclasses, too
+(`skmpcc.aim_presets.AIMPreset`). "mnist" and "cifar10" are the networks and settings of the AIM paper's
+tables 3 and 4. "grid" is for its 25 Gaussians, of which the paper does not tell the networks. Their
+settings are listed in the docstring of `AIM`; those that are MPCC's as well mean the same.
+"""
+
 
 def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"
@@ -77,11 +96,7 @@ def _row(cells: list[str]) -> str:
 
 def presets_page() -> str:
     """Text of docs/presets.md."""
-    lines = [HEAD, "## The presets", "", _row(["preset", "chosen for", *COLUMNS.values()])]
-    lines.append(_row(["---"] * (2 + len(COLUMNS))))
-    for name, preset in PRESETS.items():
-        values = [_shown(getattr(preset, field)) for field in COLUMNS]
-        lines.append(_row([f"`{name}`", CHOSEN_FOR.get(name, "by name"), *values]))
+    lines = [HEAD, "## The presets", "", *_table(PRESETS, COLUMNS, CHOSEN_FOR)]
     lines.append(ABOUT)
     for title, cls in (("networks", NetworkSettings), ("training", TrainingSettings)):
         lines += [
@@ -94,7 +109,19 @@ def presets_page() -> str:
             described = field.metadata["description"].replace("|", "\\|")
             lines.append(_row([f"`{name}`", _values_of(field), described, _values(name)]))
         lines.append("")
+    lines += [AIM_ABOUT, *_table(AIM_PRESETS, AIM_COLUMNS, AIM_CHOSEN_FOR), ""]
     return "\n".join(lines)
+
+
+def _table(
+    presets: Mapping[str, Preset | AIMPreset], columns: dict[str, str], chosen_for: dict[str, str]
+) -> list[str]:
+    """Rows of presets and their main values."""
+    lines = [_row(["preset", "chosen for", *columns.values()]), _row(["---"] * (2 + len(columns)))]
+    for name, preset in presets.items():
+        values = [_shown(getattr(preset, field)) for field in columns]
+        lines.append(_row([f"`{name}`", chosen_for.get(name, "by name"), *values]))
+    return lines
 
 
 def _values(name: str) -> str:
@@ -120,16 +147,33 @@ def draw_picture(path: Path) -> None:
     plot_clusters(clusterer, X).savefig(path, dpi=60)
 
 
+def draw_classes(path: Path) -> None:
+    """Held-out digits and new samples of each class; the fit is the user guide's."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    from skmpcc import MPCCClassifier
+    from skmpcc.plotting import plot_clusters
+
+    digits = load_digits()
+    known, new, y_known, _ = train_test_split(
+        digits.images, digits.target, random_state=0, stratify=digits.target
+    )
+    classifier = MPCCClassifier(random_state=0).fit(known, y_known)
+    plot_clusters(classifier, new).savefig(path, dpi=60)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--picture", action="store_true", help="draw docs/clusters.png too")
+    parser.add_argument("--picture", action="store_true", help="draw the pictures too")
     options = parser.parse_args()
     assert {field.name for field in fields(Preset)} >= set(COLUMNS)
     (DOCS / "presets.md").write_text(presets_page())
     if options.picture:
         draw_picture(DOCS / "clusters.png")
+        draw_classes(DOCS / "classes.png")
 
 
 if __name__ == "__main__":

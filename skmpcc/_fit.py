@@ -31,7 +31,7 @@ from skmpcc.training.initialization import (
     needs_graph,
     train_in_worker,
 )
-from skmpcc.training.loop import DivergedError, Outcome, interval_of
+from skmpcc.training.loop import DivergedError, Engine, Outcome, interval_of
 
 _MAX_SEED = np.iinfo(np.int32).max
 _FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
@@ -92,6 +92,8 @@ class PreparedFit:
         Fitted attributes that scikit-learn's validation of X made.
     known : KnownClasses or None
         None if clusters are to be found.
+    engine : Engine or None
+        What trains the model; None is MPCC's fastest for the device.
     """
 
     preset: Preset
@@ -103,6 +105,7 @@ class PreparedFit:
     seeds: list[Seeds]
     validated: dict[str, Any]
     known: KnownClasses | None = None
+    engine: Engine | None = None
 
     @classmethod
     def prepare(
@@ -147,6 +150,7 @@ class PreparedFit:
                 seeds.training,
                 seeds.pseudo_labels,
                 None if self.known is None else self.known.numbers,
+                self.engine,
             )
 
     def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
@@ -267,6 +271,42 @@ class PreparedFit:
             **self.validated,
         }
 
+    def warning_texts(self, candidate: Candidate) -> list[str]:
+        """Say what is not as it should be with a fit."""
+        preset, n_clusters = self.preset, self.model.n_clusters
+        outcome, texts = candidate.outcome, []
+        n_iter = int(outcome.history["iteration"][-1])
+        if outcome.failure is not None:
+            texts.append(
+                f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at "
+                "lower rates. The state before is kept. Lower learning_rate or prior_learning_rate."
+            )
+        elif not (outcome.converged or outcome.stopped or preset.tol == 0):
+            last = {name: values[-1] for name, values in outcome.history.items()}
+            unsettled = [f"memberships ({last['change']:.2g} of them, tol is {preset.tol:g})"]
+            if not preset.labels_only:
+                unsettled.append(
+                    f"the generative half ({last['generation_change']:.2g} in standard deviations or "
+                    f"reconstructions, generation_tol is {preset.generation_tol:g})"
+                )
+            texts.append(
+                f"The training had not converged after max_iter={n_iter} iterations: in the last entry "
+                f"of history_ what changed were {' and '.join(unsettled)}. Raise max_iter or the "
+                "tolerances."
+            )
+        n_empty = n_clusters - len(np.unique(candidate.labels))
+        if n_empty and self.known is not None:
+            texts.append(
+                f"{n_empty} of the {n_clusters} classes are predicted for no training sample. "
+                "Raise max_iter, or set priors if they are rare."
+            )
+        elif n_empty:
+            texts.append(
+                f"{n_empty} of n_clusters={n_clusters} clusters have no sample; they are numbered last. "
+                "Ask for fewer clusters or more iterations."
+            )
+        return texts
+
     def monitor(self, estimator: Any, X: NDArray, y: Any) -> FitMonitor:
         """Start monitoring this fit of `estimator`."""
         max_iter = self.preset.max_iter
@@ -286,45 +326,9 @@ def run(estimator: Any, prepared: PreparedFit, X: NDArray, y: Any, n_jobs: int |
     monitor = prepared.monitor(estimator, X, y)
     best = prepared.best(monitor, n_jobs)
     attributes = prepared.attributes(best)
-    for text in _warning_texts(best, prepared):
+    for text in prepared.warning_texts(best):
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
     for name in _FROM_VALIDATION:
         estimator.__dict__.pop(name, None)
     estimator.__dict__.update(attributes)
     monitor.end()
-
-
-def _warning_texts(candidate: Candidate, prepared: PreparedFit) -> list[str]:
-    """Say what is not as it should be with a fit."""
-    preset, n_clusters = prepared.preset, prepared.model.n_clusters
-    outcome, texts = candidate.outcome, []
-    n_iter = int(outcome.history["iteration"][-1])
-    if outcome.failure is not None:
-        texts.append(
-            f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at lower "
-            "rates. The state before is kept. Lower learning_rate or prior_learning_rate."
-        )
-    elif not (outcome.converged or outcome.stopped or preset.tol == 0):
-        last = {name: values[-1] for name, values in outcome.history.items()}
-        unsettled = [f"memberships ({last['change']:.2g} of them, tol is {preset.tol:g})"]
-        if not preset.labels_only:
-            unsettled.append(
-                f"the generative half ({last['generation_change']:.2g} in standard deviations or "
-                f"reconstructions, generation_tol is {preset.generation_tol:g})"
-            )
-        texts.append(
-            f"The training had not converged after max_iter={n_iter} iterations: in the last entry of "
-            f"history_ what changed were {' and '.join(unsettled)}. Raise max_iter or the tolerances."
-        )
-    n_empty = n_clusters - len(np.unique(candidate.labels))
-    if n_empty and prepared.known is not None:
-        texts.append(
-            f"{n_empty} of the {n_clusters} classes are predicted for no training sample. "
-            "Raise max_iter, or set priors if they are rare."
-        )
-    elif n_empty:
-        texts.append(
-            f"{n_empty} of n_clusters={n_clusters} clusters have no sample; they are numbered last. "
-            "Ask for fewer clusters or more iterations."
-        )
-    return texts

@@ -19,7 +19,7 @@ from skmpcc.inputs import as_array, as_real
 
 
 class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Methods of an estimator whose `fit` sets `_fitted`, `means_`, `covariances_` and `weights_`.
+    """Methods of an estimator whose `fit` sets `_fitted`.
 
     It is a TransformerMixin itself, because scikit-learn's `set_output` wraps `transform` where it is
     defined.
@@ -34,9 +34,6 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     device: str | torch.device
     random_state: Any
-    means_: NDArray
-    covariances_: NDArray
-    weights_: NDArray
     _fitted: FittedModel
     # What a file keeps beside parameters and model; see `saving.OF_FITS`.
     _saved_attributes: ClassVar[dict[str, Any]]
@@ -63,6 +60,16 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 )
         return as_real(X)
 
+    def _check_codes(self, Z: Any) -> NDArray[np.float64]:
+        """Return Z, of the latent space's dimensions, as an array."""
+        codes = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {codes.shape[1]} columns, but the latent space has {self._n_features_out} "
+                "dimensions."
+            )
+        return codes
+
     def _ready(self) -> FittedModel:
         check_is_fitted(self)
         return self._fitted.on(inference_device(self.device))
@@ -70,9 +77,9 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Compute the log-density of each sample with its code: log p(z) + log p(x | z).
 
-        Low for samples unlike the training data: z, the sample's code, is far from the mixture's
-        components, or decodes to something else than x. p(x | z) is Gaussian around the reconstruction,
-        with the variances of the training data's reconstruction errors.
+        Low for samples unlike the training data: z, the sample's code, is far from where the latent
+        prior has its mass, or decodes to something else than x. p(x | z) is Gaussian around the
+        reconstruction, with the variances of the training data's reconstruction errors.
 
         Parameters
         ----------
@@ -102,48 +109,8 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._ready().codes(self._check_X(X))
 
-    def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
-        """Decode latent codes: G(z, y).
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, latent_dim)
-        labels : array-like of shape (n_samples,), or a single one, default=None
-            The clusters or classes to decode in. By default the most probable of each code.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, ...)
-            In the shape and units of the fitted data.
-
-        Raises
-        ------
-        ValueError
-            Z has another number of columns than there are latent dimensions, or a label is none that
-            `fit` knows.
-        """
-        fitted = self._ready()
-        codes = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
-        if codes.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {codes.shape[1]} columns, but the latent space has {self._n_features_out} "
-                "dimensions."
-            )
-        if labels is None:
-            y = fitted.labels_of_codes(codes)
-        else:
-            given = column_or_1d(np.full(len(codes), labels) if np.ndim(labels) == 0 else labels)
-            if len(given) != len(codes):
-                raise ValueError(f"labels has {len(given)} entries for {len(codes)} rows of Z.")
-            y = self._components_of(given)
-        return fitted.decode(codes, y)
-
-    def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
-        """Return the components' numbers for labels; unknown labels are a ValueError."""
-        raise NotImplementedError
-
     def reconstruct(self, X: ArrayLike) -> NDArray:
-        """Encode and decode X: G at each sample's code and most probable cluster.
+        """Encode and decode X: G at each sample's code, in its most probable component.
 
         Parameters
         ----------
@@ -157,20 +124,6 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._ready().reconstruct(self._check_X(X))
 
-    def _draw_components(
-        self, n_samples: int, component: int | None, rng: np.random.RandomState
-    ) -> NDArray[np.int64]:
-        """Numbers of components in rising order, drawn by the weights, or all the same."""
-        if component is not None:
-            return np.full(n_samples, component, dtype=np.int64)
-        counts = rng.multinomial(n_samples, self.weights_)
-        return np.repeat(np.arange(len(counts)), counts)
-
-    def _draw_from(self, y: NDArray[np.int64], rng: np.random.RandomState) -> NDArray:
-        """Draw a sample of each component in `y`, in the shape and units of the fitted data."""
-        noise = rng.standard_normal((len(y), self._n_features_out))
-        return self._ready().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)
-
     def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
         """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
 
@@ -179,7 +132,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X : array-like
             Samples of the shape that `fit` saw.
         n_samples : int, default=1
-            Draws for each sample; each is decoded in its own most probable cluster.
+            Draws for each sample; each is decoded in its own most probable component.
 
         Returns
         -------
@@ -278,8 +231,9 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -----
         The input "X" is a batch of any length, unscaled and in the shape that `fit` saw, of float32 if
         the fit saw float16 or float32 and of float64 otherwise, also for images of uint8. The outputs
-        are "memberships", as of `predict_proba`, and "codes", as of `transform`. A classifier's
-        `classes_` are in the metadata, as JSON. Opset 17, with operations in double precision.
+        are "memberships", as of `predict_proba` where the estimator has it, and "codes", as of
+        `transform`. A classifier's `classes_` are in the metadata, as JSON. Opset 17, with operations in
+        double precision.
 
         Examples
         --------
@@ -292,10 +246,67 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @property
     def _n_features_out(self) -> int:
-        return self.means_.shape[1]
+        return self._fitted.model.settings.latent_dim
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
+
+
+class MixtureMixin(LatentVariableMixin):
+    """What there is to do with components, where `fit` sets `means_`, `covariances_` and `weights_`."""
+
+    means_: NDArray
+    covariances_: NDArray
+    weights_: NDArray
+
+    def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
+        """Decode latent codes: G(z, y).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+        labels : array-like of shape (n_samples,), or a single one, default=None
+            The clusters or classes to decode in. By default the most probable of each code.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError
+            Z has another number of columns than there are latent dimensions, or a label is none that
+            `fit` knows.
+        """
+        fitted = self._ready()
+        codes = self._check_codes(Z)
+        if labels is None:
+            y = fitted.labels_of_codes(codes)
+        else:
+            given = column_or_1d(np.full(len(codes), labels) if np.ndim(labels) == 0 else labels)
+            if len(given) != len(codes):
+                raise ValueError(f"labels has {len(given)} entries for {len(codes)} rows of Z.")
+            y = self._components_of(given)
+        return fitted.decode(codes, y)
+
+    def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
+        """Return the components' numbers for labels; unknown labels are a ValueError."""
+        raise NotImplementedError
+
+    def _draw_components(
+        self, n_samples: int, component: int | None, rng: np.random.RandomState
+    ) -> NDArray[np.int64]:
+        """Numbers of components in rising order, drawn by the weights, or all the same."""
+        if component is not None:
+            return np.full(n_samples, component, dtype=np.int64)
+        counts = rng.multinomial(n_samples, self.weights_)
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def _draw_from(self, y: NDArray[np.int64], rng: np.random.RandomState) -> NDArray:
+        """Draw a sample of each component in `y`, in the shape and units of the fitted data."""
+        noise = rng.standard_normal((len(y), self._n_features_out))
+        return self._ready().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)
 
 
 def random_state_of(random_state: Any) -> np.random.RandomState:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skmpcc._classes import KnownClasses
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
-from skmpcc._latent import LatentVariableMixin, random_state_of
+from skmpcc._latent import MixtureMixin, random_state_of
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat
@@ -26,12 +26,12 @@ from skmpcc.settings import constraints_of, parameter_docs, settings_of
 # Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
 # Classes are known, so that their shares are, and no component is lost that could stand elsewhere.
-_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0}
+_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0, "label_weight": 5.0}
 # Fields that would take the classes away.
 _RESERVED = ("pseudo_labels", "pseudo_label_share")
 
 
-class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin, BaseEstimator):
+class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEstimator):
     """Generative classifier by MPCC, for data whose classes are known, all or some of them.
 
     MPCC is a generative adversarial network whose latent prior is a learnable mixture of Gaussians,
@@ -47,8 +47,8 @@ class MPCCClassifier(LatentVariableMixin, ClassifierMixin, CallbackSupportMixin,
         It gives the value of every parameter below that is None.
     preset_params : dict, default=None
         Values that replace the preset's, by the name of the field, such as `{"min_std": 0.3}`. The
-        fields are listed under Other Parameters. Whatever the preset says, "weights" are "shares" and
-        "reseed" is False unless they are given here.
+        fields are listed under Other Parameters. Whatever the preset says, "weights" are "shares",
+        "reseed" is False and "label_weight" is 5 unless they are given here.
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.

@@ -13,7 +13,7 @@ from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
-from skmpcc._latent import LatentVariableMixin, random_state_of
+from skmpcc._latent import MixtureMixin, random_state_of
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
@@ -30,7 +30,7 @@ from skmpcc.settings import (
 )
 
 
-class MPCCClusterer(LatentVariableMixin, ClusterMixin, CallbackSupportMixin, BaseEstimator):
+class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstimator):
     """Deep generative clustering by MPCC, Matching Priors and Conditionals for Clustering.
 
     MPCC is a generative adversarial network whose latent prior is a learnable mixture of Gaussians,

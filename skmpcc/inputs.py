@@ -193,6 +193,8 @@ class InputFormat:
     limits : ndarray of shape (2, ...) or None
         Least and largest value of each feature of a table, to which outliers are clipped; infinite where
         the fitted data had none, and None if no feature had any.
+    size : tuple of int or None
+        Height and width that the networks work at, if it is one alone and no `Grid`'s.
     """
 
     layout: Layout
@@ -201,9 +203,16 @@ class InputFormat:
     dtype: np.dtype
     resizing: str = "interpolate"
     limits: NDArray[np.float64] | None = None
+    size: tuple[int, int] | None = None
 
     @classmethod
-    def from_data(cls, X: NDArray, layout: Layout, resizing: str = "interpolate") -> "InputFormat":
+    def from_data(
+        cls,
+        X: NDArray,
+        layout: Layout,
+        resizing: str = "interpolate",
+        size: tuple[int, int] | None = None,
+    ) -> "InputFormat":
         """Learn the scaling from a validated array of shape (n_samples, *layout.shape)."""
         limits = None
         if layout.image is None:
@@ -211,15 +220,15 @@ class InputFormat:
         else:
             centre, scale = _image_scaling(X)
         dtype = np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
-        return cls(layout, centre, scale, dtype, resizing, limits)
+        return cls(layout, centre, scale, dtype, resizing, limits, size)
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:
-        """Shape of one sample as the networks see it: (d,), or (c, h, w) at a `Grid`'s size."""
+        """Shape of one sample as the networks see it: (d,), or (c, h, w) at the networks' size."""
         if self.layout.image is None:
             return (math.prod(self.layout.shape),)
         channels, height, width = self.layout.image
-        return (channels, *Grid.for_image(height, width).size)
+        return (channels, *(self.size or Grid.for_image(height, width).size))
 
     def encode(self, X: NDArray) -> Tensor:
         """Bring a batch to the form that the networks see: scaled, images resized, float32."""

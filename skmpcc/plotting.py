@@ -1,4 +1,4 @@
-"""Pictures of a fitted clusterer. Needs matplotlib: pip install "skmpcc[plot]"."""
+"""Pictures of a fitted estimator. Needs matplotlib: pip install "skmpcc[plot]"."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.model_selection import NClustersSuggestion
 
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def plot_clusters(
-    clusterer: MPCCClusterer,
+    clusterer: MPCCClusterer | MPCCClassifier,
     X: ArrayLike,
     *,
     image_shape: tuple[int, ...] | None = None,
     n_columns: int = 10,
     random_state: Any = 0,
 ) -> "Figure":
-    """One row per cluster: members drawn from X on the left, new samples on the right.
+    """One row per cluster, or class: members drawn from X on the left, new samples on the right.
 
     Parameters
     ----------
-    clusterer : MPCCClusterer
-        Fitted.
+    clusterer : MPCCClusterer or MPCCClassifier
+        Fitted. Members of a class are those that are predicted.
     X : array-like
         Samples of the shape that `fit` saw.
     image_shape : tuple of int, default=None
@@ -50,12 +51,13 @@ def plot_clusters(
     labels = clusterer.predict(X)
     X = np.asarray(X)
     n_clusters = len(clusterer.means_)
+    names = getattr(clusterer, "classes_", np.arange(n_clusters)).tolist()
     members, samples = [], []
-    for k in range(n_clusters):
-        of_cluster = np.flatnonzero(labels == k)
+    for name in names:
+        of_cluster = np.flatnonzero(labels == name)
         chosen = random.permutation(of_cluster)[:n_columns]
         members.append(X[np.sort(chosen)])
-        samples.append(clusterer.sample(n_columns, cluster=k)[0])
+        samples.append(clusterer.sample(n_columns, name)[0])
 
     image_shape = image_shape or clusterer.image_shape
     as_images = image_shape is not None or X.ndim > 2
@@ -73,8 +75,8 @@ def plot_clusters(
             axis.set(xticks=[], yticks=[])
     axes[0, 0].set_title("members")
     axes[0, 1].set_title("new samples")
-    for k, row in enumerate(axes):
-        row[0].set_ylabel(str(k), rotation=0, ha="right", va="center")
+    for name, row in zip(names, axes, strict=True):
+        row[0].set_ylabel(str(name), rotation=0, ha="right", va="center")
     figure.tight_layout(pad=0.3)
     return figure
 

@@ -20,11 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skmpcc._files import write_atomically
+from skmpcc.aim_presets import AIMPreset
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat, Layout
+from skmpcc.method.aim import AIMModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import Preset
-from skmpcc.settings import NetworkSettings
+from skmpcc.settings import AIMNetworkSettings, NetworkSettings
 from skmpcc.versions import installed_versions
 
 # Raise it with a change that a reader of the format before would take wrongly. A new field or parameter
@@ -33,7 +35,18 @@ FORMAT = 1
 
 # What a file may ask for, by name.
 _CLASSES: dict[str, type] = {
-    cls.__name__: cls for cls in (FittedModel, InputFormat, Layout, MPCCModel, NetworkSettings, Preset)
+    cls.__name__: cls
+    for cls in (
+        FittedModel,
+        InputFormat,
+        Layout,
+        MPCCModel,
+        NetworkSettings,
+        Preset,
+        AIMModel,
+        AIMNetworkSettings,
+        AIMPreset,
+    )
 }
 _NUMERIC = [np.dtype(kind) for kind in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")]
 _SCALARS = bool | int | float | str

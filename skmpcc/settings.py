@@ -32,7 +32,7 @@ _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="both")
 
 
-class _Validated:
+class Validated:
     """A dataclass whose values are checked against their fields' constraints, and made Python's own."""
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class _Validated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkSettings(_Validated):
+class NetworkSettings(Validated):
     """Settings that shape the networks and the prior."""
 
     latent_dim: int = setting("Dimensions of the code z, J in the paper.", _COUNT)
@@ -123,7 +123,28 @@ class NetworkSettings(_Validated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(_Validated):
+class AIMNetworkSettings(NetworkSettings):
+    """Settings that shape AIM's networks, which are MPCC's of one component, or the AIM paper's."""
+
+    networks: str = setting(
+        'Architecture of the networks. "general": the perceptrons and residual networks of MPCC, whose '
+        'discriminator is spectrally normalized. "fourier": perceptrons that are not, and that read '
+        "random Fourier features of codes and of rows, for data of few features that lie in small "
+        'places. "table3" and "table4": the AIM paper\'s networks for MNIST, at 28x28, and for CIFAR-10 '
+        "and CelebA, at 64x64.",
+        StrOptions({"general", "fourier", "table3", "table4"}),
+        default="general",
+    )
+    covariance: str = setting(
+        'Covariance matrices of q(z | x). "diagonal": learned. "identity": fixed, which the paper '
+        "calls AIM-.",
+        StrOptions({"diagonal", "identity"}),
+        default="diagonal",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Validated):
     """Settings of the training, as a user states them.
 
     `skmpcc.training.resolution.resolve` turns them into what runs on given data.
@@ -210,6 +231,12 @@ class TrainingSettings(_Validated):
     pseudo_label_share: float = setting(
         "Share of the training, from its beginning, in which pseudo-labels teach the networks.",
         _SHARE,
+        default=1.0,
+    )
+    label_weight: float = setting(
+        "Weight of the cross-entropy between (pseudo-)labels and the memberships of real samples, in "
+        "the step that updates encoder and mixture.",
+        _NOT_NEGATIVE,
         default=1.0,
     )
     n_neighbors: int = setting(

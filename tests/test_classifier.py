@@ -18,6 +18,7 @@ from support import BRIEF, QUICK, Interrupting, images
 from skmpcc import MPCCClassifier
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
+from skmpcc.plotting import plot_clusters
 from skmpcc.presets import Preset
 from skmpcc.settings import settings_of
 from skmpcc.training import loop
@@ -125,6 +126,19 @@ def test_sample(named, fitted):
     assert np.mean(fitted.predict(new) == "red") > 0.9
     np.testing.assert_array_equal(new, fitted.sample(60, class_="red")[0])
     assert fitted.sample()[0].shape == (1, X.shape[1])
+
+
+def test_picture_has_a_row_for_each_class(named, fitted):
+    X, _ = named
+    figure = plot_clusters(fitted, X)
+    rows = list(zip(figure.axes[::2], figure.axes[1::2], strict=True))
+    assert [left.get_ylabel() for left, _ in rows] == ["blue", "green", "red"]
+    for (left, right), name in zip(rows, fitted.classes_, strict=True):
+        members, samples = ([line.get_ydata() for line in axis.lines] for axis in (left, right))
+        assert all(
+            any(np.array_equal(each, x) for x in X[fitted.predict(X) == name]) for each in members
+        )
+        np.testing.assert_allclose(samples, fitted.sample(10, class_=name)[0])
 
 
 def test_sample_like(named, fitted):

@@ -32,17 +32,19 @@ TOP = [
     {"_command"},
     {"report"},
     {"plotting"},
-    {"clusterer", "classifier", "model_selection"},
+    {"aim", "clusterer", "classifier", "model_selection"},
+    {"_fit_aim"},
     {"_fit"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
     {"saving", "export"},
-    {"inference"},
+    {"inference", "aim_presets"},
     {"inputs", "presets", "versions", "_files", "_reading"},
 ]
 METHOD = [
+    {"method.aim"},
     {"method.algorithm"},
     {"method.model", "method.losses", "method.optimizers"},
-    {"method.prior", "method.networks.image", "method.networks.vector"},
+    {"method.prior", "method.networks.image", "method.networks.vector", "method.networks.dcgan"},
     {"method.networks.layers"},
 ]
 
@@ -112,7 +114,7 @@ def test_the_method_is_plain_torch():
 
 
 def test_the_estimators_know_no_networks_and_no_losses():
-    for module in ("clusterer", "classifier", "_latent", "_parameters", "_classes"):
+    for module in ("aim", "clusterer", "classifier", "_latent", "_parameters", "_classes"):
         for imported in imports(MODULES[module]):
             assert imported.split(".")[0] not in ("method", "engine", "pseudo_labels", "training")
 

@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmpcc import MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 
 # Enough for the checks' well separated blobs: high rates, short averages, one step of each kind.
 SMALL = {
@@ -22,6 +22,7 @@ SMALL = {
     },
     "random_state": 0,
 }
+BRIEF = {"max_iter": 20, "width": 16, "random_state": 0}
 
 
 class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
@@ -76,7 +77,9 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([MPCCClusterer(**SMALL), ImageClusterer(), MPCCClassifier(**SMALL)])
+@parametrize_with_checks(
+    [MPCCClusterer(**SMALL), ImageClusterer(), MPCCClassifier(**SMALL), AIM(**BRIEF)]
+)
 def test_checks(estimator, check):
     check(estimator)
 

@@ -140,7 +140,7 @@ class Algorithm1:
                 fake = self._generate(z, y)
             scores = self._scores(torch.cat([real, fake]), torch.cat([*labels, y]) if labels else None)
             loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
-            _descend(loss, self.optimizers.discriminator)
+            descend(loss, self.optimizers.discriminator)
         return loss.detach()
 
     def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
@@ -188,7 +188,7 @@ class Algorithm1:
             x += [first, second]
         means, log_variances = self.model.encoder(torch.cat(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=with_prior)
-        _descend(loss, self.optimizers.encoder, *([self.optimizers.prior] if with_prior else []))
+        descend(loss, self.optimizers.encoder, *([self.optimizers.prior] if with_prior else []))
         self._update_weights()
         return {name: term.detach() for name, term in terms.items()}
 
@@ -290,7 +290,8 @@ class Algorithm1:
             terms["consistency"] = losses.consistency_loss(*log_q.chunk(2))
             loss = loss + settings.consistency_weight * terms["consistency"]
             if labels and self.projection is not None:
-                loss = loss + self.supervision * losses.cluster_loss(log_q, torch.cat(list(labels)))
+                weight = self.supervision * settings.label_weight
+                loss = loss + weight * losses.cluster_loss(log_q, torch.cat(list(labels)))
         return loss, terms
 
     def _update_weights(self) -> None:
@@ -325,7 +326,7 @@ class Algorithm1:
         """Leave the model as any other; nothing to do here."""
 
 
-def _descend(loss: Tensor, *optimizers: Adam) -> None:
+def descend(loss: Tensor, *optimizers: Adam) -> None:
     """One step of the optimizers on `loss`; no other parameter gets a gradient."""
     _backward(loss, *optimizers)
     _step(*optimizers)

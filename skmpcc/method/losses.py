@@ -53,6 +53,39 @@ def generator_loss(fake_scores: Tensor) -> Tensor:
     return -fake_scores.mean()
 
 
+def log_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Loss of AIM's discriminator: -log s(D(x)) - log(1 - s(D(x~))) with the sigmoid s.
+
+    Li et al. (2019), L_d of algorithm 1.
+
+    Parameters
+    ----------
+    real_scores, fake_scores : Tensor of shape (n,)
+        D of real and of generated samples, before the sigmoid.
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+    """
+    return functional.softplus(-real_scores).mean() + functional.softplus(fake_scores).mean()
+
+
+def log_generator_loss(fake_scores: Tensor) -> Tensor:
+    """Loss of AIM's generator, the one that does not saturate: -log s(D(x~)) with the sigmoid s.
+
+    Li et al. (2019), L_g of algorithm 1.
+
+    Parameters
+    ----------
+    fake_scores : Tensor of shape (n,)
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+    """
+    return functional.softplus(-fake_scores).mean()
+
+
 def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Loss II, first term: L_q = -log q(z | x~), summed over J (equation 7).
 

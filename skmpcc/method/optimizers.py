@@ -14,7 +14,7 @@ EPSILON = 1e-8
 
 
 class Adam:
-    """Adam with beta1 = 0 and beta2 = 0.999, by torch's fused step.
+    """Adam with beta1 = 0, unless it is set, and beta2 = 0.999, by torch's fused step.
 
     Moments exist from the beginning, and the rate is a tensor on the device: a CUDA graph reads both
     where it found them first.
@@ -24,7 +24,14 @@ class Adam:
     parameters : list of Tensor
         Parameters without a gradient are left alone.
     rate : float
+
+    Attributes
+    ----------
+    beta1 : float
+        Decay of the first moments: 0 in MPCC, 0.5 in AIM.
     """
+
+    beta1 = 0.0
 
     def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
         self.parameters: list[Tensor] = []
@@ -58,7 +65,7 @@ class Adam:
             n_steps,
             fused=True,
             amsgrad=False,
-            beta1=0.0,
+            beta1=self.beta1,
             beta2=BETA2,
             lr=self.rate,
             weight_decay=0.0,

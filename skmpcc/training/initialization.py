@@ -12,7 +12,7 @@ from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import find_pseudo_labels
 from skmpcc.settings import TrainingSettings
 from skmpcc.training.checkpoint import Checkpoint
-from skmpcc.training.loop import DivergedError, OnInterval, Outcome, train
+from skmpcc.training.loop import DivergedError, Engine, OnInterval, Outcome, train
 from skmpcc.training.resolution import resolve
 
 
@@ -50,6 +50,8 @@ class Initialization:
     training_seed, pseudo_label_seed : int
     known : Tensor of int64 of shape (n_samples,) or None
         Known labels, -1 where they are not.
+    engine : Engine or None
+        What trains the model; None is MPCC's fastest for the device.
     """
 
     model: MPCCModel
@@ -60,6 +62,7 @@ class Initialization:
     training_seed: int
     pseudo_label_seed: int
     known: Tensor | None = None
+    engine: Engine | None = None
 
     def run(
         self,
@@ -97,6 +100,7 @@ class Initialization:
             on_interval,
             pseudo_labels=labels,
             neighbors=self.graph,
+            engine=self.engine,
             checkpoint=checkpoint,
         )
         return TrainedModel(model, outcome, labels)

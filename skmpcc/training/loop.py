@@ -28,6 +28,8 @@ History = dict[str, NDArray]
 # Called with the history at each of its entries, and with whether it is the last; a true answer
 # stops the training.
 OnInterval = Callable[[History, bool], bool]
+# Makes the algorithm that trains a model: a class of them, or what is called as one.
+Engine = Callable[[MPCCModel, ResolvedSettings, torch.Generator], Algorithm1]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def train(
     *,
     pseudo_labels: Tensor | None = None,
     neighbors: NeighborGraph | None = None,
-    engine: type[Algorithm1] | None = None,
+    engine: Engine | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Run Algorithm 1 on `data` for at most `settings.max_iter` iterations.
@@ -112,8 +114,8 @@ def train(
         Clusters that teach the networks in the first `settings.supervised_iter` iterations.
     neighbors : NeighborGraph, optional
         Neighbours in the data, for consistency, unless the settings ask it of augmented views.
-    engine : type, optional
-        By default the fastest for the device; `Algorithm1` is the plain loop.
+    engine : callable, optional
+        By default MPCC's fastest for the device; `Algorithm1` is the plain loop.
     checkpoint : Checkpoint, optional
 
     Returns

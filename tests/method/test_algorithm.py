@@ -210,6 +210,22 @@ def test_consistency_is_asked_of_real_neighbors_in_the_first_encoder_step():
     assert len(drawn) == 1
 
 
+@pytest.mark.parametrize("weight", [0.0, 5.0])
+def test_labels_of_real_samples_teach_by_their_weight(weight):
+    def losses_of(label_weight):
+        algorithm = build(consistency_weight=0.5, supervised_iter=2, label_weight=label_weight)
+        algorithm._set_schedule()
+        y, z = algorithm.draw()
+        means, log_variances = algorithm.model.encoder(torch.cat([real(algorithm, k) for k in range(3)]))
+        labels = (y, y.flip(0))
+        loss, _ = algorithm._encoder_loss(z, y, means, log_variances, labels, with_prior=True)
+        log_q = algorithm.model.prior.log_responsibilities(means[len(y) :])
+        return loss, losses.cluster_loss(log_q, torch.cat(labels))
+
+    loss, of_labels = losses_of(1.0)
+    torch.testing.assert_close(losses_of(weight)[0], loss + (weight - 1.0) * of_labels)
+
+
 def test_iteration_runs_the_phases_of_algorithm_1(monkeypatch):
     algorithm = build(discriminator_steps=3, encoder_steps=2)
     calls, batches = [], []

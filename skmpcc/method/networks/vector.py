@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,6 +11,7 @@ from skmpcc.method.networks.layers import (
     Conditioning,
     Discriminator,
     Encoder,
+    keep_scale,
     linear,
 )
 
@@ -58,6 +60,64 @@ class VectorGenerator(nn.Module):
         return self.output(h)
 
 
+class FourierFeatures(nn.Module):
+    """Sines and cosines of random projections (Rahimi and Recht, 2007), which are not learned.
+
+    Perceptrons learn functions that change within short distances late, and of such features early
+    (Tancik et al., 2020).
+
+    Parameters
+    ----------
+    n_features, width : int
+        Inputs, and an upper bound of the outputs, whose number is even.
+    frequency : float
+        Standard deviation of the projections' weights.
+    """
+
+    projection: Tensor
+
+    def __init__(self, n_features: int, width: int, frequency: float) -> None:
+        super().__init__()
+        self.register_buffer("projection", frequency * torch.randn(n_features, width // 2))
+
+    @property
+    def n_outputs(self) -> int:
+        return 2 * self.projection.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = x @ self.projection
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class FourierGenerator(VectorGenerator):
+    """A generator that reads Fourier features of z, without spectral norm."""
+
+    def __init__(
+        self,
+        n_features: int,
+        latent_dim: int,
+        frequency: float,
+        *,
+        width: int,
+        n_layers: int,
+    ) -> None:
+        fourier = FourierFeatures(latent_dim, width, frequency)
+        super().__init__(
+            n_features,
+            1,
+            fourier.n_outputs,
+            width=width,
+            n_layers=n_layers,
+            conditioning="embedding",
+            spectral=False,
+        )
+        self.fourier = fourier
+        self.apply(keep_scale)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return super().forward(self.fourier(z), y)
+
+
 def _hidden(sizes: list[int], spectral: bool = True) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in pairwise(sizes):
@@ -68,18 +128,22 @@ def _hidden(sizes: list[int], spectral: bool = True) -> nn.Sequential:
 class VectorTrunk(nn.Sequential):
     """The discriminator's first layers, which the encoder shares: all hidden layers but the last."""
 
-    def __init__(self, n_features: int, *, width: int, n_layers: int) -> None:
-        super().__init__(*_hidden([n_features] + [width] * max(1, n_layers - 1)))
+    def __init__(self, n_features: int, *, width: int, n_layers: int, spectral: bool = True) -> None:
+        super().__init__(*_hidden([n_features] + [width] * max(1, n_layers - 1), spectral))
+        if not spectral:
+            self.apply(keep_scale)
 
 
 class VectorDiscriminator(Discriminator):
     """Discriminator D(x): the trunk, one layer of its own, a linear score."""
 
-    def __init__(self, trunk: nn.Sequential, *, width: int) -> None:
+    def __init__(self, trunk: nn.Sequential, *, width: int, spectral: bool = True) -> None:
         super().__init__()
         self.trunk = trunk
-        self.body = _hidden([width, width])
-        self.score = linear(width, 1, last=True)
+        self.body = _hidden([width, width], spectral)
+        if not spectral:
+            self.body.apply(keep_scale)
+        self.score = linear(width, 1, spectral=spectral, last=True)
 
     def features(self, x: Tensor) -> Tensor:
         return self.body(self.trunk(x))

@@ -1,0 +1,296 @@
+"""AIM: adversarial inference without clusters, behind scikit-learn's interface."""
+
+import copy
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import Tags, check_scalar
+from sklearn.utils._param_validation import StrOptions
+
+from skmpcc._fit import from_validation, run
+from skmpcc._fit_aim import PreparedAIM
+from skmpcc._latent import LatentVariableMixin, random_state_of
+from skmpcc._parameters import given_fields
+from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
+from skmpcc.devices import resolve_device
+from skmpcc.inputs import Layout
+from skmpcc.saving import OF_FITS
+from skmpcc.settings import (
+    AIMNetworkSettings,
+    constraints_of,
+    description,
+    parameter_docs,
+    settings_of,
+)
+
+# Parameters that override the preset's field of the same name, latent_dim first.
+_PRESET_FIELDS = ("latent_dim", "width", "max_iter", "tol", "batch_size", "learning_rate")
+# What the networks are for.
+_NETWORKS = {
+    "general": ("image", "vector"),
+    "fourier": ("vector",),
+    "table3": ("image",),
+    "table4": ("image",),
+}
+
+
+class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
+    """Generative transformer by AIM, Adversarial Inference by Matching priors and conditionals.
+
+    AIM is a generative adversarial network with an encoder, which reads the features of the
+    discriminator and learns the codes z that samples are generated from [1]_. The generator learns,
+    beside what the adversarial loss asks, to make samples whose codes can be told, so that what is
+    decoded from a sample's code is that sample again, and no part of the data is left out. It is MPCC
+    with the standard normal distribution as the latent prior, and so without clusters.
+
+    Parameters
+    ----------
+    latent_dim : int, default=None
+        {latent_dim}
+    covariance : {"diagonal", "identity"}, default="diagonal"
+        {covariance}
+    preset : str or AIMPreset, default="auto"
+        Settings of networks and training: a `skmpcc.aim_presets.AIMPreset`, or the name of one in
+        `skmpcc.aim_presets.AIM_PRESETS`. "auto" is "vectors" for tables and "images" for images. It
+        gives the value of every parameter below that is None. "mnist" and "cifar10" are the paper's
+        networks and settings, "grid" is for its Gaussians on a grid. A preset for tables flattens
+        images; one for images takes no tables.
+    preset_params : dict, default=None
+        Values that replace the preset's, by the name of the field, such as `{"discriminator_steps": 2}`.
+        The fields are listed under Other Parameters.
+    image_shape : tuple of int, default=None
+        (height, width), (height, width, channels) or (channels, height, width) of images that come as
+        rows, or whose layout may be read in two ways.
+    {settings}
+    device : str or torch.device, default="auto"
+        "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
+        fit is missing later, after unpickling elsewhere, the CPU serves.
+    random_state : int, RandomState instance or None, default=None
+        Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
+        same number of threads are identical and every call of `sample` gives the same samples. None is
+        a new seed each time; numpy's and torch's global states are neither used nor changed.
+    verbose : int, default=0
+        1 prints the iteration at every entry of `history_`, 2 its time and losses too.
+
+    Other Parameters
+    ----------------
+    {preset_params}
+
+    Attributes
+    ----------
+    n_iter_ : int
+        Number of iterations.
+    converged_ : bool
+        Whether the training had settled when it stopped: reconstructions changed by less than `tol`.
+    n_features_in_ : int
+        Number of values in each sample: height x width x channels for images.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X is a data frame whose column names are all strings.
+    preset_ : str
+        Name of the preset that was used.
+    history_ : dict of ndarray
+        Course of the training, with an entry every hundredth of `max_iter`, rounded up to whole
+        iterations: "iteration"; the losses "discriminator" and "generator" of the adversarial game and
+        "latent", which is L_q summed over the dimensions of z, each of the last step; and
+        "generation_change", the change of the error of some reconstructions, see `tol`.
+
+    See Also
+    --------
+    MPCCClusterer : The same with a mixture as the latent prior, whose components are clusters.
+    sklearn.decomposition.PCA : Linear codes, in no time.
+
+    References
+    ----------
+    .. [1] H. Li, Y. Wang, C. Chen, J. Gao, "AIM: Adversarial Inference by Matching Priors and
+       Conditionals", 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skmpcc import AIM
+    >>> X, _ = make_blobs(200, centers=[[-5, 0], [5, 0], [0, 9]], random_state=0)
+    >>> aim = AIM(latent_dim=2, max_iter=50, width=32, random_state=0).fit(X)
+    >>> aim.transform(X).shape
+    (200, 2)
+    >>> aim.reconstruct(X).shape
+    (200, 2)
+    >>> aim.sample(4).shape
+    (4, 2)
+    """
+
+    _saved_attributes: ClassVar[dict] = OF_FITS
+    _parameter_constraints: ClassVar[dict] = {
+        **{name: [*constraints_of(AIMPreset)[name], None] for name in _PRESET_FIELDS},
+        "covariance": constraints_of(AIMNetworkSettings)["covariance"],
+        "preset": [StrOptions({"auto", *AIM_PRESETS}), AIMPreset],
+        "preset_params": [dict, None],
+        "image_shape": [tuple, list, None],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        covariance: str = "diagonal",
+        preset: str | AIMPreset = "auto",
+        preset_params: dict[str, Any] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        width: int | None = None,
+        max_iter: int | None = None,
+        tol: float | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.covariance = covariance
+        self.preset = preset
+        self.preset_params = preset_params
+        self.image_shape = image_shape
+        self.width = width
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Learn to encode and to generate X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or images
+            Images are (n_samples, height, width), (n_samples, channels, height, width) or
+            (n_samples, height, width, channels), or rows beside `image_shape`. Any real dtype; also
+            lists, data frames, torch tensors and memory maps.
+        y : Ignored
+            Not used by the training. Scoring callbacks are handed it.
+
+        Returns
+        -------
+        self : AIM
+
+        Raises
+        ------
+        ValueError, TypeError
+            The parameters or the data cannot be used; before any training.
+        FloatingPointError
+            The training diverged from the beginning.
+
+        Notes
+        -----
+        After an exception or an interruption the estimator is as it was before the call, also where
+        warnings are turned into errors.
+        """
+        # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
+        validated = copy.copy(self)
+        X, _ = validated._check_for_fit(X)
+        run(self, self._prepare(X, from_validation(validated)), X, y)
+        return self
+
+    def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedAIM:
+        """Settings, format and model for X."""
+        layout, preset = self._layout_and_preset(X)
+        seed, device = random_state_of(self.random_state), resolve_device(self.device)
+        return PreparedAIM.of(X, layout, preset, self.covariance, seed, device, validated)
+
+    def _layout_and_preset(self, X: NDArray) -> tuple[Layout, AIMPreset]:
+        """Where height, width and channels stand in X, and all settings of a fit on it."""
+        layout = Layout.of(X.shape[1:], self.image_shape)
+        if isinstance(self.preset, AIMPreset):
+            preset = self.preset
+        elif self.preset == "auto":
+            preset = AIM_PRESETS["vectors" if layout.image is None else "images"]
+        else:
+            preset = AIM_PRESETS[self.preset]
+        params, given = self.preset_params or {}, given_fields(self, _PRESET_FIELDS)
+        twice = sorted(set(given) & set(params))
+        if twice:
+            raise ValueError(
+                f"preset_params has {', '.join(map(repr, twice))}, which the parameter of the same name "
+                "gives as well; give it once."
+            )
+        preset = preset.override(params, "preset_params").override(given, type(self).__name__)
+        if preset.kind == "vector":
+            layout = layout.flattened()
+        kind, networks = "image" if layout.image else "vector", _NETWORKS[preset.networks]
+        if kind not in networks or preset.kind != kind:
+            raise ValueError(
+                f"preset={preset.name!r} with networks={preset.networks!r} is not for "
+                f"{'images' if layout.image else 'tables, as which X is used'}. Set image_shape if rows "
+                "are images, or another preset."
+            )
+        return layout, preset
+
+    def inverse_transform(self, Z: ArrayLike) -> NDArray:
+        """Decode latent codes: G(z).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError
+            Z has another number of columns than there are latent dimensions.
+        """
+        fitted = self._ready()
+        codes = self._check_codes(Z)
+        return fitted.decode(codes, np.zeros(len(codes), dtype=np.int64))
+
+    def sample(self, n_samples: int = 1) -> NDArray:
+        """Draw new samples: z from the standard normal distribution, x = G(z).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `n_samples` is below 1 or no integer.
+        """
+        fitted = self._ready()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        rng = random_state_of(self.random_state)
+        codes = rng.standard_normal((n_samples, self._n_features_out))
+        return fitted.decode(codes, np.zeros(n_samples, dtype=np.int64))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+if AIM.__doc__ is not None:  # it is None with python -OO
+    _OTHER = [name for name in settings_of(AIMPreset) if name not in _PRESET_FIELDS]
+    AIM.__doc__ = (
+        AIM.__doc__.replace("{latent_dim}", description(AIMPreset, "latent_dim", ""))
+        .replace("{covariance}", description(AIMNetworkSettings, "covariance", ""))
+        .replace("{settings}", parameter_docs(AIMPreset, _PRESET_FIELDS[1:], ", default=None"))
+        .replace("{preset_params}", parameter_docs(AIMPreset, _OTHER))
+    )

@@ -1,0 +1,229 @@
+"""AIM, Adversarial Inference by Matching priors and conditionals (Li et al., 2019): MPCC's ancestor.
+
+AIM is MPCC with one component, the standard normal, and no prior to learn. The adversarial loss is
+logarithmic, and the generator minimizes L_q as the encoder does.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.method import losses
+from skmpcc.method.algorithm import Algorithm1, DrawBatch, descend
+from skmpcc.method.model import MPCCModel
+from skmpcc.method.networks import dcgan
+from skmpcc.method.networks.layers import batch_norms, chunked, standing_statistics
+from skmpcc.method.networks.vector import (
+    FourierFeatures,
+    FourierGenerator,
+    VectorDiscriminator,
+    VectorEncoder,
+    VectorTrunk,
+)
+from skmpcc.settings import AIMNetworkSettings, NetworkSettings, ResolvedSettings
+
+# Of the Fourier features that networks="fourier" reads: of codes, whose deviation is 1, and of rows,
+# whose total deviation is 8.
+CODE_FREQUENCY = 0.7
+DATA_FREQUENCY = 0.7
+# Updates of the discriminator for one with a gradient penalty, which then counts as often (Karras et
+# al., 2020).
+PENALTY_INTERVAL = 4
+
+
+class _Zeros(nn.Module):
+    """Log-variances of an encoder whose covariance is the identity."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h.new_zeros(len(h), self.latent_dim)
+
+
+class AIMModel(MPCCModel):
+    """Generator, discriminator and encoder of AIM, and the standard normal as the only component.
+
+    Parameters
+    ----------
+    settings : AIMNetworkSettings
+    sample_shape : tuple of int
+        (d,) for tables, (c, h, w) for images, of the side of the table whose networks are asked for.
+    n_clusters : int
+        1.
+    seed : int
+        Seed of the initial parameters. torch's global random state is left as it was.
+    """
+
+    settings: AIMNetworkSettings
+
+    def _build(self) -> None:
+        super()._build()
+        with torch.no_grad():
+            for parameter in self.prior.parameters():
+                # The floor is 0, so that the deviations are 1.
+                parameter.zero_()
+        self.prior.requires_grad_(False)
+        if self.settings.covariance == "identity":
+            for encoder in (self.encoder, self.averaged_encoder):
+                encoder.log_variance = nn.Sequential(_Zeros(self.settings.latent_dim))
+
+    def _build_for_vectors(self, s: NetworkSettings, n_features: int) -> None:
+        if self.settings.networks == "general":
+            super()._build_for_vectors(s, n_features)
+            return
+        # Wider than the others: between small places it has to change fast.
+        self.generator = FourierGenerator(
+            n_features, s.latent_dim, CODE_FREQUENCY, width=2 * s.width, n_layers=s.n_layers
+        )
+        fourier = FourierFeatures(n_features, s.width, DATA_FREQUENCY)
+        hidden = VectorTrunk(fourier.n_outputs, width=s.width, n_layers=s.n_layers, spectral=False)
+        trunk = nn.Sequential(fourier, *hidden)
+        self.discriminator = VectorDiscriminator(trunk, width=s.width, spectral=False)
+        self.encoder = VectorEncoder(
+            self._encoder_trunk(trunk), s.latent_dim, width=s.width, spectral=False
+        )
+
+    def _build_for_images(self, s: NetworkSettings, channels: int, height: int, width: int) -> None:
+        table = self.settings.networks
+        if table == "general":
+            super()._build_for_images(s, channels, height, width)
+            return
+        trunk = dcgan.DCGANTrunk(table, channels, width=s.width)
+        self.generator = dcgan.DCGANGenerator(table, channels, s.latent_dim, width=s.width)
+        self.discriminator = dcgan.DCGANDiscriminator(table, trunk, width=s.width)
+        self.encoder = dcgan.DCGANEncoder(table, self._encoder_trunk(trunk), s.latent_dim, width=s.width)
+
+    @torch.no_grad()
+    def collect_standing_statistics(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+        """Collect those of the averaged encoder, too, where it has batch-norms, from generated samples.
+
+        The running ones are of the networks in training, and of real and generated samples mixed.
+        """
+        super().collect_standing_statistics(n_passes, batch_size, rng)
+        if n_passes == 0 or not batch_norms(self.averaged_encoder):
+            return
+        with standing_statistics(self.averaged_encoder):
+            for _ in range(n_passes):
+                y = self.prior.draw_labels(batch_size, rng)
+                self.averaged_encoder(self.averaged_generator(self.prior.sample(y, rng), y))
+
+    @property
+    def n_places(self) -> int:
+        """Places of the largest hidden layer."""
+        networks = self.settings.networks
+        return dcgan.n_places(networks) if networks in dcgan.TABLES else super().n_places
+
+
+@dataclass(frozen=True)
+class AIMAlgorithm:
+    """How AIM trains, beside the settings that it shares with MPCC; called as `Algorithm1` is.
+
+    Attributes
+    ----------
+    beta1 : float
+        Decay of Adam's first moments.
+    n_iter_epoch : int or None
+        Iterations of an epoch t, for rates that are divided by the root of t; None keeps the rates.
+    gradient_penalty : float
+        Weight, in the beginning, of half the mean square norm of the discriminator's gradient at what
+        it scores. It falls linearly to 0.
+    noise_decay : float
+        Share of the training over which instance noise falls to 0; 0 keeps it.
+    """
+
+    beta1: float = 0.5
+    n_iter_epoch: int | None = None
+    gradient_penalty: float = 0.0
+    noise_decay: float = 0.0
+
+    def __call__(
+        self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator
+    ) -> "AIMTraining":
+        return AIMTraining(model, settings, rng, self)
+
+
+class AIMTraining(Algorithm1):
+    """One training by algorithm 1 of AIM, in plain torch.
+
+    The discriminator's step and that of generator and encoder see the same generated samples, the
+    latter after the former. In `settings.discriminator_steps` beyond the first, which the paper has
+    not, the discriminator alone sees others.
+    """
+
+    def __init__(
+        self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator, options: AIMAlgorithm
+    ) -> None:
+        super().__init__(model, settings, rng)
+        self.options = options
+        for optimizer in self.optimizers.all:
+            optimizer.beta1 = options.beta1
+        # Listed once: to look for them takes as long as a small step.
+        self._averaged = model.averaged_tensors()
+
+    def _set_schedule(self) -> None:
+        super()._set_schedule()
+        if self.options.n_iter_epoch is not None:
+            epoch = 1 + self.n_iter // self.options.n_iter_epoch
+            for optimizer in self.optimizers.all:
+                optimizer.rate.fill_(optimizer.base_rate / math.sqrt(epoch))
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """Add what is left of the instance noise to what discriminator and encoder read."""
+        decay = self.options.noise_decay * self.settings.max_iter
+        left = 1.0 - self.n_iter / decay if decay else 1.0
+        noisy = super()._noisy(x) if left > 0 else x
+        return x if noisy is x else torch.lerp(x, noisy, left)
+
+    def _update_averages(self) -> None:
+        self.model.update_averages(self.averaging, self._averaged)
+
+    def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        """Lines 3 to 11 of algorithm 1."""
+        for _ in range(self.settings.discriminator_steps - 1):
+            y, z = self.draw()
+            self._update_discriminator(draw_real, self._generate(z, y))
+        y, z = self.draw()
+        fake = self.model.generator(z, y)
+        out = {"discriminator": self._update_discriminator(draw_real, fake.detach())}
+        read = self._noisy(fake)
+        adversarial = losses.log_generator_loss(self.model.discriminator(read))
+        latent = losses.latent_loss(z, *self.model.encoder(read))
+        # The trunk is the discriminator's: with sharing="discriminator" no optimizer here has it.
+        descend(
+            adversarial + self.settings.latent_loss_weight * latent,
+            self.optimizers.generator,
+            self.optimizers.encoder,
+        )
+        self._update_averages()
+        return out | {"generator": adversarial.detach(), "latent": latent.detach()}
+
+    def _update_discriminator(self, draw_real: DrawBatch, fake: Tensor) -> Tensor:
+        """Descend on L_d; batch-norms see real and generated samples one after the other."""
+        real = draw_real()[0]
+        x = self._noisy(torch.cat([real, fake])).requires_grad_(self._penalizes)
+        with chunked(self.model.discriminator, 2):
+            scores = self.model.discriminator(x)
+        loss = losses.log_discriminator_loss(*scores.split([len(real), len(fake)]))
+        descend(loss + self._penalty(scores, x), self.optimizers.discriminator)
+        return loss.detach()
+
+    @property
+    def _penalizes(self) -> bool:
+        return self.options.gradient_penalty > 0 and self.n_iter % PENALTY_INTERVAL == 0
+
+    def _penalty(self, scores: Tensor, x: Tensor) -> Tensor | float:
+        """Penalize gradients of the scores at x, in the iterations that are for it.
+
+        Not of the paper: with it the game of generator and discriminator settles (Mescheder et al.,
+        2018).
+        """
+        if not self._penalizes:
+            return 0.0
+        (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+        left = 1.0 - self.n_iter / self.settings.max_iter
+        weight = PENALTY_INTERVAL * left * self.options.gradient_penalty
+        return 0.5 * weight * gradient.flatten(1).square().sum(1).mean()
