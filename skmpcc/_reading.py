@@ -129,7 +129,7 @@ def without_missing(X: Any, medians: Sequence[float] | None = None) -> Any:
     Raises
     ------
     ValueError
-        Values are missing, and there are no medians; or values are infinite.
+        Values are missing, and there is no median for each column; or values are infinite.
     """
     _check_no_infinite(X)
     values = np.asarray(X)
@@ -137,7 +137,7 @@ def without_missing(X: Any, medians: Sequence[float] | None = None) -> Any:
     if not missing.any():
         return X
     places = _places(X, missing)
-    if medians is None:
+    if medians is None or values.shape[1:] != (len(medians),):
         advice = "Fit with --impute median, or leave the columns out by --columns."
         raise ValueError(f"DATA has {missing.sum()} missing values{places}. {advice if places else ''}")
     warnings.warn(f"Missing values{places} were replaced by medians.", stacklevel=2)

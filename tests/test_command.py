@@ -246,6 +246,8 @@ def test_missing_values(here, table, fails, capsys):
     table.iloc[:1].to_csv("one.csv", index=False)
     run("predict", "results/model.safetensors", "one.csv")
     assert rows_of("labels.csv")[0] == rows_of("results/labels.csv")[0]
+    np.save("narrow.npy", np.full((3, 2), np.nan))
+    assert "6 missing values" in fails("predict", "results/model.safetensors", "narrow.npy", "--force")
     # Without it, missing values are an error of predict as well.
     run("data.csv", *BRIEF, "--columns", "flag", "<b>width", "--output", "other")
     table.assign(flag=np.nan).to_csv("data.csv", index=False)
