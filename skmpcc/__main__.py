@@ -1,98 +1,97 @@
-"""python -m skmpcc: cluster digits, or a file's samples, and show how it went."""
+"""Cluster the samples of a file, or of scikit-learn's digits, and show how it went.
+
+`python -m skmpcc predict MODEL DATA` gives the clusters of other samples by a fitted model.
+"""
 
 import argparse
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.datasets import load_digits
-from sklearn.mixture import GaussianMixture
+from skmpcc._command import cluster, predict
 
-from skmpcc import MPCCClusterer
-from skmpcc.metrics import clustering_scores
-
-COLUMNS = ("accuracy", "nmi", "ari")
+EXPECTED = (OSError, ValueError, ImportError, FloatingPointError)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    """Run the command line; returns the exit status, 2 for an error."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        from sklearn.callback import ProgressBar
-
-        from skmpcc.plotting import plot_clusters
-
-        progress = ProgressBar()
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        print(
-            f'{error}\nInstall the extras of this command: pip install "skmpcc[plot]"', file=sys.stderr
-        )
-        return 1
-
-    try:
-        X, y, image_shape = _data(options.data)
-        n_clusters = options.n_clusters or (8 if y is None else len(np.unique(y)))
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    clusterer = MPCCClusterer(
-        n_clusters, max_iter=options.max_iter, random_state=options.random_state
-    ).set_callbacks(progress)
-    rivals = {
-        "KMeans": KMeans(n_clusters, n_init=10, random_state=options.random_state),
-        "GaussianMixture": GaussianMixture(n_clusters, random_state=options.random_state),
-    }
-    print(f"{len(X)} samples of shape {X.shape[1:]}, {n_clusters} clusters")
-    print(f"{'':16}" + "".join(f"{name:>10}" for name in (*COLUMNS, "seconds")))
-    _report("MPCC", clusterer, X, y)
-    for name, rival in rivals.items():
-        _report(name, rival, X.reshape(len(X), -1), y)
-
-    figure = plot_clusters(clusterer, X, image_shape=image_shape)
-    figure.savefig(options.output, dpi=120)
-    print(f"preset {clusterer.preset_}; picture in {options.output}")
+        if arguments[:1] == ["predict"]:
+            predict(_predict_parser().parse_args(arguments[1:]))
+        else:
+            cluster(_parser().parse_args(arguments))
+    except EXPECTED as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m skmpcc", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m skmpcc",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_data(parser, nargs="?", more=" (default: scikit-learn's digits)")
+    parser.add_argument("--n-clusters", type=int, help="required with DATA; 10 for the digits")
     parser.add_argument(
-        "--data",
+        "--output",
         type=Path,
-        help="an .npz file with X, and y to score by (default: scikit-learn's digits)",
+        help="a folder for labels.csv, model.safetensors, clusters.png and report.html, or a file .png "
+        "for the picture alone (default: results, without DATA clusters.png)",
+    )
+    parser.add_argument("--force", action="store_true", help="write over what is there")
+    parser.add_argument(
+        "--columns", nargs="+", metavar="COLUMN", help="of a table (default: all that hold numbers)"
     )
     parser.add_argument(
-        "--n-clusters", type=int, help="default: the number of classes in y, or 8 without y"
+        "--label-column",
+        metavar="COLUMN",
+        help="known classes of a table, which are left out of the fit and compared with its clusters "
+        "(of an .npz file an array; default: y, if there is one)",
     )
-    parser.add_argument("--output", type=Path, default=Path("clusters.png"), help="the picture")
+    parser.add_argument("--impute", choices=["median"], help="what to put where values are missing")
+    parser.add_argument(
+        "--image-shape",
+        nargs="+",
+        type=int,
+        metavar="SIDE",
+        help="height and width, and channels if any, of images that are rows of DATA",
+    )
+    parser.add_argument(
+        "--labels-only",
+        action="store_true",
+        help="end as soon as the labels have settled: much faster, but new samples and the column "
+        "score_samples are poor",
+    )
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--max-iter", type=int, help="default: the preset's")
     return parser
 
 
-def _data(path: Path | None) -> tuple[NDArray, NDArray | None, tuple[int, ...] | None]:
-    """X, y if known, and the image shape to draw vectors in."""
-    if path is None:
-        X, y = load_digits(return_X_y=True)
-        return X, y, (8, 8)
-    with np.load(path) as file:
-        if "X" not in file:
-            raise ValueError(f"{path} has no array X, only {', '.join(file) or 'nothing'}.")
-        return file["X"], file.get("y"), None
+def _predict_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m skmpcc predict", description="Give the clusters of samples by a fitted model."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a file model.safetensors")
+    _add_data(parser)
+    parser.add_argument("--output", type=Path, default=Path("labels.csv"), help="default: labels.csv")
+    parser.add_argument("--force", action="store_true", help="write over what is there")
+    return parser
 
 
-def _report(name: str, clusterer: Any, X: NDArray, y: NDArray | None) -> None:
-    start = time.perf_counter()
-    labels = clusterer.fit_predict(X)
-    seconds = time.perf_counter() - start
-    scores = {} if y is None else clustering_scores(y, labels)
-    values = [f"{scores[column]:.3f}" if scores else "-" for column in COLUMNS]
-    print(f"{name:16}" + "".join(f"{value:>10}" for value in (*values, f"{seconds:.1f}")))
+def _add_data(parser: argparse.ArgumentParser, nargs: str | None = None, more: str = "") -> None:
+    parser.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        nargs=nargs,
+        help="a file .csv, .tsv, .parquet, .npy or .npz (its array X), or a folder of PNG or JPEG images"
+        + more,
+    )
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first line of a .csv or .tsv is a sample"
+    )
 
 
 if __name__ == "__main__":

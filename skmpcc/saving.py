@@ -72,8 +72,8 @@ OF_MIXTURES = OF_FITS | {
 Estimator = TypeVar("Estimator")
 
 
-def save(estimator: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted estimator to a file; see `LatentVariableMixin.save`."""
+def save(estimator: Any, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
+    """Write a fitted estimator to a file, and notes of JSON; see `LatentVariableMixin.save`."""
     from safetensors.torch import save as to_bytes  # here, so that fits go without
 
     check_is_fitted(estimator)
@@ -90,17 +90,27 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         "attributes": writer.entries(found, "attributes"),
         "fitted": writer.value(estimator._fitted, "fitted"),
     }
+    if notes is not None:
+        header["notes"] = dict(notes)
     header["sha256"] = _digest(header, writer.tensors)
     write_atomically(path, to_bytes(writer.tensors, {"skmpcc": json.dumps(header)}))
 
 
 def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
     """Read an estimator that `save` wrote; see `LatentVariableMixin.load`."""
+    return load_with_notes(cls, path)[0]
+
+
+def load_with_notes(
+    cls: type[Estimator], path: str | os.PathLike[str]
+) -> tuple[Estimator, dict[str, Any]]:
+    """Read an estimator, and the notes that `save` wrote with it; none are an empty dictionary."""
     from safetensors import SafetensorError
 
     path = os.fspath(path)
     try:
-        return _restored(cls, *_read(path))
+        header, tensors = _read(path)
+        return _restored(cls, header, tensors), dict(header.get("notes", {}))
     except (*_WRONG, SafetensorError) as error:
         what = f"{error} is unknown or missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path} cannot be loaded by {cls.__name__}: {what}") from error

@@ -15,7 +15,7 @@ _PACKAGES = (
     "threadpoolctl",
     "safetensors",
 )
-_EXTRAS = ("matplotlib", "rich", "onnx", "onnxruntime", "umap-learn")
+_EXTRAS = ("matplotlib", "rich", "pandas", "pyarrow", "pillow", "onnx", "onnxruntime", "umap-learn")
 
 
 def installed_versions(extras: bool = False) -> dict[str, str | None]:

@@ -26,28 +26,6 @@ def test_digits(tmp_path, capsys):
     assert picture(output).std() > 10
 
 
-@pytest.mark.parametrize("shape", [(30, 5), (30, 8, 8), (30, 8, 8, 3), (30, 3, 8, 8)])
-@pytest.mark.parametrize("labelled", [True, False])
-def test_files(tmp_path, capsys, shape, labelled):
-    random = np.random.default_rng(0)
-    arrays = {"X": random.integers(0, 256, shape).astype(np.uint8)}
-    if labelled:
-        arrays["y"] = np.repeat([0, 1, 2], 10)
-    np.savez(tmp_path / "data.npz", **arrays)
-    output = tmp_path / "out.png"
-    options = ["--data", str(tmp_path / "data.npz"), "--output", str(output), *BRIEF]
-    assert main(options if labelled else [*options, "--n-clusters", "2"]) == 0
-    assert f"{3 if labelled else 2} clusters" in capsys.readouterr().out
-    assert picture(output).std() > 5
-
-
-def test_bad_files(tmp_path, capsys):
-    assert main(["--data", str(tmp_path / "none.npz")]) == 1
-    np.savez(tmp_path / "data.npz", Y=np.zeros(3))
-    assert main(["--data", str(tmp_path / "data.npz")]) == 1
-    assert "no array X" in capsys.readouterr().err
-
-
 def test_plot_has_members_left_and_samples_right(tmp_path):
     X = load_digits().data[:200]
     clusterer = MPCCClusterer(4, max_iter=3, width=16, random_state=0).fit(X)

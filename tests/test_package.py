@@ -29,6 +29,8 @@ MAY_IMPORT = {
 TOP = [
     {"__init__"},
     {"__main__"},
+    {"_command"},
+    {"report"},
     {"plotting"},
     {"aim", "clusterer", "classifier", "model_selection"},
     {"_fit_aim"},
@@ -36,7 +38,7 @@ TOP = [
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
     {"saving", "export"},
     {"inference", "aim_presets"},
-    {"inputs", "presets", "versions", "_files"},
+    {"inputs", "presets", "versions", "_files", "_reading"},
 ]
 METHOD = [
     {"method.aim"},

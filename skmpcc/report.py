@@ -1,0 +1,251 @@
+"""A page of HTML about a fitted clusterer. Needs matplotlib: pip install "skmpcc[plot]"."""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.decomposition import PCA
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skmpcc.clusterer import MPCCClusterer
+from skmpcc.plotting import plot_clusters
+from skmpcc.versions import installed_versions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_FEATURES = 8
+MAX_POINTS = 5000
+CHANGES = ("change", "generation_change")
+
+_PAGE = Template(
+    """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>$title</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 0.5rem 0; }
+th, td { padding: 0.15rem 0.8rem; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; }
+.warning { border-left: 4px solid #d80; padding-left: 0.6rem; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+$content
+</body>
+</html>
+"""
+)
+
+
+def html_report(
+    clusterer: MPCCClusterer,
+    X: ArrayLike,
+    *,
+    title: str = "Clusters",
+    image_shape: tuple[int, ...] | None = None,
+    scores: Mapping[str, float] | None = None,
+    warnings: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> str:
+    """Make a page of HTML about the clusters of the data of a fit, which needs no other file.
+
+    It has the clusters' sizes, members and new samples of each (of images) or what sets it apart (of
+    tables), a map of the codes, the course of the training, warnings and settings.
+
+    Parameters
+    ----------
+    clusterer : MPCCClusterer
+        Fitted on X.
+    X : array-like
+        The samples of the fit. The columns' names are shown if it is a data frame.
+    title : str, default="Clusters"
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) to draw vectors as images, as `plot_clusters` does.
+    scores : mapping of str to float, default=None
+        Measures against known classes, such as those of `skmpcc.metrics.clustering_scores`.
+    warnings : sequence of str, default=()
+        What the fit warned of.
+    settings : mapping of str to object, default=None
+        What is to be listed before the clusterer's own parameters.
+
+    Returns
+    -------
+    page : str
+
+    Raises
+    ------
+    NotFittedError
+        The clusterer is not fitted.
+    ValueError
+        X has another number of samples than the fit saw.
+    ImportError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmpcc import MPCCClusterer
+    >>> from skmpcc.report import html_report
+    >>> X = load_iris().data
+    >>> clusterer = MPCCClusterer(3, max_iter=20, width=16, tol=0.0, random_state=0).fit(X)
+    >>> page = html_report(clusterer, X, title="Iris")
+    >>> "<h1>Iris</h1>" in page
+    True
+    """
+    check_is_fitted(clusterer)
+    check_consistent_length(X, clusterer.labels_)
+    columns, values = getattr(X, "columns", None), np.asarray(X)
+    as_images = values.ndim > 2 or (image_shape or clusterer.image_shape) is not None
+    n_clusters = len(clusterer.means_)
+    content = [
+        f"<p>{len(values)} samples of shape {values.shape[1:]} in {n_clusters} clusters.</p>",
+        *_warnings(warnings),
+        *_scores(scores or {}),
+        "<h2>Sizes</h2>",
+        _sizes(clusterer, X),
+    ]
+    if as_images:
+        content += ["<h2>Members and new samples</h2>"]
+        if clusterer.labels_only:
+            content.append("<p>The fit was for labels only, after which new samples are poor.</p>")
+        content.append(_picture(plot_clusters(clusterer, X, image_shape=image_shape), "clusters"))
+    else:
+        names = [str(name) for name in (range(values.shape[1]) if columns is None else columns)]
+        content += [
+            "<h2>What sets each cluster apart</h2>",
+            "<p>Features whose mean in the cluster differs most from their mean in all other clusters, "
+            "in standard deviations of the feature.</p>",
+            *_differences(values, clusterer.labels_, n_clusters, names),
+        ]
+    content += [
+        "<h2>Map of the codes</h2>",
+        "<p>The first two principal components of the latent codes; colours are clusters.</p>",
+        _picture(_map(clusterer, X), "map of the codes"),
+        "<h2>Course of the training</h2>",
+        f"<p>{clusterer.n_iter_} iterations, after which the training "
+        f"{'had' if clusterer.converged_ else 'had not'} converged.</p>",
+        _picture(_history(clusterer.history_), "course of the training"),
+        "<h2>Settings</h2>",
+        _settings(clusterer, settings or {}),
+    ]
+    return _PAGE.substitute(title=escape(title), content="\n".join(content))
+
+
+def _rows(rows: Iterable[Sequence[object]], head: Sequence[str]) -> str:
+    """A table of HTML; its cells are text."""
+    lines = ["<table>", "<tr>" + "".join(f"<th>{escape(each)}</th>" for each in head) + "</tr>"]
+    for row in rows:
+        lines.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>")
+    return "\n".join([*lines, "</table>"])
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    if not warnings:
+        return []
+    return ["<h2>Warnings</h2>", *(f'<p class="warning">{escape(text)}</p>' for text in warnings)]
+
+
+def _scores(scores: Mapping[str, float]) -> list[str]:
+    if not scores:
+        return []
+    table = _rows([[f"{value:.3f}" for value in scores.values()]], list(scores))
+    return ["<h2>Beside the known classes</h2>", "<p>They had no part in the fit.</p>", table]
+
+
+def _sizes(clusterer: MPCCClusterer, X: ArrayLike) -> str:
+    labels, memberships = clusterer.labels_, clusterer.predict_proba(X)
+    rows: list[list[str]] = []
+    for k in range(len(clusterer.means_)):
+        of_cluster = memberships[labels == k, k]
+        mean = f"{of_cluster.mean():.3f}" if len(of_cluster) else "-"
+        share = f"{len(of_cluster) / len(labels):.1%}"
+        rows.append([str(k), str(len(of_cluster)), share, f"{clusterer.weights_[k]:.1%}", mean])
+    return _rows(rows, ["cluster", "samples", "share", "weight", "mean membership"])
+
+
+def _differences(X: NDArray, labels: NDArray, n_clusters: int, names: Sequence[str]) -> Iterable[str]:
+    """For each cluster the features by which it differs most from all others."""
+    X = X.astype(np.float64)
+    stds = X.std(axis=0)
+    for k in range(n_clusters):
+        yield f"<h3>Cluster {k}</h3>"
+        inside = labels == k
+        if inside.all() or not inside.any():
+            yield f"<p>It has {'all' if inside.all() else 'no'} samples.</p>"
+            continue
+        mean, rest = X[inside].mean(axis=0), X[~inside].mean(axis=0)
+        difference = np.divide(mean - rest, stds, out=np.zeros_like(stds), where=stds > 0)
+        most = np.argsort(-np.abs(difference), kind="stable")[:MAX_FEATURES]
+        yield _rows(
+            ([names[j], f"{mean[j]:.4g}", f"{rest[j]:.4g}", f"{difference[j]:+.2f}"] for j in most),
+            ["feature", "mean", "mean of the rest", "difference"],
+        )
+
+
+def _settings(clusterer: MPCCClusterer, settings: Mapping[str, Any]) -> str:
+    shown = {**settings, "preset": clusterer.preset_}
+    given = clusterer.get_params(deep=False).items()
+    shown |= {name: value for name, value in given if value is not None and name != "preset"}
+    shown |= {name: value for name, value in installed_versions().items() if value is not None}
+    return _rows(shown.items(), ["setting", "value"])
+
+
+def _picture(figure: "Figure", text: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{escape(text)}" src="data:image/png;base64,{content}">'
+
+
+def _map(clusterer: MPCCClusterer, X: Any) -> "Figure":
+    from matplotlib.figure import Figure
+
+    codes, labels = np.asarray(clusterer.transform(X)), clusterer.labels_
+    if len(codes) > MAX_POINTS:
+        chosen = np.random.RandomState(0).choice(len(codes), MAX_POINTS, replace=False)
+        codes, labels = codes[chosen], labels[chosen]
+    if codes.shape[1] > 1:
+        codes = PCA(2, svd_solver="full").fit_transform(codes)
+    else:
+        codes = np.hstack([codes, np.zeros_like(codes)])
+    n_clusters = len(clusterer.means_)
+    colours, last = ("tab10", 9) if n_clusters <= 10 else ("turbo", n_clusters - 1)
+    figure = Figure(figsize=(7, 6))
+    axis = figure.subplots()
+    axis.scatter(codes[:, 0], codes[:, 1], c=labels, cmap=colours, vmin=0, vmax=last, s=6)
+    box = {"boxstyle": "round,pad=0.2", "fc": "w", "alpha": 0.7}
+    for k in np.unique(labels):
+        axis.annotate(str(k), np.median(codes[labels == k], axis=0), weight="bold", bbox=box)
+    axis.set(xticks=[], yticks=[])
+    figure.tight_layout()
+    return figure
+
+
+def _history(history: Mapping[str, NDArray]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6))
+    losses, changes = figure.subplots(2, 1, sharex=True)
+    for name, values in history.items():
+        if name in CHANGES:
+            changes.plot(history["iteration"], values, label=name)
+        elif name not in ("iteration", "mean_std", "mean_norm"):
+            losses.plot(history["iteration"], values, label=name)
+    losses.set_ylabel("losses")
+    changes.set(ylabel="changes", xlabel="iteration")
+    changes.set_yscale("symlog", linthresh=1e-4)
+    changes.set_ylim(bottom=0)
+    for axis in (losses, changes):
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,391 @@
+"""python -m skmpcc with a file or folder of samples."""
+
+import csv
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import make_blobs
+
+from skmpcc import MPCCClusterer
+from skmpcc.__main__ import main
+from skmpcc.metrics import clustering_accuracy
+from skmpcc.report import html_report
+
+RESULTS = ["clusters.png", "labels.csv", "model.safetensors", "report.html"]
+BRIEF = ["--n-clusters", "3", "--max-iter", "3", "--labels-only"]
+
+
+@pytest.fixture
+def table():
+    X, y = make_blobs(60, 3, centers=3, cluster_std=0.5, random_state=0)
+    table = pd.DataFrame(X, columns=["height", "<b>width", "age"])
+    return table.assign(kind=np.array(["a", "b", "c"])[y], flag=y == 1)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run the command, which should fail in one sentence, and return that."""
+
+    def run(*arguments):
+        assert main([str(each) for each in arguments]) == 2
+        captured = capsys.readouterr()
+        *_, error = captured.err.splitlines()
+        assert error.startswith("error: ")
+        assert captured.err.count("error: ") == 1
+        return error
+
+    return run
+
+
+def run(*arguments):
+    assert main([str(each) for each in arguments]) == 0
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def predicted_as_fitted(data, results="results", *more):
+    run("predict", f"{results}/model.safetensors", data, "--output", "again.csv", *more)
+    return rows_of("again.csv") == rows_of(f"{results}/labels.csv")
+
+
+def images(folder, shape=(30, 10, 12), suffix=".png"):
+    values = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    for i, image in enumerate(values):
+        path = folder / f"{i // 20}" / f"{i:02}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return values
+
+
+def test_csv(here, table, capsys):
+    table.to_csv("data.csv", index=False)
+    run("data.csv", "--output", "out", *BRIEF)
+    assert sorted(path.name for path in (here / "out").iterdir()) == RESULTS
+    captured = capsys.readouterr()
+    assert "60 samples of shape (4,), 3 clusters" in captured.out
+    assert "warning: Columns that do not hold numbers are left out: kind." in captured.err
+    clusterer = MPCCClusterer.load("out/model.safetensors")
+    assert list(clusterer.feature_names_in_) == ["height", "<b>width", "age", "flag"]
+    numbers = table.drop(columns="kind").astype(float)
+    rows = rows_of("out/labels.csv")
+    assert [int(row["row"]) for row in rows] == list(range(60))
+    np.testing.assert_array_equal([int(row["label"]) for row in rows], clusterer.labels_)
+    memberships = clusterer.predict_proba(numbers).max(axis=1)
+    np.testing.assert_allclose([float(row["membership"]) for row in rows], memberships, atol=1e-6)
+    scores = clusterer.score_samples(numbers)
+    np.testing.assert_allclose([float(row["score_samples"]) for row in rows], scores, rtol=1e-5)
+    assert predicted_as_fitted("data.csv", "out")
+
+
+def test_report(here, table):
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF, "--label-column", "kind")
+    page = (here / "results/report.html").read_text()
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    assert "&lt;b&gt;width" in page
+    assert "<b>" not in page
+    for section in ("Sizes", "Beside the known", "sets each", "Map", "Course", "Warnings", "Settings"):
+        assert re.search(f"<h2>.*{section}", page), section
+    # The fit of three iterations cannot have converged, and says so.
+    assert '<p class="warning">' in page
+    counts = np.bincount(clusterer.labels_, minlength=3)
+    for k in range(3):
+        assert f"<tr><td>{k}</td><td>{counts[k]}</td><td>{counts[k] / 60:.1%}</td>" in page
+    means = table["age"].groupby(clusterer.labels_).mean()
+    rest = table["age"][clusterer.labels_ != 0].mean()
+    assert f"<td>age</td><td>{means[0]:.4g}</td><td>{rest:.4g}</td>" in page
+    # Self-contained: the pictures are inside, and nothing is fetched.
+    assert page.count('src="data:image/png;base64,') == page.count("src=") == 2
+    assert "http" not in page
+
+
+@pytest.mark.parametrize("kind", ["tsv", "parquet"])
+def test_other_tables(here, table, capsys, kind):
+    table["age"] = table["age"].round().astype("Int64")
+    table["since"] = pd.to_timedelta(table["age"], unit="s")
+    if kind == "tsv":
+        table.to_csv("data.tsv", sep="\t", index=False)
+    else:
+        table.to_parquet("data.parquet")
+    run(f"data.{kind}", *BRIEF, "--output", "all")
+    assert "left out: kind, since." in capsys.readouterr().err
+    run(f"data.{kind}", *BRIEF, "--columns", "age", "height")
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    assert list(clusterer.feature_names_in_) == ["age", "height"]
+    assert predicted_as_fitted(f"data.{kind}")
+
+
+def test_index_and_columns_without_values_are_left_out(here, table, capsys):
+    table.assign(nothing=np.nan).to_csv("data.csv")
+    run("data.csv", *BRIEF)
+    assert "have no values are left out: nothing" in capsys.readouterr().err
+    names = MPCCClusterer.load("results/model.safetensors").feature_names_in_
+    assert list(names) == ["height", "<b>width", "age", "flag"]
+
+
+def test_files_without_header(here, capsys):
+    X = make_blobs(40, 2, random_state=0)[0]
+    np.savetxt("data.csv", X, delimiter=",")
+    run("data.csv", *BRIEF)
+    assert "say --no-header" in capsys.readouterr().err
+    assert len(rows_of("results/labels.csv")) == 39
+    run("data.csv", *BRIEF, "--no-header", "--force")
+    assert len(rows_of("results/labels.csv")) == 40
+    assert "no-header" not in capsys.readouterr().err
+    assert predicted_as_fitted("data.csv", "results", "--no-header")
+
+
+@pytest.mark.parametrize("shape", [(30, 5), (30, 8, 8), (30, 8, 8, 3), (30, 3, 8, 8)])
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_arrays(here, capsys, shape, kind):
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    if kind == "npy":
+        np.save("data.npy", X)
+    else:
+        np.savez("data.npz", X=X, y=np.repeat([0.0, 1.0, np.nan], 10))
+    run(f"data.{kind}", *BRIEF)
+    out = capsys.readouterr().out
+    accuracy = re.search(r"^MPCC +(\S+)", out, re.MULTILINE)[1]
+    assert (accuracy == "-") == (kind == "npy")
+    assert predicted_as_fitted(f"data.{kind}")
+    assert ("Members and new samples" in (here / "results/report.html").read_text()) == (len(shape) > 2)
+
+
+def test_rows_that_are_images(here):
+    np.save("data.npy", np.random.default_rng(0).random((30, 80)))
+    run("data.npy", *BRIEF, "--image-shape", 8, 10)
+    assert MPCCClusterer.load("results/model.safetensors").preset_ == "grey"
+    assert "Members and new samples" in (here / "results/report.html").read_text()
+
+
+@pytest.mark.parametrize(("channels", "suffix"), [((), ".png"), ((3,), ".png"), ((3,), ".JPG")])
+def test_folder_of_images(here, channels, suffix):
+    values = images(here / "data", (30, 10, 12, *channels), suffix)
+    run("data", *BRIEF)
+    rows = rows_of("results/labels.csv")
+    assert rows[0]["file"] == f"0/00{suffix}"
+    assert rows[29]["file"] == f"1/29{suffix}"
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    assert clusterer.cluster_centers_.shape[1:] == (10, 12, *channels)
+    if suffix == ".png":
+        labels = [int(row["label"]) for row in rows]
+        np.testing.assert_array_equal(labels, clusterer.predict(values))
+    assert predicted_as_fitted("data")
+
+
+def test_predicted_images_get_the_channels_of_the_fit(here):
+    images(here / "colour", (30, 10, 12, 3))
+    run("colour", *BRIEF)
+    images(here / "grey", (5, 10, 12))
+    run("predict", "results/model.safetensors", "grey")
+    assert len(rows_of("labels.csv")) == 5
+
+
+def test_images_of_16_bits_keep_them(here):
+    values = np.random.default_rng(0).integers(0, 60000, (20, 9, 9)).astype(np.uint16)
+    (here / "data").mkdir()
+    for i, image in enumerate(values):
+        Image.fromarray(image).save(f"data/{i:02}.png")
+    run("data", *BRIEF)
+    labels = MPCCClusterer.load("results/model.safetensors").predict(values)
+    assert [int(row["label"]) for row in rows_of("results/labels.csv")] == labels.tolist()
+
+
+def test_other_and_hidden_files_of_folders(here, capsys):
+    images(here / "data", (20, 10, 12))
+    (here / "data/notes.txt").write_text("of no image")
+    (here / "data/.hidden").mkdir()
+    Image.new("L", (9, 10)).save("data/.hidden/other.png")
+    run("data", *BRIEF)
+    assert "warning: Files that are no images are left out: notes.txt." in capsys.readouterr().err
+    assert len(rows_of("results/labels.csv")) == 20
+
+
+def test_bad_folders(here, fails):
+    (here / "data").mkdir()
+    assert "has no image" in fails("data", *BRIEF)
+    images(here / "data", (2, 10, 12))
+    Image.new("L", (9, 10)).save("data/other.png")
+    error = fails("data", *BRIEF)
+    assert "12 x 10" in error
+    assert "other.png has 9 x 10" in error
+    (here / "data/other.png").write_bytes(b"no image")
+    assert "other.png cannot be read" in fails("data", *BRIEF)
+
+
+def test_missing_values(here, table, fails, capsys):
+    table.loc[:2, "age"] = np.nan
+    table.loc[5, "height"] = np.nan
+    table.to_csv("data.csv", index=False)
+    error = fails("data.csv", *BRIEF)
+    assert "4 missing values" in error
+    assert "height (1), age (3)" in error
+    assert not (here / "results").exists()
+
+    run("data.csv", *BRIEF, "--impute", "median")
+    assert "height (1), age (3)" in capsys.readouterr().err
+    assert "replaced by medians" in (here / "results/report.html").read_text()
+    imputed = table.fillna(table[["age", "height"]].median()).drop(columns="kind").astype(float)
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    np.testing.assert_array_equal(clusterer.predict(imputed), clusterer.labels_)
+    # The medians are those of the fit, not of the rows that are predicted.
+    table.iloc[:1].to_csv("one.csv", index=False)
+    run("predict", "results/model.safetensors", "one.csv")
+    assert rows_of("labels.csv")[0] == rows_of("results/labels.csv")[0]
+    np.save("narrow.npy", np.full((3, 2), np.nan))
+    assert "6 missing values" in fails("predict", "results/model.safetensors", "narrow.npy", "--force")
+    # Without it, missing values are an error of predict as well.
+    run("data.csv", *BRIEF, "--columns", "flag", "<b>width", "--output", "other")
+    table.assign(flag=np.nan).to_csv("data.csv", index=False)
+    assert "flag (60)" in fails("predict", "other/model.safetensors", "data.csv", "--force")
+
+
+def test_missing_values_of_arrays(here, fails):
+    X = np.ones((20, 4))
+    X[3:5, 2] = np.nan
+    np.save("data.npy", X)
+    assert "2 missing values in the columns 2 (2)" in fails("data.npy", *BRIEF)
+    np.save("data.npy", np.where(np.isnan(X), -np.inf, X))
+    assert "2 infinite values in the columns 2 (2)" in fails("data.npy", *BRIEF, "--impute", "median")
+    X[:, 2] = np.nan
+    np.save("data.npy", X)
+    assert "2 cannot be imputed" in fails("data.npy", *BRIEF, "--impute", "median")
+    np.save("data.npy", np.full((20, 8, 8), np.nan))
+    assert "1280 missing values" in fails("data.npy", *BRIEF)
+    assert "is for tables" in fails("data.npy", *BRIEF, "--impute", "median")
+
+
+def test_labels_score_and_do_nothing_else(here, table, capsys):
+    numeric = table.assign(kind=table["kind"].map({"a": 0, "b": 1, "c": None}))
+    numeric.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF, "--label-column", "kind", "--output", "labelled")
+    out = capsys.readouterr().out
+    numeric.drop(columns="kind").to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF)
+    assert rows_of("labelled/labels.csv") == rows_of("results/labels.csv")
+    labels = MPCCClusterer.load("results/model.safetensors").labels_
+    known = table["kind"] != "c"
+    accuracy = clustering_accuracy(table["kind"][known], labels[known])
+    assert re.search(rf"^MPCC +{accuracy:.3f} ", out, re.MULTILINE)
+    assert "Beside the known classes" in (here / "labelled/report.html").read_text()
+    assert "Beside the known classes" not in (here / "results/report.html").read_text()
+
+
+def test_nothing_is_written_over(here, table, fails):
+    table.to_csv("data.csv", index=False)
+    (here / "results").mkdir()
+    (here / "results/labels.csv").write_text("mine")
+    (here / "results/notes.txt").write_text("mine")
+    assert "results/labels.csv would be written over" in fails("data.csv", *BRIEF)
+    assert sorted(path.name for path in (here / "results").iterdir()) == ["labels.csv", "notes.txt"]
+    run("data.csv", *BRIEF, "--force")
+    assert len(rows_of("results/labels.csv")) == 60
+    assert (here / "results/notes.txt").read_text() == "mine"
+    (here / "labels.csv").write_text("mine")
+    assert "labels.csv" in fails("predict", "results/model.safetensors", "data.csv")
+    assert (here / "labels.csv").read_text() == "mine"
+    run("predict", "results/model.safetensors", "data.csv", "--force")
+    assert rows_of("labels.csv") == rows_of("results/labels.csv")
+    (here / "clusters.png").write_text("mine")
+    assert "clusters.png would be written over" in fails()
+
+
+@pytest.mark.parametrize(
+    ("module", "data"),
+    [("pandas", "data.csv"), ("pyarrow", "data.parquet"), ("PIL.Image", "data"), ("rich", "data.csv")],
+)
+def test_missing_extras(here, table, fails, monkeypatch, module, data):
+    table.to_csv("data.csv")
+    table.to_parquet("data.parquet")
+    images(here / "data", (2, 8, 8))
+    monkeypatch.setitem(sys.modules, module, None)
+    error = fails(data, *BRIEF)
+    package = module.replace("PIL.Image", "pillow")
+    assert f"needs {package}" in error
+    assert 'pip install "skmpcc[command]"' in error
+
+
+def test_bad_arguments(here, table, fails):
+    table.to_csv("data.csv", index=False)
+    (here / "data.txt").write_text("1 2")
+    (here / "broken.parquet").write_bytes(b"no parquet")
+    (here / "broken.npz").write_bytes(b"PK no archive")
+    (here / "empty.csv").write_text("")
+    table[["kind"]].to_csv("text.csv", index=False)
+    np.savez("other.npz", Y=np.zeros(3))
+    np.savez("short.npz", X=np.zeros((3, 2)), y=np.zeros(2))
+    np.save("flat.npy", np.zeros(3))
+    np.save("objects.npy", np.array([{}, {}]), allow_pickle=True)
+    assert "Say --n-clusters" in fails("data.csv")
+    assert "no file or folder none.csv" in fails("none.csv", *BRIEF)
+    assert "data.txt cannot be read: DATA must be" in fails("data.txt", *BRIEF)
+    for name in ("broken.parquet", "broken.npz", "empty.csv", "objects.npy"):
+        assert f"{name} cannot be read" in fails(name, *BRIEF)
+    assert "no column of numbers; its columns are kind" in fails("text.csv", *BRIEF)
+    assert "no array X, only Y" in fails("other.npz", *BRIEF)
+    assert "one label for each of 3 samples" in fails("short.npz", *BRIEF)
+    assert "shape (3,)" in fails("flat.npy", *BRIEF)
+    assert "no column depth" in fails("data.csv", *BRIEF, "--columns", "depth", "age")
+    assert "do not hold numbers: kind" in fails("data.csv", *BRIEF, "--columns", "kind", "age")
+    assert "no column depth" in fails("data.csv", *BRIEF, "--label-column", "depth")
+    both = ["--label-column", "age", "--columns", "age"]
+    assert "age is the label column" in fails("data.csv", *BRIEF, *both)
+    assert "--columns is for" in fails("flat.npy", *BRIEF, "--columns", "age")
+    assert "--impute is for DATA" in fails("--impute", "median")
+    assert "n_samples=60" in fails("data.csv", "--n-clusters", "100")
+    assert "n_clusters" in fails("data.csv", "--n-clusters", "0")
+    assert "nothing.safetensors" in fails("predict", "nothing.safetensors", "data.csv")
+    run("data.csv", *BRIEF, "--output", "out", "--columns", "age", "height")
+    table.drop(columns="age").to_csv("other.csv", index=False)
+    assert "no column age" in fails("predict", "out/model.safetensors", "other.csv")
+    assert "cannot be loaded" in fails("predict", "data.csv", "data.csv")
+    with pytest.raises(SystemExit) as stopped:
+        main(["data.csv", "--n-clusters", "many"])
+    assert stopped.value.code == 2
+
+
+def test_picture_alone(here, table):
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF, "--output", "new/picture.png")
+    assert [path.name for path in (here / "new").iterdir()] == ["picture.png"]
+    assert np.asarray(Image.open("new/picture.png").convert("L")).std() > 5
+
+
+def test_folder_of_the_digits(here):
+    run("--output", "digits", "--max-iter", 3, "--labels-only")
+    assert sorted(path.name for path in (here / "digits").iterdir()) == RESULTS
+    page = (here / "digits/report.html").read_text()
+    assert "Clusters of scikit-learn&#x27;s digits" in page
+    assert "Members and new samples" in page
+
+
+def test_as_a_process(here, table):
+    table.to_csv("data.csv", index=False)
+    command = [sys.executable, "-m", "skmpcc", "data.csv", "--columns", "kind"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Say --n-clusters")
+
+
+def test_report_of_one_cluster_in_one_dimension(table):
+    X = table[["age", "height"]]
+    clusterer = MPCCClusterer(1, latent_dim=1, width=8, max_iter=3, tol=0.0, random_state=0).fit(X)
+    page = html_report(clusterer, X, title="A & B")
+    assert "<h1>A &amp; B</h1>" in page
+    assert "It has all samples." in page
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        html_report(clusterer, X[:5])
