@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.decomposition import PCA
+from sklearn.utils import resample
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmpcc.clusterer import MPCCClusterer
-from skmpcc.plotting import plot_clusters
+from skmpcc.plotting import HistoryDisplay, LatentMapDisplay, plot_clusters
 from skmpcc.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_FEATURES = 8
 MAX_POINTS = 5000
-CHANGES = ("change", "generation_change")
 
 _PAGE = Template(
     """<!DOCTYPE html>
@@ -127,14 +126,18 @@ def html_report(
             "in standard deviations of the feature.</p>",
             *_differences(values, clusterer.labels_, n_clusters, names),
         ]
+    if clusterer.means_.shape[1] > 1:
+        content += [
+            "<h2>Map of the codes</h2>",
+            "<p>The first two principal components of the latent codes, and ellipses of two deviations "
+            "of each cluster's component.</p>",
+            _picture(_map(clusterer, X), "map of the codes"),
+        ]
     content += [
-        "<h2>Map of the codes</h2>",
-        "<p>The first two principal components of the latent codes; colours are clusters.</p>",
-        _picture(_map(clusterer, X), "map of the codes"),
         "<h2>Course of the training</h2>",
         f"<p>{clusterer.n_iter_} iterations, after which the training "
         f"{'had' if clusterer.converged_ else 'had not'} converged.</p>",
-        _picture(_history(clusterer.history_), "course of the training"),
+        _picture(_history(clusterer), "course of the training"),
         "<h2>Settings</h2>",
         _settings(clusterer, settings or {}),
     ]
@@ -210,42 +213,16 @@ def _picture(figure: "Figure", text: str) -> str:
 def _map(clusterer: MPCCClusterer, X: Any) -> "Figure":
     from matplotlib.figure import Figure
 
-    codes, labels = np.asarray(clusterer.transform(X)), clusterer.labels_
-    if len(codes) > MAX_POINTS:
-        chosen = np.random.RandomState(0).choice(len(codes), MAX_POINTS, replace=False)
-        codes, labels = codes[chosen], labels[chosen]
-    if codes.shape[1] > 1:
-        codes = PCA(2, svd_solver="full").fit_transform(codes)
-    else:
-        codes = np.hstack([codes, np.zeros_like(codes)])
-    n_clusters = len(clusterer.means_)
-    colours, last = ("tab10", 9) if n_clusters <= 10 else ("turbo", n_clusters - 1)
-    figure = Figure(figsize=(7, 6))
-    axis = figure.subplots()
-    axis.scatter(codes[:, 0], codes[:, 1], c=labels, cmap=colours, vmin=0, vmax=last, s=6)
-    box = {"boxstyle": "round,pad=0.2", "fc": "w", "alpha": 0.7}
-    for k in np.unique(labels):
-        axis.annotate(str(k), np.median(codes[labels == k], axis=0), weight="bold", bbox=box)
-    axis.set(xticks=[], yticks=[])
-    figure.tight_layout()
+    if len(clusterer.labels_) > MAX_POINTS:
+        X = resample(X, replace=False, n_samples=MAX_POINTS, random_state=0)
+    figure = Figure(figsize=(7, 6), layout="tight")
+    LatentMapDisplay.from_estimator(clusterer, X, ax=figure.subplots())
     return figure
 
 
-def _history(history: Mapping[str, NDArray]) -> "Figure":
+def _history(clusterer: MPCCClusterer) -> "Figure":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 6))
-    losses, changes = figure.subplots(2, 1, sharex=True)
-    for name, values in history.items():
-        if name in CHANGES:
-            changes.plot(history["iteration"], values, label=name)
-        elif name not in ("iteration", "mean_std", "mean_norm"):
-            losses.plot(history["iteration"], values, label=name)
-    losses.set_ylabel("losses")
-    changes.set(ylabel="changes", xlabel="iteration")
-    changes.set_yscale("symlog", linthresh=1e-4)
-    changes.set_ylim(bottom=0)
-    for axis in (losses, changes):
-        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.tight_layout()
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    HistoryDisplay.from_estimator(clusterer, ax=figure.subplots())
     return figure
