@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from skmpcc.method.prior import LOG_TWO_PI
 
-# Of the encoder's q(z | x): a deviation of a twentieth.
+# Of the encoder's q(z | x): a standard deviation of 0.14.
 MIN_LOG_VARIANCE = -4.0
+# Standard deviations of the encoder beyond which L_q grows no faster.
+MAX_DEVIATION = 4.0
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -92,6 +94,9 @@ def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     With the paper's constant log 2 pi; the authors' code has log pi, which no gradient sees. An encoder
     may be far too sure of a single sample, and its loss then is of any size, so that smaller
     log-variances than `MIN_LOG_VARIANCE` count as that. They keep a gradient, which brings them back.
+    Codes farther from the mean than `MAX_DEVIATION` standard deviations count in proportion to their
+    distance, by Huber's loss, which has the same gradient up to there: single samples that are encoded
+    far away broke trainings of small tables.
 
     Parameters
     ----------
@@ -104,14 +109,18 @@ def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """
     held = MIN_LOG_VARIANCE + (log_variance - log_variance.detach())
     log_variance = torch.where(log_variance < MIN_LOG_VARIANCE, held, log_variance)
-    scaled = (z - mean).square() * torch.exp(-log_variance)
-    return 0.5 * (LOG_TWO_PI + log_variance + scaled).sum(1).mean()
+    deviation = (z - mean) * torch.exp(-0.5 * log_variance)
+    distance = functional.huber_loss(
+        deviation, torch.zeros_like(deviation), reduction="none", delta=MAX_DEVIATION
+    )
+    return (0.5 * (LOG_TWO_PI + log_variance) + distance).sum(1).mean()
 
 
 def latent_gradient(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of `latent_loss` with respect to the encoder's mean and log-variance."""
     error = mean - z
-    mean_gradient = (error * torch.exp(-log_variance.clamp_min(MIN_LOG_VARIANCE))).div_(len(z))
+    precision = torch.exp(-0.5 * log_variance.clamp_min(MIN_LOG_VARIANCE))
+    mean_gradient = (error * precision).clamp_(-MAX_DEVIATION, MAX_DEVIATION) * precision.div_(len(z))
     return mean_gradient, (error * mean_gradient).mul_(-0.5).add_(0.5 / len(z))
 
 

@@ -27,7 +27,8 @@ def test_hinge_losses(seed):
 @given(seed=SEEDS)
 def test_latent_loss_is_the_negative_log_density_of_the_encoder(seed):
     random = np.random.default_rng(seed)
-    z, mean, log_variance = random.normal(size=(3, 8, 5))
+    deviation, mean, log_variance = random.normal(size=(3, 8, 5))
+    z = mean + deviation.clip(-losses.MAX_DEVIATION, losses.MAX_DEVIATION) * np.exp(0.5 * log_variance)
     density = stats.norm(mean, np.exp(0.5 * log_variance)).logpdf(z)
     loss = losses.latent_loss(*map(torch.as_tensor, (z, mean, log_variance)))
     np.testing.assert_allclose(loss, -density.sum(1).mean())
@@ -119,6 +120,20 @@ def test_latent_loss_of_an_encoder_that_is_far_too_sure_is_bounded():
     # Back up where the mean is wrong, and not where it is right.
     assert sure.grad[0, 0] < 0 < sure.grad[0, 1]
     torch.testing.assert_close(sure.grad, losses.latent_gradient(z, mean, sure.detach())[1])
+
+
+def test_latent_loss_of_codes_that_are_encoded_far_away_grows_with_their_distance():
+    """Up to there it is the negative log-density; beyond, its slope stays."""
+    limit, log_variance = losses.MAX_DEVIATION, torch.tensor([[np.log(0.25)]])
+    z = torch.tensor([[0.5 * limit]])
+    near, at, far, farther = (
+        float(losses.latent_loss(factor * z, torch.zeros(1, 1), log_variance))
+        for factor in (0.5, 1.0, 2.0, 3.0)
+    )
+    assert near == pytest.approx(-stats.norm(scale=0.5).logpdf(0.25 * limit))
+    assert at == pytest.approx(-stats.norm(scale=0.5).logpdf(0.5 * limit))
+    assert far - at == pytest.approx(limit**2)
+    assert farther - far == pytest.approx(limit**2)
 
 
 def test_consistency_loss_of_one_cluster_and_of_certain_ones():
