@@ -89,13 +89,13 @@ class Case:
 
     @property
     def known(self) -> NDArray:
-        """Which rows are of known class."""
+        """Mask of the rows of known class."""
         return self.told >= 0
 
 
 @dataclass
 class Fit:
-    """What a method learned; None stands for what it does not have."""
+    """Functions and facts of a fitted method; None stands for what it does not have."""
 
     predict: Predict | None = None
     sample_like: Predict | None = None

@@ -1,4 +1,4 @@
-"""What `python -m skmpcc` does once its arguments are read."""
+"""The work of `python -m skmpcc`, once its arguments are read."""
 
 import argparse
 import csv

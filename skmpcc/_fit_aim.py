@@ -1,4 +1,4 @@
-"""What a fit of AIM has of its own: model, algorithm, fitted attributes and warnings."""
+"""A fit of AIM: its model, algorithm, fitted attributes and warnings."""
 
 from typing import Any
 

@@ -253,7 +253,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 
 class MixtureMixin(LatentVariableMixin):
-    """What there is to do with components, where `fit` sets `means_`, `covariances_` and `weights_`."""
+    """Methods of estimators whose latent prior is a mixture, of which `fit` sets means and weights."""
 
     means_: NDArray
     covariances_: NDArray

@@ -72,6 +72,22 @@ def given_fields(estimator: Any, names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def check_given_once(given: Iterable[str], params: Iterable[str]) -> None:
+    """Check that no field is named by a parameter of the estimator and by `preset_params`.
+
+    Raises
+    ------
+    ValueError
+        One is.
+    """
+    twice = sorted(set(given) & set(params))
+    if twice:
+        raise ValueError(
+            f"preset_params has {', '.join(map(repr, twice))}, which the parameter of the same name "
+            "gives as well; give it once."
+        )
+
+
 def with_parameters(
     preset: Preset,
     layout: Layout,
@@ -101,12 +117,7 @@ def with_parameters(
         A field is given twice, unknown or out of range, or is augmentation on a table.
     """
     params = params or {}
-    twice = sorted(set(given) & set(params))
-    if twice:
-        raise ValueError(
-            f"preset_params has {', '.join(map(repr, twice))}, which the parameter of the same name "
-            "gives as well; give it once."
-        )
+    check_given_once(given, params)
     if layout.image is None:
         preset = _without_augmentation(preset, given | params)
     if labels_only:

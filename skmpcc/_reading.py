@@ -22,7 +22,7 @@ MAX_NAMED = 10
 
 @dataclass
 class Samples:
-    """What was read.
+    """Samples of a file or a folder, and what was said of them there.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import StrOptions
 from skmpcc._fit import from_validation, run
 from skmpcc._fit_aim import PreparedAIM
 from skmpcc._latent import LatentVariableMixin, random_state_of
-from skmpcc._parameters import given_fields
+from skmpcc._parameters import check_given_once, given_fields
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import Layout
@@ -208,7 +208,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         return PreparedAIM.of(X, layout, preset, self.covariance, seed, device, validated)
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, AIMPreset]:
-        """Where height, width and channels stand in X, and all settings of a fit on it."""
+        """Find where height, width and channels stand in X, and all settings of a fit on it."""
         layout = Layout.of(X.shape[1:], self.image_shape)
         if isinstance(self.preset, AIMPreset):
             preset = self.preset
@@ -217,12 +217,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         else:
             preset = AIM_PRESETS[self.preset]
         params, given = self.preset_params or {}, given_fields(self, _PRESET_FIELDS)
-        twice = sorted(set(given) & set(params))
-        if twice:
-            raise ValueError(
-                f"preset_params has {', '.join(map(repr, twice))}, which the parameter of the same name "
-                "gives as well; give it once."
-            )
+        check_given_once(given, params)
         preset = preset.override(params, "preset_params").override(given, type(self).__name__)
         if preset.kind == "vector":
             layout = layout.flattened()

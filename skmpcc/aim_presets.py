@@ -1,17 +1,14 @@
 """Presets of AIM: general ones for tables and images, and the paper's."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmpcc.presets import Preset
+from skmpcc.presets import NamedSettings, Preset
 from skmpcc.settings import (
     AIMNetworkSettings,
-    Validated,
-    check,
     setting,
     settings_of,
 )
@@ -23,7 +20,7 @@ def _as_in_mpcc(name: str, **default: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AIMPreset(Validated):
+class AIMPreset(NamedSettings):
     """All settings of a fit of `skmpcc.AIM`: what shapes the networks and how they are trained.
 
     Attributes
@@ -48,8 +45,6 @@ class AIMPreset(Validated):
     0.0001
     """
 
-    name: str
-    kind: str
     # ---- Networks
     networks: str = field(
         metadata=settings_of(AIMNetworkSettings)["networks"].metadata, default="general"
@@ -125,42 +120,6 @@ class AIMPreset(Validated):
     ema_decay: float | str = _as_in_mpcc("ema_decay", default="auto")
     ema_start: int = _as_in_mpcc("ema_start", default=0)
     standing_passes: int = _as_in_mpcc("standing_passes", default=16)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.name, str):
-            raise ValueError(f"name must be a str, got {self.name!r}.")
-        if self.kind not in ("image", "vector"):
-            raise ValueError(f"kind must be 'image' or 'vector', got {self.kind!r}.")
-
-    def override(self, parameters: Mapping[str, Any], caller: str) -> "AIMPreset":
-        """Replace fields by the parameters of the same names.
-
-        Parameters
-        ----------
-        parameters : mapping
-            Values by field name.
-        caller : str
-            Argument that the values come from, for messages.
-
-        Returns
-        -------
-        preset : AIMPreset
-
-        Raises
-        ------
-        ValueError
-            A name is no field, or a value breaks its field's constraint; the message says what fits.
-        """
-        known = settings_of(AIMPreset)
-        unknown = sorted(set(parameters) - set(known), key=str)
-        if unknown:
-            raise ValueError(
-                f"{caller} has {', '.join(map(repr, unknown))}, but a preset's fields are "
-                f"{', '.join(sorted(known))}."
-            )
-        check(AIMPreset, parameters, caller)
-        return replace(self, **parameters)
 
     def as_mpcc(self) -> Preset:
         """Return the same as settings of MPCC with one component, N(0, I), that is not learned."""

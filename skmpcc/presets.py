@@ -1,13 +1,65 @@
 """Presets: the paper's settings, general ones for tables and images, and the choice among them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
-from skmpcc.settings import NetworkSettings, TrainingSettings, check, settings_of
+from skmpcc.settings import NetworkSettings, TrainingSettings, Validated, check, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(NetworkSettings, TrainingSettings):
+class NamedSettings(Validated):
+    """Settings of a fit that have a name, and can be replaced by an estimator's parameters.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"image", "vector"}
+        What they are meant for; "vector" is a row of a table.
+    """
+
+    name: str
+    kind: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.name, str):
+            raise ValueError(f"name must be a str, got {self.name!r}.")
+        if self.kind not in ("image", "vector"):
+            raise ValueError(f"kind must be 'image' or 'vector', got {self.kind!r}.")
+
+    def override(self, parameters: Mapping[str, Any], caller: str) -> Self:
+        """Replace fields by the parameters of the same names.
+
+        Parameters
+        ----------
+        parameters : mapping
+            Values by field name.
+        caller : str
+            Argument that the values come from, for messages.
+
+        Returns
+        -------
+        preset : object of the same class
+
+        Raises
+        ------
+        ValueError
+            A name is no field, or a value breaks its field's constraint; the message says what fits.
+        """
+        known = settings_of(type(self))
+        unknown = sorted(set(parameters) - set(known), key=str)
+        if unknown:
+            raise ValueError(
+                f"{caller} has {', '.join(map(repr, unknown))}, but a preset's fields are "
+                f"{', '.join(sorted(known))}."
+            )
+        check(type(self), parameters, caller)
+        return replace(self, **parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset(NamedSettings, NetworkSettings, TrainingSettings):
     """All settings of a fit: what shapes the networks and how they are trained.
 
     Attributes
@@ -31,45 +83,6 @@ class Preset(NetworkSettings, TrainingSettings):
     >>> MPCCClusterer(n_clusters=3, preset=slow).preset.learning_rate
     0.0001
     """
-
-    name: str
-    kind: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.name, str):
-            raise ValueError(f"name must be a str, got {self.name!r}.")
-        if self.kind not in ("image", "vector"):
-            raise ValueError(f"kind must be 'image' or 'vector', got {self.kind!r}.")
-
-    def override(self, parameters: dict[str, Any], caller: str) -> "Preset":
-        """Replace fields by the parameters of the same names.
-
-        Parameters
-        ----------
-        parameters : dict
-            Values by field name.
-        caller : str
-            Argument that the values come from, for messages.
-
-        Returns
-        -------
-        preset : Preset
-
-        Raises
-        ------
-        ValueError
-            A name is no field, or a value breaks its field's constraint; the message says what fits.
-        """
-        known = settings_of(Preset)
-        unknown = sorted(set(parameters) - set(known), key=str)
-        if unknown:
-            raise ValueError(
-                f"{caller} has {', '.join(map(repr, unknown))}, but a preset's fields are "
-                f"{', '.join(sorted(known))}."
-            )
-        check(Preset, parameters, caller)
-        return replace(self, **parameters)
 
     def for_labels_only(self) -> "Preset":
         """Return the settings of a training that ends when the memberships have settled."""

@@ -1,4 +1,4 @@
-"""What several displays share: the estimator's names, axes, colours, and how samples are drawn."""
+"""Helpers of several displays: an estimator's names, axes, colours, and pictures of samples."""
 
 import math
 from typing import TYPE_CHECKING, Any

@@ -24,7 +24,7 @@ from skmpcc.method.networks.layers import (
 
 @dataclass(frozen=True)
 class Table:
-    """What the networks of one of the paper's tables are made by.
+    """Sizes and kinds of layers in one of the paper's tables of networks.
 
     Attributes
     ----------
