@@ -294,10 +294,11 @@ def _vector_scaling(
     """
     # Halves first: the difference of two large finite numbers may not be finite.
     low, high = X.min(axis=0) * np.float64(0.5), X.max(axis=0) * np.float64(0.5)
-    low, high, limits = _without_outliers(X, low, high)
+    low, high, limits, clipped_together = _without_outliers(X, low, high)
     middle, half_range = low + high, high - low
     varying = half_range > 0
-    if _share_a_unit(low, high):
+    # What was clipped to a common range may be far outside a feature's own.
+    if clipped_together or _share_a_unit(low, high):
         half_range = np.where(varying, half_range.max(), 0.0)
     moments = StandardScaler()
     for rows in gen_batches(len(X), CHUNK):
@@ -321,8 +322,8 @@ def _share_a_unit(low: NDArray[np.float64], high: NDArray[np.float64]) -> bool:
 
 def _without_outliers(
     X: NDArray, low: NDArray[np.float64], high: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-    """Ends of each feature's range without outliers, and limits to which outliers are to be clipped.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None, bool]:
+    """Ends of each feature's range without outliers, limits to clip to, whether these are common to all.
 
     An end belongs to outliers if it is farther than `FAR` ranges of the other rows from these, where a
     share of `OUTLYING` at either end is left out. The tails of usual distributions hardly ever reach so
@@ -332,7 +333,7 @@ def _without_outliers(
     n, flat = len(X), X.reshape(len(X), -1)
     n_outlying, n_sparse = math.ceil(OUTLYING * n), int(SPARSE * n)
     if not n_sparse:  # Among so few rows one is no small share.
-        return low, high, None
+        return low, high, None, False
     places = [n_outlying, n_sparse, n - 1 - n_sparse, n - 1 - n_outlying]
     inner = np.empty((len(places), flat.shape[1]))
     for columns in gen_batches(flat.shape[1], max(1, MAX_SORTED // n)):
@@ -341,12 +342,13 @@ def _without_outliers(
     ends, dense = np.stack([low.ravel(), high.ravel()]), second < third
     span = np.where(dense, last - first, np.inf)
     below, above = (first - ends[0]) / FAR > span, (ends[1] - last) / FAR > span
-    if _share_a_unit(np.where(below, first, ends[0])[dense], np.where(above, last, ends[1])[dense]):
+    alike = _share_a_unit(np.where(below, first, ends[0])[dense], np.where(above, last, ends[1])[dense])
+    if alike:
         first, last = first[dense].min(), last[dense].max()
         span = last - first
         below, above = (first - ends[0]) / FAR > span, (ends[1] - last) / FAR > span
     if not np.any(below | above):
-        return low, high, None
+        return low, high, None, False
     with np.errstate(over="ignore"):  # where nothing is clipped
         least = np.where(below, 2.0 * (first - MARGIN * span), -np.inf)
         largest = np.where(above, 2.0 * (last + MARGIN * span), np.inf)
@@ -355,7 +357,7 @@ def _without_outliers(
         values = values[(values >= least[column]) & (values <= largest[column])]
         ends[:, column] = np.float64(0.5) * values.min(), np.float64(0.5) * values.max()
     low, high = ends.reshape(2, *low.shape)
-    return low, high, np.stack([least, largest]).reshape(2, *low.shape)
+    return low, high, np.stack([least, largest]).reshape(2, *low.shape), alike
 
 
 def _scaled(

@@ -186,6 +186,15 @@ def test_any_finite_table_is_encoded_finite(X):
         assert torch.isfinite(fitted(X).encode(X)).all()
 
 
+def test_features_that_are_clipped_alike_are_scaled_alike():
+    X = np.zeros((21, 3))
+    X[[0, 5, 15], [0, 0, 1]] = 3, 30002, 330023
+    X[0, 1], X[20, 2] = 6.67551093e-304, 1
+    data_format = fitted(X)
+    assert torch.isfinite(data_format.encode(X)).all()
+    assert np.ptp(data_format.scale) == 0
+
+
 def test_values_whose_differences_overflow_are_encoded():
     X = np.array([[-1.79769313e308]] + [[4.49423284e307]] * 4)
     tensor = fitted(X).encode(X)
