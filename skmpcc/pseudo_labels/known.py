@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.semi_supervised import LabelSpreading
@@ -12,8 +13,10 @@ from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_edges
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 
-# Share of a label that comes from the neighbours, as in Zhou et al. (2004), and steps that it takes.
-ALPHA = 0.99
+# Weight of known classes beside that of neighbours, mu in Zhou et al. (2004): at least the first, and
+# the second times their share. Where many are known, none has to be carried far.
+MIN_WEIGHT = 0.01
+WEIGHT = 0.5
 MAX_ITER = 1000
 
 
@@ -60,7 +63,8 @@ def spread_labels(data: Tensor, graph: NeighborGraph, known: Tensor) -> Tensor:
     """Spread known classes along the edges of a graph of neighbours.
 
     scikit-learn's LabelSpreading (D. Zhou et al., "Learning with Local and Global Consistency", NIPS
-    2004) with edges that are scaled to the density around them; see `spectral.affinity`. Samples that
+    2004) with edges that are scaled to the density around them; see `spectral.affinity`. Its alpha is
+    1 / (1 + mu), where mu, the weight of known classes, grows with their share. Samples that
     are not in the graph get the class of the nearest ones that are.
 
     Parameters
@@ -79,7 +83,11 @@ def spread_labels(data: Tensor, graph: NeighborGraph, known: Tensor) -> Tensor:
         # Which class is the largest is settled long before.
         warnings.simplefilter("ignore", ConvergenceWarning)
         edges = graph_edges(graph.points(data), graph, NARROW)
-        spreading = LabelSpreading(kernel=lambda *_: edges, alpha=ALPHA, max_iter=MAX_ITER)
-        spreading.fit(graph.points(data), known[graph.rows.to(known.device)].cpu().numpy())
+        given = known[graph.rows.to(known.device)].cpu().numpy()
+        weight = max(MIN_WEIGHT, WEIGHT * float(np.mean(given >= 0)))
+        spreading = LabelSpreading(
+            kernel=lambda *_: edges, alpha=1.0 / (1.0 + weight), max_iter=MAX_ITER
+        )
+        spreading.fit(graph.points(data), given)
         labels = by_votes(data, graph, spreading.transduction_)()
     return torch.as_tensor(labels, dtype=torch.int64, device=known.device)

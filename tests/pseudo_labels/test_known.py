@@ -56,6 +56,16 @@ def test_parts_without_a_label_get_that_of_the_nearest_part():
     assert torch.equal(labels, group.clamp_max(1))
 
 
+def test_a_rare_class_of_which_half_is_known_is_found():
+    """What is carried far is mostly of the frequent class."""
+    y = (torch.arange(200) >= 180).long()
+    data = normal(200, 2) + 2.5 * y.unsqueeze(1)
+    given = torch.where(torch.rand(200, generator=generator()) < 0.5, y, -1)
+    labels = spread_labels(data, NeighborGraph.of(data, 15, 2, generator()), given)
+    rare = (given < 0) & (y == 1)
+    assert float((labels[rare] == 1).float().mean()) > 0.8
+
+
 def test_known_labels_stay(monkeypatch):
     """Also those that all their neighbours contradict."""
     data, y = moons()
