@@ -181,7 +181,7 @@ def main() -> None:
             initialization.model,
             prepared.format,
             prepared.data[torch.as_tensor(looked_at)],
-            y[looked_at],
+            y[prepared.order[looked_at]],
             options.checkpoint,
             max_iter,
         )
@@ -239,7 +239,7 @@ def main() -> None:
     vars(clusterer).update(prepared.attributes(prepared.candidate(trained, seeds)))
     scores = clustering_scores(y, clusterer.labels_)
     report["scores"] = scores
-    report["encoders"] = both_encoders(trained.model, prepared.data, y)
+    report["encoders"] = both_encoders(trained.model, prepared.data, y[prepared.order])
     keep(report, options.output)
     print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     options.checkpoint.with_suffix(".json").write_text(json.dumps(report, indent=1))

@@ -91,7 +91,7 @@ def pseudo_labels(X: NDArray, clusterer: MPCCClusterer) -> NDArray:
     fit = clusterer._prepare(X, {})
     rng = torch.Generator(fit.device).manual_seed(fit.seeds[0].pseudo_labels)
     kind, n_clusters = fit.preset.pseudo_labels, clusterer.n_clusters
-    return find_pseudo_labels(kind, fit.data, fit.graph, n_clusters, rng).cpu().numpy()
+    return fit.of_X(find_pseudo_labels(kind, fit.data, fit.graph, n_clusters, rng).cpu().numpy())
 
 
 def row(

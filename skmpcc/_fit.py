@@ -4,9 +4,9 @@ import copy
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skmpcc._classes import KnownClasses
+from skmpcc._rows import sort_rows
 from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
@@ -60,7 +61,9 @@ class Candidate:
     ----------
     fitted : FittedModel
     labels : ndarray of shape (n_samples,)
+        Of the rows of X.
     pseudo_labels : ndarray of shape (n_samples,) or None
+        Of the rows of X, -1 for those that no network has seen.
     outcome : Outcome
     """
 
@@ -79,8 +82,11 @@ class PreparedFit:
     preset : Preset
         Settings of the fit.
     format : InputFormat
-    data : Tensor of shape (n_samples, ...)
-        X as the networks see it.
+    X : ndarray of shape (n_samples, ...)
+    data : Tensor of shape (n_rows, ...)
+        X as the networks see it, in an order that does not depend on X's.
+    order : ndarray of int64 of shape (n_rows,)
+        Which row of X each row of the data is.
     graph : NeighborGraph or None
         Neighbours in the data, where training or score look at them.
     model : MPCCModel
@@ -98,7 +104,9 @@ class PreparedFit:
 
     preset: Preset
     format: InputFormat
+    X: NDArray
     data: Tensor
+    order: NDArray[np.int64]
     graph: NeighborGraph | None
     model: MPCCModel
     device: torch.device
@@ -126,6 +134,9 @@ class PreparedFit:
         """
         settings = part(preset, NetworkSettings)
         data = data_format.encode_all(X)
+        order = sort_rows(data, None if known is None else known.numbers.numpy())
+        if known is not None:
+            known = replace(known, numbers=known.numbers[order])
         if last_model is None:
             model = MPCCModel(settings, data_format.tensor_shape, n_clusters, seeds[0].model)
         else:
@@ -136,7 +147,11 @@ class PreparedFit:
             rng = torch.Generator(device).manual_seed(seeds[0].pseudo_labels)
             first = None if known is None else known.numbers.to(device) >= 0
             graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng, first)
-        return cls(preset, data_format, data, graph, model, device, seeds, validated, known)
+        return cls(preset, data_format, X, data, order, graph, model, device, seeds, validated, known)
+
+    def of_rows(self, X: NDArray, rows: NDArray[np.int64] | None) -> Self:
+        """Return this fit of `X[rows]` as one of X, some of whose rows no network sees."""
+        return self if rows is None else replace(self, X=X, order=rows[self.order])
 
     def initializations(self) -> Iterator[Initialization]:
         """Make the initializations, each with a model and seeds of its own, when they are asked for."""
@@ -173,7 +188,7 @@ class PreparedFit:
             if isinstance(candidate, DivergedError):
                 errors.append(candidate)
                 continue
-            score = 0.0 if scorer is None else scorer(candidate.fitted, candidate.labels)
+            score = 0.0 if scorer is None else scorer(candidate.fitted, candidate.labels[self.order])
             rank = (candidate.outcome.failure is None, score)
             if best is None or rank > best_rank:
                 best, best_rank = candidate, rank
@@ -225,19 +240,28 @@ class PreparedFit:
             # Bayes' rule for other priors than those of the data.
             model.prior.weights.copy_(torch.as_tensor(self.known.priors))
         fitted = FittedModel(model, self.format, self.preset.n_neighbors)
-        labels = fitted.labels(self.data)
+        # As predict finds them, in its batches.
+        labels = fitted.labels(self.X)
         pseudo_labels = None
         if trained.pseudo_labels is not None:
             pseudo_labels = trained.pseudo_labels.cpu().numpy()
         # Components without a sample are numbered last. Those of classes have their numbers.
-        empty = np.bincount(labels, minlength=model.n_clusters) == 0
+        empty = np.bincount(labels[self.order], minlength=model.n_clusters) == 0
         if empty.any() and self.known is None:
             order = np.argsort(empty, kind="stable")
             model.permute_clusters(torch.as_tensor(order, device=model.device))
             number = np.argsort(order)
             labels = number[labels]
             pseudo_labels = None if pseudo_labels is None else number[pseudo_labels]
+        if pseudo_labels is not None:
+            pseudo_labels = self.of_X(pseudo_labels)
         return Candidate(fitted.with_residuals(self.data), labels, pseudo_labels, trained.outcome)
+
+    def of_X(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bring labels of the data to the rows of X; -1 where these are not in the data."""
+        out = np.full(len(self.X), -1)
+        out[self.order] = labels
+        return out
 
     def attributes(self, candidate: Candidate) -> dict[str, Any]:
         """Fitted attributes of the estimator."""
@@ -253,9 +277,11 @@ class PreparedFit:
                 "cluster_centers_": centers,
             }
         else:
+            taught = candidate.pseudo_labels
+            assert taught is not None
             named = {
                 "classes_": self.known.classes,
-                "transduction_": self.known.classes[candidate.pseudo_labels],
+                "transduction_": self.known.classes[np.where(taught < 0, candidate.labels, taught)],
                 "class_centers_": centers,
             }
         return {
@@ -294,7 +320,7 @@ class PreparedFit:
                 f"of history_ what changed were {' and '.join(unsettled)}. Raise max_iter or the "
                 "tolerances."
             )
-        n_empty = n_clusters - len(np.unique(candidate.labels))
+        n_empty = n_clusters - len(np.unique(candidate.labels[self.order]))
         if n_empty and self.known is not None:
             texts.append(
                 f"{n_empty} of the {n_clusters} classes are predicted for no training sample. "

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from skmpcc._fit import Candidate, PreparedFit, Seeds
+from skmpcc._rows import sort_rows
 from skmpcc.aim_presets import AIMPreset
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.method.aim import AIMAlgorithm, AIMModel
@@ -40,10 +41,13 @@ class PreparedAIM(PreparedFit):
         per_epoch = None
         if preset.learning_rate_schedule == "epochs":
             per_epoch = len(X) // min(preset.batch_size, len(X))
+        data = data_format.encode_all(X)
         return cls(
             preset.as_mpcc(),
             data_format,
-            data_format.encode_all(X),
+            X,
+            data,
+            sort_rows(data),
             None,
             model,
             device,

@@ -16,6 +16,7 @@ from skmpcc._fit import from_validation, run
 from skmpcc._fit_aim import PreparedAIM
 from skmpcc._latent import LatentVariableMixin, random_state_of
 from skmpcc._parameters import check_given_once, given_fields
+from skmpcc._rows import weighted_rows
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import Layout
@@ -167,7 +168,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn to encode and to generate X.
 
         Parameters
@@ -178,6 +179,9 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
             lists, data frames, torch tensors and memory maps.
         y : Ignored
             Not used by the training. Scoring callbacks are handed it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, 0 or more; None is 1 for each. Only ratios matter; see
+            `MPCCClusterer.fit`.
 
         Returns
         -------
@@ -198,7 +202,8 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, _ = validated._check_for_fit(X)
-        run(self, self._prepare(X, from_validation(validated)), X, y)
+        seen, rows = weighted_rows(X, sample_weight, self.random_state)
+        run(self, self._prepare(seen, from_validation(validated)).of_rows(X, rows), X, y)
         return self
 
     def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedAIM:

@@ -17,6 +17,7 @@ from skmpcc._classes import KnownClasses
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
+from skmpcc._rows import weighted_rows
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat
 from skmpcc.presets import PRESETS, Preset
@@ -56,7 +57,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         Probabilities of the classes, in the order of `classes_`, by which memberships are taken and
         samples are drawn once the training is over. None is the classes' shares in the training data.
         As in LinearDiscriminantAnalysis they serve for data in which classes are rarer or more common
-        than they were in the training; there are no weights of classes or samples.
+        than they were in the training.
     pseudo_labels : {"auto", "neighbors", "augmentation"}, default="auto"
         How samples of unknown class get the labels that teach the networks. "neighbors": known classes
         spread along a graph of nearest neighbours, as in LabelSpreading. "augmentation", for images:
@@ -92,7 +93,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         Class labels, in ascending order.
     transduction_ : ndarray of shape (n_samples,)
         Labels that taught the networks: known ones as they were given, and those that were found for
-        the samples of unknown class.
+        the samples of unknown class. Predicted ones of rows that `sample_weight` left out.
     means_ : ndarray of shape (n_classes, latent_dim)
         Means of the mixture's components, one for each class.
     covariances_ : ndarray of shape (n_classes, latent_dim)
@@ -199,7 +200,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the classes of X.
 
         Parameters
@@ -212,6 +213,9 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
             Class of each sample, -1 where it is unknown. Beside text the -1 has to be a number, in an
             array of dtype object. Known samples have to show two classes or more. Labels that are -1 and
             1 alone name two classes, and none is unknown.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, 0 or more; None is 1 for each. Only ratios matter; see
+            `MPCCClusterer.fit`.
 
         Returns
         -------
@@ -232,8 +236,10 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, labels = validated._check_for_fit(X, y)
-        known = KnownClasses.of(labels, self.priors)
-        run(self, self._prepare(X, known, from_validation(validated)), X, y)
+        seen, rows = weighted_rows(X, sample_weight, self.random_state)
+        known = KnownClasses.of(labels if rows is None else labels[rows], self.priors)
+        prepared = self._prepare(seen, known, from_validation(validated))
+        run(self, prepared.of_rows(X, rows), X, y)
         return self
 
     def _prepare(self, X: NDArray, known: KnownClasses, validated: dict[str, Any]) -> PreparedFit:

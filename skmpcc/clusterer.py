@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
+from skmpcc._rows import weighted_rows
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.presets import PRESETS, Preset
@@ -91,7 +92,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     labels_ : ndarray of shape (n_samples,)
         Cluster of each training sample, equal to `predict(X)`.
     pseudo_labels_ : ndarray of shape (n_samples,) or None
-        Pseudo-labels that taught the networks, numbered like `labels_`; None if there were none.
+        Pseudo-labels that taught the networks, numbered like `labels_`; None if there were none. -1 for
+        rows that `sample_weight` left out.
     means_ : ndarray of shape (n_clusters, latent_dim)
         Means of the mixture's components. Those to which no training sample belongs come last.
     covariances_ : ndarray of shape (n_clusters, latent_dim)
@@ -218,7 +220,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.warm_start = warm_start
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the clusters of X.
 
         Parameters
@@ -229,6 +231,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             lists, data frames, torch tensors and memory maps.
         y : Ignored
             Not used by the training. Scoring callbacks are handed it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, 0 or more; None is 1 for each. Only ratios matter; see Notes.
 
         Returns
         -------
@@ -243,18 +247,27 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
         Notes
         -----
+        A row of weight 2 counts as two copies of it, one of weight 0 as if it were not there; the latter
+        gets a label all the same. Weights that are no whole numbers, or that ask for more than five
+        copies of a row on average, are rounded up or down at random, so that the fit sees as many rows
+        as have a weight. Rows are copied in memory if there are weights.
+
+        The order of rows plays no part: the fit sorts them by what they hold.
+
         After an exception or an interruption the estimator is as it was before the call, also where
         warnings are turned into errors.
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, _ = validated._check_for_fit(X)
-        if len(X) < self.n_clusters:
+        seen, rows = weighted_rows(X, sample_weight, self.random_state)
+        if len(seen) < self.n_clusters:
             raise ValueError(
-                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}: every cluster needs "
+                f"n_samples={len(seen)} should be >= n_clusters={self.n_clusters}: every cluster needs "
                 "a sample."
             )
-        run(self, self._prepare(X, from_validation(validated)), X, y, self.n_jobs)
+        prepared = self._prepare(seen, from_validation(validated))
+        run(self, prepared.of_rows(X, rows), X, y, self.n_jobs)
         return self
 
     def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedFit:

@@ -305,8 +305,10 @@ def _vector_scaling(
         scaled = _scaled(X[rows], middle, half_range, limits)
         moments.partial_fit(scaled.reshape(len(scaled), -1))
     total = np.sqrt(moments.var_.sum(where=varying.ravel()))
+    # Sums round differently in another order of the rows, which must not show.
+    total, mean = np.float64(np.float32(total)), np.round(moments.mean_ * 2**24) / 2**24
     # A constant feature keeps its very value as centre.
-    mean = moments.mean_.reshape(X.shape[1:])
+    mean = mean.reshape(X.shape[1:])
     centre = middle + np.where(varying, half_range * mean, 0.0)
     return centre, half_range * (total / TOTAL_STD if total > 0 else 1.0), limits
 

@@ -35,6 +35,7 @@ TOP = [
     {"aim", "clusterer", "classifier", "model_selection"},
     {"_fit_aim"},
     {"_fit"},
+    {"_rows"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
     {"saving", "export"},
     {"inference", "aim_presets"},

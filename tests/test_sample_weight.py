@@ -1,0 +1,195 @@
+"""Weights of rows, and rows in another order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn import config_context
+from sklearn.callback import ScoringMonitor
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from support import BRIEF, QUICK, bars, images, stripes
+
+from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc._rows import rows_by_weight, sort_rows, weighted_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def copies(weights, seed=0):
+    weights = np.asarray(weights, dtype=np.float64)
+    rows = rows_by_weight(weights, np.random.RandomState(seed))
+    assert np.all(np.diff(rows) >= 0)
+    return np.bincount(rows, minlength=len(weights))
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([1, 2, 0, 3], [1, 2, 0, 3]),
+        ([2, 4, 0, 6], [1, 2, 0, 3]),
+        ([0.3, 0.3, 0.0, 0.3], [1, 1, 0, 1]),
+        ([1e300, 1e300, 0.0], [1, 1, 0]),
+    ],
+)
+def test_whole_weights_are_copies(weights, expected):
+    np.testing.assert_array_equal(copies(weights), expected)
+
+
+@pytest.mark.parametrize("kind", ["lognormal", "counts"])
+def test_other_weights_are_met_on_average(kind):
+    random = np.random.default_rng(0)
+    weights = random.lognormal(size=50) if kind == "lognormal" else random.integers(0, 1000, 50)
+    counts = np.array([copies(weights, seed) for seed in range(2000)])
+    n_positive = np.count_nonzero(weights)
+    assert set(counts.sum(axis=1)) == {n_positive}
+    expected = weights * n_positive / weights.sum()
+    # Rounded up or down, never by more than one row.
+    assert np.abs(counts - expected).max() < 1
+    np.testing.assert_allclose(counts.mean(axis=0), expected, atol=0.05)
+
+
+def test_without_weights_nothing_is_copied(tmp_path):
+    X = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=(20, 3))
+    seen, rows = weighted_rows(X, None, 0)
+    assert seen is X
+    assert rows is None
+
+
+@pytest.mark.parametrize("shape", [(500, 3), (300, 2, 8, 8)])
+def test_sorted_rows_are_the_same_in_any_order(shape, monkeypatch):
+    data = torch.as_tensor(np.random.default_rng(0).integers(0, 3, shape).astype(np.float32))
+    shuffled = np.random.default_rng(1).permutation(len(data))
+    first, second = data.clone(), data[shuffled].clone()
+    order = sort_rows(first)
+    monkeypatch.setattr("skmpcc._rows.CHUNK", 64)  # several chunks and blocks
+    monkeypatch.setattr("skmpcc._rows._VALUES", 1000)
+    assert torch.equal(data[shuffled][sort_rows(second)], second)
+    assert torch.equal(first, second)
+    assert torch.equal(data[order], first)
+
+
+def test_equal_rows_are_sorted_by_ties():
+    ties = np.array([3, 1, 2, 0])
+    np.testing.assert_array_equal(sort_rows(torch.ones(4, 2), ties), [3, 1, 2, 0])
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_fit_does_not_depend_on_the_order_of_rows(kind):
+    X = stripes(80)[0].numpy() * 1.1 if kind == "table" else images((40, 8, 8))
+    shuffled = np.random.default_rng(0).permutation(len(X))
+    parameters = BRIEF | {"pseudo_labels": "auto", "random_state": 0}
+    one = MPCCClusterer(2, **parameters).fit(X)
+    other = MPCCClusterer(2, **parameters).fit(X[shuffled])
+    np.testing.assert_array_equal(other.means_, one.means_)
+    np.testing.assert_array_equal(other.labels_, one.labels_[shuffled])
+    np.testing.assert_array_equal(other.pseudo_labels_, one.pseudo_labels_[shuffled])
+    np.testing.assert_array_equal(one.labels_, one.predict(X))
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (24, 8, 8)])
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+def test_weights_are_copies_of_rows(kind, shape):
+    X, random = images(shape), np.random.default_rng(0)
+    weights, y = random.integers(0, 4, len(X)), random.integers(-1, 2, len(X))
+    shuffled = random.permutation(len(X))
+    parameters = {"max_iter": 3, "width": 8, "random_state": 0}
+    parameters |= {"n_clusters": 2, "n_init": 2} if kind is MPCCClusterer else {}
+    of_copies = kind(**parameters).fit(X.repeat(weights, axis=0), y.repeat(weights))
+    weighted = kind(**parameters).fit(X[shuffled], y[shuffled], sample_weight=weights[shuffled])
+    np.testing.assert_array_equal(weighted.transform(X), of_copies.transform(X))
+    if kind is MPCCClusterer:
+        np.testing.assert_array_equal(weighted.labels_, of_copies.predict(X[shuffled]))
+        np.testing.assert_array_equal(weighted.pseudo_labels_ < 0, weights[shuffled] == 0)
+        np.testing.assert_array_equal(
+            weighted.fit_predict(X, sample_weight=weights), weighted.predict(X)
+        )
+    if kind is MPCCClassifier:
+        expected = np.empty(len(X), dtype=int)
+        expected[np.repeat(np.arange(len(X)), weights)] = of_copies.transduction_
+        left_out = weights == 0
+        expected[left_out] = of_copies.predict(X[left_out])
+        np.testing.assert_array_equal(weighted.transduction_, expected[shuffled])
+
+
+def test_heavy_rows_get_the_clusters():
+    """Three groups, two clusters: those of the two that count."""
+    random = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 60)
+    X = random.normal(size=(180, 2)) + np.array([[0, 0], [6, 0], [40, 0]])[y]
+    clusterer = MPCCClusterer(2, random_state=0, **QUICK)
+    assert adjusted_rand_score(y == 2, clusterer.fit_predict(X)) == 1
+    of_two = clusterer.fit_predict(X, sample_weight=np.where(y == 2, 1e-6, 1.0))
+    assert adjusted_rand_score(y[y < 2], of_two[y < 2]) > 0.9
+
+
+def test_weights_show_in_the_weights_of_clusters():
+    X, y = stripes(200)
+    clusterer = MPCCClusterer(
+        2, weights="learned", random_state=0, **QUICK | {"pseudo_labels": "spectral"}
+    )
+    clusterer.fit(X, sample_weight=np.where(y == 1, 3.0, 1.0))
+    assert sorted(clusterer.weights_) == pytest.approx([0.25, 0.75], abs=0.05)
+    heavy = clusterer.predict(X[y == 1][:1])[0]
+    assert clusterer.weights_[heavy] == clusterer.weights_.max()
+
+
+def test_images_take_weights():
+    X, y = bars(60)
+    clusterer = MPCCClusterer(2, random_state=0, **BRIEF)
+    assert clusterer.fit(X, sample_weight=torch.as_tensor(y + 1)).labels_.shape == (60,)
+
+
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(20), "sample_weight is zero for all of 20 samples"),
+        (np.eye(20)[0], "sample_weight is zero for all but one of 20"),
+        (-np.ones(20), "`sample_weight`"),
+        (np.full(20, np.nan), "sample_weight contains NaN"),
+        (np.ones(19), "sample_weight.shape"),
+    ],
+)
+def test_bad_weights_are_named_before_any_training(kind, weights, message, monkeypatch):
+    monkeypatch.setattr("skmpcc.training.initialization.train", lambda *_: pytest.fail("trained"))
+    estimator = kind(2) if kind is MPCCClusterer else kind()
+    before = dict(vars(estimator))
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(images((20, 3)), np.arange(20) % 2, sample_weight=weights)
+    assert vars(estimator) == before
+
+
+def test_too_few_rows_that_count():
+    with pytest.raises(ValueError, match="n_samples=3 should be >= n_clusters=4"):
+        MPCCClusterer(4).fit(images((20, 3)), sample_weight=np.arange(20) < 3)
+
+
+def test_routing(blobs):
+    X, weights = blobs[0], np.arange(200) % 3
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF)
+    with config_context(enable_metadata_routing=True):
+        clusterer.set_fit_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipeline = make_pipeline(scaler, clusterer).fit(X, sample_weight=weights)
+        expected = clusterer.fit(StandardScaler().fit_transform(X), sample_weight=weights)
+        np.testing.assert_array_equal(pipeline[-1].means_, expected.means_)
+        labels = pipeline.fit_predict(X, sample_weight=weights)
+        np.testing.assert_array_equal(labels, expected.labels_)
+        search = GridSearchCV(clusterer, {"n_clusters": [2, 3]}, cv=2)
+        search.fit(X, sample_weight=pd.Series(weights))
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        best = clusterer.set_params(**search.best_params_).fit(X, sample_weight=weights)
+        np.testing.assert_array_equal(search.best_estimator_.means_, best.means_)
+
+
+def test_callbacks_see_all_rows(blobs):
+    X, y = blobs
+    monitor = ScoringMonitor(scoring="adjusted_rand_score")
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF).set_callbacks(monitor)
+    clusterer.fit(X, y, sample_weight=np.arange(200) % 3)
+    assert monitor.get_logs().data[-1]["adjusted_rand_score"] == adjusted_rand_score(
+        y, clusterer.labels_
+    )
