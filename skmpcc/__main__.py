@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from skmpcc._command import cluster, predict
+from skmpcc._reading import SEPARATORS
 
 EXPECTED = (OSError, ValueError, ImportError, FloatingPointError)
 
@@ -92,6 +93,13 @@ def _add_data(parser: argparse.ArgumentParser, nargs: str | None = None, more: s
     parser.add_argument(
         "--no-header", action="store_true", help="the first line of a .csv or .tsv is a sample"
     )
+    parser.add_argument(
+        "--separator",
+        choices=list(SEPARATORS),
+        help="what stands between the columns of a .csv or .tsv (default: found by its first lines)",
+    )
+    parser.add_argument("--decimal", choices=[".", ","], help="its decimal point (default: .)")
+    parser.add_argument("--encoding", help="its encoding, such as cp1252 (default: UTF-8)")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def cluster(options: argparse.Namespace) -> None:
 
 
 def _digits(options: argparse.Namespace) -> tuple[Samples, tuple[int, int]]:
-    for option in ("columns", "label_column", "impute", "no_header"):
+    of_text = ("separator", "decimal", "encoding")
+    for option in ("columns", "label_column", "impute", "no_header", *of_text):
         if getattr(options, option):
             raise ValueError(f"--{option.replace('_', '-')} is for DATA, which was not given.")
     X, y = load_digits(return_X_y=True)
@@ -105,8 +106,14 @@ def _read(options: argparse.Namespace) -> Samples:
         options.data,
         columns=options.columns,
         label_column=options.label_column,
-        header=not options.no_header,
+        **_of_text(options),
     )
+
+
+def _of_text(options: argparse.Namespace) -> dict[str, Any]:
+    """What `read` is to know of the text of a table."""
+    of_text = {name: getattr(options, name) for name in ("separator", "decimal", "encoding")}
+    return {"header": not options.no_header, **of_text}
 
 
 def _fit(name: str, clusterer: Any, X: Any, y: NDArray | None) -> dict[str, float]:
@@ -133,7 +140,7 @@ def predict(options: argparse.Namespace) -> None:
         samples = read(
             options.data,
             columns=None if names is None or not is_table(options.data) else list(names),
-            header=not options.no_header,
+            **_of_text(options),
             channels={2: 1, 3: 3}.get(len(sample_shape)),
         )
         X = samples.X if names is not None else np.asarray(samples.X)

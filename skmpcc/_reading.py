@@ -2,10 +2,12 @@
 
 import csv
 import importlib
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-TABLES = (*SEPARATORS, ".parquet")
+TEXTS = (".csv", ".tsv")
+TABLES = (*TEXTS, ".parquet")
+# Commas last, since they may be those of decimals.
+SEPARATORS = {"tab": "\t", ";": ";", "|": "|", ",": ","}
+# Lines of a text that tell what separates its columns.
+N_LINES = 100
 ARRAYS = (".npy", ".npz")
 IMAGES = (".png", ".jpg", ".jpeg")
 MAX_NAMED = 10
@@ -55,6 +61,9 @@ def read(
     columns: Sequence[str] | None = None,
     label_column: str | None = None,
     header: bool = True,
+    separator: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
     channels: int | None = None,
 ) -> Samples:
     """Read the samples of a file, or of a folder of images.
@@ -68,6 +77,13 @@ def read(
         Column of a table, or array of an .npz file, with known classes. By default an .npz file's y.
     header : bool, default=True
         Whether the first line of text has the columns' names.
+    separator : str, default=None
+        What stands between the columns of a text: one of `SEPARATORS`. None is a tab for .tsv; for .csv
+        it is the one of them by which the first lines have the same number of columns.
+    decimal : str, default=None
+        Decimal point of a text; None is ".".
+    encoding : str, default=None
+        Encoding of a text; None is UTF-8, with or without a byte order mark.
     channels : int, default=None
         Channels of images: 1, 3, or None for 3 if any image has colours.
 
@@ -92,12 +108,23 @@ def read(
         for option, value in (("--columns", columns), ("--label-column", label_column)):
             if value is not None and not (suffix == ".npz" and option == "--label-column"):
                 raise ValueError(f"{option} is for {', '.join(TABLES)}, but DATA is {path}.")
+    if path.is_dir() or suffix not in TEXTS:
+        given = {"--separator": separator, "--decimal": decimal, "--encoding": encoding}
+        for option, value in given.items():
+            if value is not None:
+                raise ValueError(f"{option} is for {', '.join(TEXTS)}, but DATA is {path}.")
     if path.is_dir():
         return _images(path, channels)
     try:
         if suffix in ARRAYS:
             return _arrays(path, label_column)
-        table = _table(path, header)
+        if suffix in TEXTS:
+            table = _text(path, header, separator, decimal or ".", encoding or "utf-8-sig")
+        else:
+            pandas = required("pandas", f"Reading {path}")
+            required("pyarrow", f"Reading {path}")
+            table = pandas.read_parquet(path, engine="pyarrow")
+        table.columns = table.columns.map(str)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     return _numbers(table, path, columns, label_column)
@@ -211,20 +238,30 @@ def _checked(X: NDArray) -> NDArray:
     return X
 
 
-def _table(path: Path, header: bool) -> Any:
-    """Return a data frame whose columns' names are text."""
+def _text(path: Path, header: bool, separator: str | None, decimal: str, encoding: str) -> Any:
+    """Return the data frame of a .csv or .tsv."""
     pandas = required("pandas", f"Reading {path}")
-    separator = SEPARATORS.get(path.suffix.lower())
-    if separator is None:
-        required("pyarrow", f"Reading {path}")
-        table = pandas.read_parquet(path, engine="pyarrow")
-    else:
-        table = pandas.read_csv(path, sep=separator, header=0 if header else None)
-    if header and separator is not None:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            first = next(csv.reader(file, delimiter=separator))
+    try:
+        path.open(encoding=encoding).close()
+    except LookupError as error:
+        raise ValueError(f"--encoding {encoding} is no encoding of text that Python knows.") from error
+    if separator is None and path.suffix.lower() == ".tsv":
+        separator = "tab"
+    try:
+        delimiter = _separator(path, encoding) if separator is None else SEPARATORS[separator]
+        table = pandas.read_csv(
+            path, sep=delimiter, decimal=decimal, header=0 if header else None, encoding=encoding
+        )
+    except UnicodeError as error:
+        raise ValueError(
+            f"it is no text in {encoding.removesuffix('-sig')} ({error}). Say --encoding, such as "
+            "cp1252 or utf-16."
+        ) from error
+    if header:
+        with path.open(newline="", encoding=encoding) as file:
+            first = next(line for line in csv.reader(file, delimiter=delimiter) if line)
         counted = [[str(i) for i in range(start, start + len(first))] for start in (0, 1)]
-        if all(map(_is_number, first)) and first not in counted:
+        if all(_is_number(name.replace(decimal, ".")) for name in first) and first not in counted:
             warnings.warn(
                 f"The first line of {path} holds numbers, and was read as names of columns; if it is a "
                 "sample, say --no-header.",
@@ -234,8 +271,24 @@ def _table(path: Path, header: bool) -> Any:
         if first[0] == "" and np.array_equal(table.iloc[:, 0], np.arange(len(table))):
             warnings.warn("The first column has no name and counts the rows: left out.", stacklevel=2)
             table = table.iloc[:, 1:]
-    table.columns = table.columns.map(str)
     return table
+
+
+def _separator(path: Path, encoding: str) -> str:
+    """Find what separates the columns: by it the first lines have the same number of them.
+
+    `csv.Sniffer` takes the commas of decimals for separators.
+    """
+    for delimiter in SEPARATORS.values():
+        with path.open(newline="", encoding=encoding) as file:
+            try:
+                lines = islice(csv.reader(file, delimiter=delimiter), N_LINES)
+                lengths = {len(line) for line in lines if line}
+            except csv.Error:  # A line of many columns is too long for a single one.
+                continue
+        if len(lengths) == 1 and lengths != {1}:
+            return delimiter
+    return ","
 
 
 def _is_number(text: str) -> bool:
@@ -244,6 +297,10 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _has_decimal_comma(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value) is not None
 
 
 def _numbers(table: Any, path: Path, columns: Sequence[str] | None, label_column: str | None) -> Samples:
@@ -273,7 +330,11 @@ def _numbers(table: Any, path: Path, columns: Sequence[str] | None, label_column
         numbers = numbers.drop(columns=empty)
         for names, reason in ((other, "do not hold numbers"), (empty, "have no values")):
             if names:
-                warnings.warn(f"Columns that {reason} are left out: {_listed(names)}.", stacklevel=2)
+                commas = any(table[name].map(_has_decimal_comma).any() for name in names)
+                advice = " Where commas stand for decimal points, say --decimal ','." if commas else ""
+                warnings.warn(
+                    f"Columns that {reason} are left out: {_listed(names)}.{advice}", stacklevel=2
+                )
     if numbers.shape[1] == 0:
         raise ValueError(f"{path} has no column of numbers; its columns are {_listed(table.columns)}.")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)

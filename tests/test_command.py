@@ -13,6 +13,7 @@ from sklearn.datasets import make_blobs
 
 from skmpcc import MPCCClusterer
 from skmpcc.__main__ import main
+from skmpcc._reading import read
 from skmpcc.metrics import clustering_accuracy
 from skmpcc.report import html_report
 
@@ -147,6 +148,61 @@ def test_files_without_header(here, capsys):
     assert len(rows_of("results/labels.csv")) == 40
     assert "no-header" not in capsys.readouterr().err
     assert predicted_as_fitted("data.csv", "results", "--no-header")
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_are_found(here, table, separator, decimal):
+    table = table.assign(note='one, "two"; three|four')
+    table.to_csv("data.csv", index=False, sep=separator, decimal=decimal)
+    read_back = read(here / "data.csv", decimal=decimal)
+    assert read_back.names == ["height", "<b>width", "age", "flag"]
+    np.testing.assert_allclose(read_back.X[["height", "age"]], table[["height", "age"]])
+
+
+def test_separator_of_numbers_alone(here):
+    (here / "data.csv").write_text("1,5;2,5\n3,5;4\n")
+    X = read(here / "data.csv", header=False, decimal=",").X
+    np.testing.assert_array_equal(X, [[1.5, 2.5], [3.5, 4.0]])
+    (here / "data.csv").write_text("a\n1\n2\n")
+    assert read(here / "data.csv").X.shape == (2, 1)
+    # As one column it is longer than a field of csv may be.
+    np.savetxt("data.csv", np.random.default_rng(0).random((3, 9000)), delimiter=",")
+    assert read(here / "data.csv", header=False).X.shape == (3, 9000)
+
+
+def test_separator_that_is_given(here):
+    (here / "data.csv").write_text("a;b,c\n1;2,3\n4;5,6\n")
+    assert read(here / "data.csv", columns=["a"]).X.shape == (2, 1)
+    assert read(here / "data.csv", separator=",").names == ["c"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_encodings(here, table, fails, encoding):
+    table = table.rename(columns={"height": "Größe"})
+    table.to_csv("data.csv", index=False, sep=";", encoding=encoding)
+    if encoding.startswith("utf-8"):
+        assert read(here / "data.csv").names[0] == "Größe"
+    else:
+        assert "Say --encoding" in fails("data.csv", *BRIEF)
+    assert read(here / "data.csv", encoding=encoding).names[0] == "Größe"
+
+
+def test_table_of_a_spreadsheet(here, table, capsys):
+    """Semicolons, decimal commas and cp1252, in a fit and afterwards."""
+    table.rename(columns={"age": "Größe"}).to_csv(
+        "data.csv", index=False, sep=";", decimal=",", encoding="cp1252"
+    )
+    of_text = ["--decimal", ",", "--encoding", "cp1252"]
+    run("data.csv", *BRIEF, *of_text)
+    assert "60 samples of shape (4,)" in capsys.readouterr().out
+    assert predicted_as_fitted("data.csv", "results", *of_text)
+    run("data.csv", *BRIEF, "--encoding", "cp1252", "--force", "--columns", "flag")
+    capsys.readouterr()
+    run("data.csv", *BRIEF, "--encoding", "cp1252", "--force")
+    assert "height, <b>width, Größe, kind. Where commas stand for decimal points, say --decimal" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("shape", [(30, 5), (30, 8, 8), (30, 8, 8, 3), (30, 3, 8, 8)])
@@ -345,7 +401,11 @@ def test_bad_arguments(here, table, fails):
     both = ["--label-column", "age", "--columns", "age"]
     assert "age is the label column" in fails("data.csv", *BRIEF, *both)
     assert "--columns is for" in fails("flat.npy", *BRIEF, "--columns", "age")
+    assert "--decimal is for .csv, .tsv" in fails("flat.npy", *BRIEF, "--decimal", ",")
+    assert "--encoding abc is no encoding" in fails("data.csv", *BRIEF, "--encoding", "abc")
+    assert "--encoding base64 is no encoding" in fails("data.csv", *BRIEF, "--encoding", "base64")
     assert "--impute is for DATA" in fails("--impute", "median")
+    assert "--encoding is for DATA" in fails("--encoding", "cp1252")
     assert "n_samples=60" in fails("data.csv", "--n-clusters", "100")
     assert "n_clusters" in fails("data.csv", "--n-clusters", "0")
     assert "nothing.safetensors" in fails("predict", "nothing.safetensors", "data.csv")
