@@ -1,21 +1,39 @@
 """Methods of an estimator that holds a latent variable model: encode, decode, sample."""
 
+import functools
+import inspect
 import math
 import os
+from collections.abc import Callable
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, ParamSpec, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from skmpcc import export, saving
 from skmpcc.devices import inference_device
 from skmpcc.inference import FittedModel
-from skmpcc.inputs import as_array, as_real
+from skmpcc.inputs import as_array, as_given, as_real
+
+P = ParamSpec("P")
+
+
+def tensor_for_tensor(method: Callable[P, Any]) -> Callable[P, Any]:
+    """Make a method return a tensor where its first argument is one, on the same device."""
+    _, first, *_ = inspect.signature(method).parameters
+
+    @functools.wraps(method)
+    def with_tensors(*args: P.args, **kwargs: P.kwargs) -> Any:
+        given = args[1] if len(args) > 1 else kwargs.get(first)
+        return as_given(method(*args, **kwargs), given)
+
+    return with_tensors
 
 
 class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -62,7 +80,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _check_codes(self, Z: Any) -> NDArray[np.float64]:
         """Return Z, of the latent space's dimensions, as an array."""
-        codes = check_array(Z, dtype=np.float64, input_name="Z", estimator=self)
+        codes = check_array(as_array(Z), dtype=np.float64, input_name="Z", estimator=self)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {codes.shape[1]} columns, but the latent space has {self._n_features_out} "
@@ -74,6 +92,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         return self._fitted.on(inference_device(self.device))
 
+    @tensor_for_tensor
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Compute the log-density of each sample with its code: log p(z) + log p(x | z).
 
@@ -88,7 +107,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Returns
         -------
-        log_density : ndarray of shape (n_samples,)
+        log_density : ndarray or Tensor of shape (n_samples,)
             In nats, of the data as the networks see them, which are scaled: for comparisons of samples,
             not of models.
         """
@@ -104,11 +123,15 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Returns
         -------
-        codes : ndarray of shape (n_samples, latent_dim)
+        codes : ndarray or Tensor of shape (n_samples, latent_dim)
             float32 if the fit saw float16 or float32, float64 otherwise.
         """
-        return self._ready().codes(self._check_X(X))
+        codes = self._ready().codes(self._check_X(X))
+        # `set_output` makes other containers of arrays.
+        of_arrays = _get_output_config("transform", self)["dense"] != "default"
+        return codes if of_arrays else as_given(codes, X)
 
+    @tensor_for_tensor
     def reconstruct(self, X: ArrayLike) -> NDArray:
         """Encode and decode X: G at each sample's code, in its most probable component.
 
@@ -119,11 +142,12 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, ...)
+        X : ndarray or Tensor of shape (n_samples, ...)
             In the shape and units of the fitted data.
         """
         return self._ready().reconstruct(self._check_X(X))
 
+    @tensor_for_tensor
     def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
         """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
 
@@ -136,7 +160,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Returns
         -------
-        X : ndarray of shape (n, n_samples, ...)
+        X : ndarray or Tensor of shape (n, n_samples, ...)
             In the shape and units of the fitted data.
         """
         fitted = self._ready()
@@ -259,6 +283,7 @@ class MixtureMixin(LatentVariableMixin):
     covariances_: NDArray
     weights_: NDArray
 
+    @tensor_for_tensor
     def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
         """Decode latent codes: G(z, y).
 
@@ -270,7 +295,7 @@ class MixtureMixin(LatentVariableMixin):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, ...)
+        X : ndarray or Tensor of shape (n_samples, ...)
             In the shape and units of the fitted data.
 
         Raises
@@ -284,6 +309,7 @@ class MixtureMixin(LatentVariableMixin):
         if labels is None:
             y = fitted.labels_of_codes(codes)
         else:
+            labels = as_array(labels)
             given = column_or_1d(np.full(len(codes), labels) if np.ndim(labels) == 0 else labels)
             if len(given) != len(codes):
                 raise ValueError(f"labels has {len(given)} entries for {len(codes)} rows of Z.")

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from skmpcc._fit import from_validation, run
 from skmpcc._fit_aim import PreparedAIM
-from skmpcc._latent import LatentVariableMixin, random_state_of
+from skmpcc._latent import LatentVariableMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import check_given_once, given_fields
 from skmpcc._rows import weighted_rows
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
@@ -104,6 +104,11 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
     --------
     MPCCClusterer : The same with a mixture as the latent prior, whose components are clusters.
     sklearn.decomposition.PCA : Linear codes, in no time.
+
+    Notes
+    -----
+    A method that is given a torch tensor returns tensors, on the device of that one. Fitted attributes
+    and what `sample` draws are arrays.
 
     References
     ----------
@@ -235,6 +240,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
             )
         return layout, preset
 
+    @tensor_for_tensor
     def inverse_transform(self, Z: ArrayLike) -> NDArray:
         """Decode latent codes: G(z).
 
@@ -244,7 +250,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        X : ndarray of shape (n_samples, ...)
+        X : ndarray or Tensor of shape (n_samples, ...)
             In the shape and units of the fitted data.
 
         Raises

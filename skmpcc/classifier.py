@@ -15,11 +15,11 @@ from sklearn.utils.validation import column_or_1d
 
 from skmpcc._classes import KnownClasses
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
-from skmpcc._latent import MixtureMixin, random_state_of
+from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import weighted_rows
 from skmpcc.devices import resolve_device
-from skmpcc.inputs import InputFormat
+from skmpcc.inputs import InputFormat, as_array
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.saving import OF_MIXTURES
 from skmpcc.settings import constraints_of, parameter_docs, settings_of
@@ -122,6 +122,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
     MPCCClusterer : Finds the classes, too, where none are known.
     sklearn.semi_supervised.LabelSpreading : Spreads known classes to unknown ones, without a model.
     sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis : Gaussians in the data's own space.
+
+    Notes
+    -----
+    A method that is given a torch tensor returns tensors, on the device of that one, but for classes
+    whose labels are text. Fitted attributes and what `sample` draws are arrays.
 
     References
     ----------
@@ -267,6 +272,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
             X, preset, data_format, n_classes, seeds, device, validated, known=known
         )
 
+    @tensor_for_tensor
     def predict(self, X: ArrayLike) -> NDArray:
         """Predict the most probable class of each sample: argmax_k q(y = k | z) at its code z.
 
@@ -277,11 +283,12 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 
         Returns
         -------
-        labels : ndarray of shape (n_samples,)
+        labels : ndarray or Tensor of shape (n_samples,)
         """
         fitted = self._ready()
         return self.classes_[fitted.labels(self._check_X(X))]
 
+    @tensor_for_tensor
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict probabilities q(y | z) at the encoder's mean z (equation 9 of the paper).
 
@@ -292,11 +299,12 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 
         Returns
         -------
-        probabilities : ndarray of shape (n_samples, n_classes)
+        probabilities : ndarray or Tensor of shape (n_samples, n_classes)
             In the order of `classes_`. Rows sum to one.
         """
         return self._ready().memberships(self._check_X(X))
 
+    @tensor_for_tensor
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict log q(y | z), which tells samples apart whose probabilities are next to 0 or 1.
 
@@ -307,7 +315,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 
         Returns
         -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
+        log_probabilities : ndarray or Tensor of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
         return self._ready().log_memberships(self._check_X(X))
@@ -322,10 +330,28 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 
         Returns
         -------
-        scores : ndarray of shape (n_samples, n_classes), or (n_samples,) if there are two classes
+        scores : ndarray or Tensor of shape (n_samples, n_classes), or (n_samples,) for two classes
         """
         scores = self.predict_log_proba(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the accuracy of predictions, the share of samples whose class is found.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        y : array-like of shape (n_samples,)
+            Their classes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each sample counts.
+
+        Returns
+        -------
+        score : float
+        """
+        return super().score(as_array(X), as_array(y), as_array(sample_weight))
 
     def sample(self, n_samples: int = 1, class_: Any = None) -> tuple[NDArray, NDArray]:
         """Draw new samples: y from the mixture's weights, z from its component, x = G(z, y).
@@ -357,6 +383,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         y = self._draw_components(n_samples, component, rng)
         return self._draw_from(y, rng), self.classes_[y]
 
+    @tensor_for_tensor
     def sample_like(self, y: ArrayLike) -> NDArray:
         """Draw a new sample of each class in `y`.
 
@@ -367,7 +394,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 
         Returns
         -------
-        X : ndarray of shape (n_samples, ...)
+        X : ndarray or Tensor of shape (n_samples, ...)
             In the shape and units of the fitted data.
 
         Raises
@@ -376,7 +403,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
             `y` is empty, or one of its labels is none of the classes.
         """
         self._ready()
-        labels = column_or_1d(y)
+        labels = column_or_1d(as_array(y))
         if not len(labels):
             raise ValueError("y is empty; sample_like draws a sample of each of its labels.")
         return self._draw_from(self._components_of(labels, "y"), random_state_of(self.random_state))

@@ -13,7 +13,7 @@ from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
-from skmpcc._latent import MixtureMixin, random_state_of
+from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import weighted_rows
 from skmpcc.devices import resolve_device
@@ -128,6 +128,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     --------
     sklearn.mixture.GaussianMixture : A mixture in the data's own space.
     sklearn.cluster.KMeans : Much faster; clusters are cells around centres.
+
+    Notes
+    -----
+    A method that is given a torch tensor returns tensors, on the device of that one. Fitted attributes
+    and what `sample` draws are arrays.
 
     References
     ----------
@@ -270,6 +275,24 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         run(self, prepared.of_rows(X, rows), X, y, self.n_jobs)
         return self
 
+    @tensor_for_tensor
+    def fit_predict(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[np.int64]:
+        """Learn the clusters of X, and return them: `labels_` of `fit` with the same arguments.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or images
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        labels : ndarray or Tensor of shape (n_samples,)
+        """
+        return super().fit_predict(X, y, sample_weight=sample_weight)
+
     def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedFit:
         """Settings, format and model for X: new ones, or with warm_start the last fit's."""
         device = resolve_device(self.device)
@@ -317,6 +340,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             labels_only=self.labels_only,
         )
 
+    @tensor_for_tensor
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Predict the most probable cluster of each sample: argmax_k q(y = k | z) at its code z.
 
@@ -327,10 +351,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
         Returns
         -------
-        labels : ndarray of shape (n_samples,)
+        labels : ndarray or Tensor of shape (n_samples,)
         """
         return self._ready().labels(self._check_X(X))
 
+    @tensor_for_tensor
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict memberships q(y | z) at the encoder's mean z (equation 9 of the paper).
 
@@ -341,7 +366,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
         Returns
         -------
-        memberships : ndarray of shape (n_samples, n_clusters)
+        memberships : ndarray or Tensor of shape (n_samples, n_clusters)
             Rows sum to one.
         """
         return self._ready().memberships(self._check_X(X))

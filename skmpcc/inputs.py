@@ -44,6 +44,16 @@ def as_array(X: Any) -> Any:
     return X
 
 
+def as_given(result: NDArray, given: Any) -> Any:
+    """Turn an array into a tensor on the device of `given` if that is one; leave text as it is."""
+    if not isinstance(given, Tensor) or result.dtype.kind not in "biuf":
+        return result
+    tensor = torch.from_numpy(result)
+    # Apple's devices have no double precision.
+    single = given.device.type == "mps" and tensor.is_floating_point()
+    return (tensor.float() if single else tensor).to(given.device)
+
+
 def as_real(X: NDArray) -> NDArray:
     """Check that an array holds real numbers, and bring types that torch lacks to float64.
 

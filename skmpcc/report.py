@@ -13,6 +13,7 @@ from sklearn.utils import resample
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmpcc.clusterer import MPCCClusterer
+from skmpcc.inputs import as_array
 from skmpcc.plotting import HistoryDisplay, LatentMapDisplay, plot_clusters
 from skmpcc.versions import installed_versions
 
@@ -102,6 +103,7 @@ def html_report(
     True
     """
     check_is_fitted(clusterer)
+    X = as_array(X)
     check_consistent_length(X, clusterer.labels_)
     columns, values = getattr(X, "columns", None), np.asarray(X)
     as_images = values.ndim > 2 or (image_shape or clusterer.image_shape) is not None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 
+from skmpcc.inputs import as_array
 from skmpcc.plotting._drawing import (
     Estimator,
     Limits,
@@ -60,7 +61,7 @@ def plot_clusters(
     from matplotlib.figure import Figure
 
     members, samples = _members_and_samples(clusterer, X, n_columns, random_state)
-    X = np.asarray(X)
+    X = np.asarray(as_array(X))
     names = names_of(clusterer)
     image_shape = image_shape or clusterer.image_shape
     as_images = image_shape is not None or X.ndim > 2
@@ -85,7 +86,7 @@ def _members_and_samples(
 ) -> tuple[list[NDArray], list[NDArray]]:
     """At most n members among X of each cluster, and n new samples of each."""
     random = check_random_state(random_state)
-    labels = estimator.predict(X)
+    labels = estimator.predict(as_array(X))
     X = as_numbers(X)
     members, samples = [], []
     for name in names_of(estimator):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
+from skmpcc.inputs import as_array
 from skmpcc.plotting._drawing import Estimator, check_estimator, checked_axes, colours, names_of
 
 if TYPE_CHECKING:
@@ -122,14 +123,14 @@ class LatentMapDisplay:
         check_estimator(estimator)
         if estimator.means_.shape[1] < 2:
             raise ValueError("estimator must have at least 2 latent dimensions, got latent_dim=1.")
-        codes = np.asarray(estimator.transform(X), dtype=np.float64)
+        codes = np.asarray(estimator.transform(as_array(X)), dtype=np.float64)
         if len(codes) < 2:
             raise ValueError("X must have at least 2 samples for a map of their codes, got 1.")
         projection = PCA(2, svd_solver="full").fit(codes)
         axes = projection.components_
         display = cls(
             codes=projection.transform(codes),
-            labels=estimator.predict_proba(X).argmax(axis=1),
+            labels=estimator.predict_proba(as_array(X)).argmax(axis=1),
             means=projection.transform(estimator.means_.astype(np.float64)),
             # V diag(c) V^T of each component.
             covariances=np.einsum("id,kd,jd->kij", axes, estimator.covariances_, axes),

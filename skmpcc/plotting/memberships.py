@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
+from skmpcc.inputs import as_array
 from skmpcc.plotting._drawing import Estimator, check_estimator, checked_axes, colours, names_of
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class MembershipsDisplay:
         """
         check_estimator(estimator)
         check_scalar(threshold, "threshold", Real, min_val=0, max_val=1)
-        memberships = estimator.predict_proba(X)
+        memberships = estimator.predict_proba(as_array(X))
         display = cls(memberships=memberships, names=names_of(estimator), threshold=threshold)
         return display.plot(ax=ax, **kwargs)
 

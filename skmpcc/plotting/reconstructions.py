@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 
+from skmpcc.inputs import as_array
 from skmpcc.plotting._drawing import (
     AnyEstimator,
     Limits,
@@ -135,7 +136,7 @@ class ReconstructionsDisplay:
         """
         check_estimator(estimator, AnyEstimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        reconstructions = estimator.reconstruct(X)
+        reconstructions = estimator.reconstruct(as_array(X))
         X = as_numbers(X)
         image_shape = image_shape_of(estimator, X, image_shape)
         indices = np.sort(check_random_state(random_state).permutation(len(X))[:n_samples])
