@@ -25,7 +25,7 @@ from skmpcc.monitoring import FitMonitor
 from skmpcc.presets import Preset
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.scoring import Scorer
-from skmpcc.settings import NetworkSettings, TrainingSettings, part
+from skmpcc.settings import NetworkSettings, TrainingSettings, part, settings_of
 from skmpcc.training.initialization import (
     Initialization,
     TrainedModel,
@@ -65,12 +65,15 @@ class Candidate:
     pseudo_labels : ndarray of shape (n_samples,) or None
         Of the rows of X, -1 for those that no network has seen.
     outcome : Outcome
+    settings : dict
+        Settings that ran, where they are known already.
     """
 
     fitted: FittedModel
     labels: NDArray[np.int64]
     pseudo_labels: NDArray[np.int64] | None
     outcome: Outcome
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -255,7 +258,10 @@ class PreparedFit:
             pseudo_labels = None if pseudo_labels is None else number[pseudo_labels]
         if pseudo_labels is not None:
             pseudo_labels = self.of_X(pseudo_labels)
-        return Candidate(fitted.with_residuals(self.data), labels, pseudo_labels, trained.outcome)
+        settings = {} if trained.settings is None else vars(trained.settings)
+        return Candidate(
+            fitted.with_residuals(self.data), labels, pseudo_labels, trained.outcome, settings
+        )
 
     def of_X(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Bring labels of the data to the rows of X; -1 where these are not in the data."""
@@ -291,11 +297,26 @@ class PreparedFit:
             "covariances_": prior.stds.square().detach().cpu().numpy().copy(),
             "weights_": prior.weights.cpu().numpy().copy(),
             "history_": history,
-            "n_iter_": int(history["iteration"][-1]),
+            **self.course(candidate),
+        }
+
+    def course(self, candidate: Candidate) -> dict[str, Any]:
+        """Fitted attributes that tell what ran, and how far."""
+        return {
+            "n_iter_": int(candidate.outcome.history["iteration"][-1]),
             "converged_": candidate.outcome.converged,
             "preset_": self.preset.name,
+            "device_": str(self.device),
+            "settings_": {
+                name: candidate.settings.get(name, value) for name, value in self.settings.items()
+            },
             **self.validated,
         }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings by name, as they were given or the preset has them."""
+        return {name: getattr(self.preset, name) for name in settings_of(Preset)}
 
     def warning_texts(self, candidate: Candidate) -> list[str]:
         """Say what is not as it should be with a fit."""

@@ -12,6 +12,7 @@ from skmpcc.aim_presets import AIMPreset
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.method.aim import AIMAlgorithm, AIMModel
 from skmpcc.method.networks.dcgan import TABLES
+from skmpcc.settings import settings_of
 
 # Of a single component that never changes.
 _NOT_IN_HISTORY = ("mean_std", "mean_norm", "change")
@@ -64,11 +65,14 @@ class PreparedAIM(PreparedFit):
         return {
             "_fitted": candidate.fitted,
             "history_": {name: history[name] for name in history if name not in _NOT_IN_HISTORY},
-            "n_iter_": int(history["iteration"][-1]),
-            "converged_": candidate.outcome.converged,
-            "preset_": self.preset.name,
-            **self.validated,
+            **self.course(candidate),
         }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings by name, of those that AIM has."""
+        of_mpcc = super().settings
+        return {name: of_mpcc[name] for name in settings_of(AIMPreset) if name in of_mpcc}
 
     def warning_texts(self, candidate: Candidate) -> list[str]:
         """Say what is not as it should be with a fit."""

@@ -24,6 +24,10 @@ from skmpcc.inputs import as_array, as_given, as_real
 P = ParamSpec("P")
 
 
+class _Text(str):
+    """Text that scikit-learn's tables do not shorten to a few letters."""
+
+
 def tensor_for_tensor(method: Callable[P, Any]) -> Callable[P, Any]:
     """Make a method return a tensor where its first argument is one, on the same device."""
     _, first, *_ = inspect.signature(method).parameters
@@ -267,6 +271,20 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         export.export_onnx(self, path)
+
+    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+        """Return scikit-learn's table of fitted attributes, begun by the settings that were chosen."""
+        table = super()._get_fitted_attr_html(doc_link)
+        rows = {}
+        for name, value in getattr(self, "settings_", {}).items():
+            given = getattr(self, name, "")  # by preset_params, if it is no parameter
+            if given is None or (isinstance(given, str) and given == "auto"):
+                rows[f"settings_[{name!r}]"] = {"type_name": type(value).__name__, "value": value}
+        table.data = rows | table.data
+        for row in table.data.values():
+            if isinstance(row["value"], str):
+                row["value"] = _Text(row["value"])
+        return table
 
     @property
     def _n_features_out(self) -> int:

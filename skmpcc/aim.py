@@ -94,6 +94,11 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         Names of the columns, where X is a data frame whose column names are all strings.
     preset_ : str
         Name of the preset that was used.
+    device_ : str
+        Device that the fit ran on.
+    settings_ : dict
+        Settings that ran, by name: those of the parameters that leave the choice to the preset, and all
+        that `preset_params` may name.
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, rounded up to whole
         iterations: "iteration"; the losses "discriminator" and "generator" of the adversarial game and

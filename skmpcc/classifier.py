@@ -114,6 +114,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         Names of the columns, where X is a data frame whose column names are all strings.
     preset_ : str
         Name of the preset that was used.
+    device_ : str
+        Device that the fit ran on.
+    settings_ : dict
+        Settings that ran, by name: those of the parameters that leave the choice to the preset, and all
+        that `preset_params` may name.
     history_ : dict of ndarray
         Course of the training, as in `MPCCClusterer`.
 

@@ -115,6 +115,12 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Names of the columns, where X is a data frame whose column names are all strings.
     preset_ : str
         Name of the preset that was used.
+    device_ : str
+        Device that the fit ran on.
+    settings_ : dict
+        Settings that ran, by name: those of the parameters that leave the choice to the preset, and all
+        that `preset_params` may name. "pseudo_labels" is the candidate that was chosen, "weights" is
+        "learned" or "uniform" where they were "auto", and "batch_size" at most the number of rows.
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, rounded up to whole
         iterations: "iteration"; the losses "discriminator" and "generator" (Loss I), "latent" and

@@ -53,12 +53,15 @@ _SCALARS = bool | int | float | str
 _WRONG = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 
 # Fitted attributes: the type of a value, where dict stands for columns of numbers of one length; or
-# dtype and sizes of an array, after None if it may be missing. "data" is the dtype of decoded samples,
+# dtype and sizes of an array; after None if it may be missing, a type is that of a single value or of
+# single values by name. "data" is the dtype of decoded samples,
 # "any" that of labels, and a size has one value wherever it is named.
 OF_FITS: dict[str, Any] = {
     "n_iter_": int,
     "converged_": bool,
     "preset_": str,
+    "device_": (None, str),
+    "settings_": (None, dict),
     "history_": dict,
     "n_features_in_": int,
     "feature_names_in_": (None, "object", "n_features"),
@@ -350,6 +353,10 @@ def _check(
             correct = type(value) is wanted
         elif value is None:
             correct = wanted[0] is None
+        elif isinstance(wanted[1], type):
+            values = value.values() if isinstance(value, dict) else [value]
+            single = all(each is None or isinstance(each, _SCALARS) for each in values)
+            correct = type(value) is wanted[1] and single
         else:
             dtype, *names = wanted[wanted[0] is None :]
             shape = sum((sizes.setdefault(size, value.shape[:1]) for size in names), ())

@@ -36,7 +36,14 @@ _MAX_SEED = 2**32
 def find_pseudo_labels(
     kind: str, data: Tensor, graph: NeighborGraph | None, n_clusters: int, rng: torch.Generator
 ) -> Tensor:
-    """Find clusters of the data to teach the networks with.
+    """Find clusters of the data to teach the networks with; see `search_pseudo_labels`."""
+    return search_pseudo_labels(kind, data, graph, n_clusters, rng)[0]
+
+
+def search_pseudo_labels(
+    kind: str, data: Tensor, graph: NeighborGraph | None, n_clusters: int, rng: torch.Generator
+) -> tuple[Tensor, str]:
+    """Find clusters of the data to teach the networks with, and tell of which kind they are.
 
     More than `MAX_CLUSTERS` clusters and those of fewer than two samples are KMeans's, whatever the
     kind: a graph or a batch shows too little of them.
@@ -56,17 +63,19 @@ def find_pseudo_labels(
     Returns
     -------
     labels : Tensor of int64 of shape (n_samples,)
+    kind : str
+        What found them.
     """
     if kind == "kmeans" or n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(data):
         labels = kmeans_labels(data, n_clusters, rng.initial_seed() % _MAX_SEED)
-        return torch.as_tensor(labels, device=rng.device)
+        return torch.as_tensor(labels, device=rng.device), "kmeans"
     if kind == "augmentation":
-        return augmentation_labels(data, n_clusters, rng)
+        return augmentation_labels(data, n_clusters, rng), kind
     assert graph is not None
     if n_clusters == 1:
-        return torch.zeros(len(data), dtype=torch.int64, device=rng.device)
+        return torch.zeros(len(data), dtype=torch.int64, device=rng.device), kind
     best = best_candidate(kind, data, graph, n_clusters, rng)
-    return torch.as_tensor(best.of_all(), dtype=torch.int64, device=rng.device)
+    return torch.as_tensor(best.of_all(), dtype=torch.int64, device=rng.device), best.kind
 
 
 def best_candidate(

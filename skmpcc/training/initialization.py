@@ -9,8 +9,8 @@ from skmpcc.devices import matmul_precision, to_device_if_fits
 from skmpcc.method.model import MPCCModel
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.pseudo_labels.search import find_pseudo_labels
-from skmpcc.settings import TrainingSettings
+from skmpcc.pseudo_labels.search import search_pseudo_labels
+from skmpcc.settings import ResolvedSettings, TrainingSettings
 from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.loop import DivergedError, Engine, OnInterval, Outcome, train
 from skmpcc.training.resolution import resolve
@@ -26,11 +26,14 @@ class TrainedModel:
     outcome : Outcome
     pseudo_labels : Tensor of int64 of shape (n_samples,) or None
         Labels that taught the networks: known ones, and those that were found.
+    settings : ResolvedSettings or None
+        What ran; its `pseudo_labels` are the kind that was chosen. None for a training that goes on.
     """
 
     model: MPCCModel
     outcome: Outcome
     pseudo_labels: Tensor | None
+    settings: ResolvedSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,11 @@ class Initialization:
         model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
         saved = checkpoint.read() if checkpoint is not None else None
         # A training that goes on keeps its pseudo-labels, which another search may not find again.
-        labels = self._pseudo_labels(data) if saved is None else saved["pseudo_labels"]
+        kind = self.settings.pseudo_labels
+        if saved is None:
+            labels, kind = self._pseudo_labels(data)
+        else:
+            labels = saved["pseudo_labels"]
         if labels is not None:
             labels = labels.to(self.device)
         settings = resolve(self.settings, data, model.n_clusters, labels, self.graph)
@@ -103,19 +110,19 @@ class Initialization:
             engine=self.engine,
             checkpoint=checkpoint,
         )
-        return TrainedModel(model, outcome, labels)
+        return TrainedModel(model, outcome, labels, replace(settings, pseudo_labels=kind))
 
-    def _pseudo_labels(self, data: Tensor) -> Tensor | None:
+    def _pseudo_labels(self, data: Tensor) -> tuple[Tensor | None, str | None]:
         settings = self.settings
         if settings.pseudo_labels is None or not settings.pseudo_label_share:
-            return None
+            return None, None
         rng = torch.Generator(self.device).manual_seed(self.pseudo_label_seed)
         # On CUDA, for the same convolutions each time.
         with matmul_precision(self.device, tf32=settings.precision != "float32"):
             found = (settings.pseudo_labels, data, self.graph, self.model.n_clusters, rng)
             if self.known is not None:
-                return complete_labels(*found, self.known.to(self.device))
-            return find_pseudo_labels(*found)
+                return complete_labels(*found, self.known.to(self.device)), settings.pseudo_labels
+            return search_pseudo_labels(*found)
 
 
 def train_in_worker(initialization: Initialization) -> TrainedModel | DivergedError:

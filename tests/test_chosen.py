@@ -1,0 +1,103 @@
+"""What a fit chose is seen in its attributes and in a notebook."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_html_repr
+from support import BRIEF, images
+
+from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc.aim_presets import AIMPreset
+from skmpcc.presets import PRESETS, Preset
+from skmpcc.settings import settings_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def rows_of(html):
+    """Name, type and value of each row in the table of fitted attributes."""
+    table = html.split("<summary>Fitted attributes</summary>")[1].split("</table>")[0]
+    rows = (re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr")[2:])
+    texts = ([re.sub(r"<[^>]*>|\s+", " ", cell).strip() for cell in row] for row in rows)
+    return {name.replace("&#x27;", "'"): (kind, value) for name, kind, value in texts}
+
+
+def test_settings_of_a_fit():
+    X = images((40, 3))
+    clusterer = MPCCClusterer(3, max_iter=3, preset_params={"min_std": 0.3}, random_state=0).fit(X)
+    found, preset = clusterer.settings_, PRESETS[clusterer.preset_]
+    assert set(found) == set(settings_of(Preset))
+    assert found["max_iter"] == 3
+    assert found["min_std"] == 0.3
+    assert found["batch_size"] == 40 < preset.batch_size
+    assert found["weights"] in ("learned", "uniform")
+    assert found["pseudo_labels"] in ("kmeans", "gaussian_mixture", "spectral", "neighbors")
+    changed = {"max_iter", "min_std", "batch_size", "weights", "pseudo_labels"}
+    assert all(found[name] == getattr(preset, name) for name in set(found) - changed)
+    assert clusterer.device_ == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("X", "kind", "expected"),
+    [
+        (images((40, 3)), "spectral", "spectral"),
+        (images((40, 3)), None, None),
+        (images((24, 8, 8)), "auto", "augmentation"),
+        (images((20, 3)), "spectral", "kmeans"),  # fewer than two samples for each cluster
+    ],
+)
+def test_candidate_that_was_chosen(X, kind, expected):
+    clusterer = MPCCClusterer(11, **BRIEF | {"pseudo_labels": kind}).fit(X)
+    assert clusterer.settings_["pseudo_labels"] == expected
+
+
+def test_settings_of_the_others():
+    X = images((40, 3))
+    classifier = MPCCClassifier(max_iter=3, random_state=0).fit(X, np.arange(40) % 3 - 1)
+    assert classifier.settings_["pseudo_labels"] == "neighbors"
+    assert classifier.settings_["label_weight"] == 5.0
+    aim = AIM(max_iter=3, width=8, random_state=0).fit(X)
+    assert aim.settings_["width"] == 8
+    assert aim.settings_["batch_size"] == 40
+    assert set(aim.settings_) <= set(settings_of(AIMPreset))
+    assert aim.device_ == "cpu"
+
+
+def test_table_of_a_notebook():
+    X = images((40, 3))
+    clusterer = MPCCClusterer(3, max_iter=3, random_state=0)
+    assert "Fitted attributes" not in estimator_html_repr(clusterer)
+    clusterer.fit(X)
+    rows = rows_of(estimator_html_repr(clusterer))
+    assert rows["preset_"] == ("str", repr(clusterer.preset_).replace("'", "&#x27;"))
+    assert rows["device_"] == ("str", "&#x27;cpu&#x27;")
+    assert rows["n_iter_"] == ("int", "3")
+    assert rows["settings_['batch_size']"] == ("int", "40")
+    kind = clusterer.settings_["pseudo_labels"]
+    assert rows["settings_['pseudo_labels']"] == ("str", f"&#x27;{kind}&#x27;")
+    assert next(iter(rows)).startswith("settings_[")
+    # Not what was asked for anyway, by a parameter or by the preset.
+    assert "settings_['max_iter']" not in rows
+    assert "settings_['min_std']" not in rows
+    assert repr(clusterer) == repr(clone(clusterer))
+    # The estimator is as it was.
+    assert type(clusterer.preset_) is str
+    pipeline = make_pipeline(StandardScaler(), clusterer)
+    assert "settings_[&#x27;batch_size&#x27;]" in estimator_html_repr(pipeline)
+
+
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+def test_chosen_settings_are_kept(kind, tmp_path):
+    X, y = images((40, 3)), np.arange(40) % 2
+    parameters = {"priors": [0.5, 0.5]} if kind is MPCCClassifier else {}
+    estimator = kind(max_iter=3, random_state=0, **parameters).fit(X, y)
+    estimator.save(tmp_path / "model.safetensors")
+    for again in (kind.load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(estimator))):
+        assert again.settings_ == estimator.settings_
+        assert again.device_ == estimator.device_
+        assert rows_of(estimator_html_repr(again)) == rows_of(estimator_html_repr(estimator))
