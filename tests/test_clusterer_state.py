@@ -309,3 +309,16 @@ def test_every_sample_may_be_a_cluster(shape):
     X = np.random.default_rng(0).normal(size=shape)
     clusterer = MPCCClusterer(6, width=32, max_iter=300, random_state=0).fit(X)
     assert sorted(clusterer.labels_) == list(range(6))
+
+
+def test_a_part_is_fitted_and_the_rest_predicted(blobs):
+    """What the user guide says to do in the place of partial_fit."""
+    X, y = blobs
+    assert not hasattr(MPCCClusterer, "partial_fit")
+    clusterer = MPCCClusterer(3, random_state=0, warm_start=True, **QUICK).fit(X[:100])
+    rest = [clusterer.predict(X[start : start + 30]) for start in range(100, 200, 30)]
+    assert clustering_accuracy(y[100:], np.concatenate(rest)) > 0.9
+    scale = clusterer._fitted.format.scale
+    clusterer.set_params(max_iter=20).fit(X[100:])
+    np.testing.assert_array_equal(clusterer._fitted.format.scale, scale)
+    assert clustering_accuracy(y, clusterer.predict(X)) > 0.9

@@ -396,6 +396,10 @@ CHANGES = {
     "a parameter out of range": (setting("parameters", "n_clusters", 0), "n_clusters"),
     "a parameter of another type": (setting("parameters", "tol", "small"), "tol"),
     "an attribute that is unknown": (setting("attributes", "depth_", 3), "'depth_' is unknown"),
+    "settings that are no single values": (
+        setting("attributes", "settings_", {"dict": {"width": [1]}}),
+        "settings_ should be",
+    ),
     "a private attribute": (setting("attributes", "_fitted", 3), "'_fitted' is unknown"),
     "a method": (setting("attributes", "predict", 3), "'predict' is unknown"),
     "an attribute of another type": (setting("attributes", "n_iter_", "3"), "n_iter_ should be .*int"),
