@@ -263,7 +263,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         copies of a row on average, are rounded up or down at random, so that the fit sees as many rows
         as have a weight. Rows are copied in memory if there are weights.
 
-        The order of rows plays no part: the fit sorts them by what they hold.
+        The order of rows plays no part, but for how weights are rounded: the fit sorts them by what they
+        hold.
 
         After an exception or an interruption the estimator is as it was before the call, also where
         warnings are turned into errors.

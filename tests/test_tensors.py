@@ -9,6 +9,7 @@ from sklearn.model_selection import cross_val_score
 from support import BRIEF, images
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc.inputs import as_given
 from skmpcc.plotting import (
     ClustersDisplay,
     LatentMapDisplay,
@@ -62,6 +63,11 @@ def test_tensors_for_tensors(kind, shape, dtype):
     new = estimator.sample(3)
     assert isinstance(new if kind is AIM else new[0], np.ndarray)
     assert all(not isinstance(value, torch.Tensor) for value in vars(estimator).values())
+
+
+def test_tensors_go_to_the_device_of_the_input():
+    elsewhere = torch.empty(1, device="meta")
+    assert as_given(np.ones(3), elsewhere).device == elsewhere.device
 
 
 def test_labels_of_fits():
