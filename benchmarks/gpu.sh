@@ -103,7 +103,7 @@ train() {
     local preset=$1
     [[ -n $data ]] || usage
     timeout 595 "$python" benchmarks/paper.py --data "$data/$preset.npz" --preset "$preset" \
-        --checkpoint "$output/$preset.pt" --output "$output/paper.jsonl" --minutes "$minutes" \
+        --checkpoint "$output/$preset.ckpt" --output "$output/paper.jsonl" --minutes "$minutes" \
         --device "$device" ${max_iter:+--max-iter "$max_iter"} ${limit:+--limit "$limit"} \
         ${precision:+--precision "$precision"}
 }

@@ -1,8 +1,8 @@
 """The paper's protocol: a preset of its own on its data set, and what comes out.
 
-python benchmarks/paper.py --data mnist.npz --preset mnist --checkpoint results/mnist.pt
-python benchmarks/paper.py --data mnist.npz --preset mnist --checkpoint results/mnist.pt --minutes 9
-python benchmarks/paper.py --data mnist.npz --checkpoint results/small.pt --width 16 --max-iter 20000 \
+python benchmarks/paper.py --data mnist.npz --preset mnist --checkpoint results/mnist.ckpt
+python benchmarks/paper.py --data mnist.npz --preset mnist --checkpoint results/mnist.ckpt --minutes 9
+python benchmarks/paper.py --data mnist.npz --checkpoint results/small.ckpt --width 16 --max-iter 20000 \
     --curve 4000 --set ema_decay=0.999
 
 The file has arrays X and y. A training takes many hours on a CPU, and minutes on a GPU. With --minutes
@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc import MPCCClusterer
+from skmpcc._checkpoint import Checkpoint
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import Encoder, frozen_norms
 from skmpcc.metrics import clustering_accuracy, clustering_scores, majority_accuracy
 from skmpcc.presets import PRESETS
-from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.loop import interval_of
 
 N_COLUMNS = 10
@@ -142,7 +142,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="an .npz file with X and y")
     parser.add_argument("--preset", choices=PRESETS, default="mnist")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a .pt file")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a file to go on from")
     parser.add_argument("--output", type=Path, help="a file of JSON lines, which is added to")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of training in this run")
     parser.add_argument("--limit", type=int, help="use the first so many samples")
@@ -195,7 +195,10 @@ def main() -> None:
         latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
         scored = "" if add is None else f" | {add(history, lapse)}"
         print(f"{lapse:.0f} s: {latest}{scored}", flush=True)
-        return lapse > 60 * options.minutes
+        stop = lapse > 60 * options.minutes
+        if stop or last:
+            checkpoint.write_soon()
+        return stop
 
     arguments = {
         "preset": options.preset,
@@ -206,9 +209,8 @@ def main() -> None:
         "data": hashlib.sha256(np.ascontiguousarray(X)).hexdigest()[:16],
         **changed,
     }
-    checkpoint = Checkpoint(options.checkpoint, arguments=arguments)
     try:
-        checkpoint.read()
+        checkpoint = Checkpoint(options.checkpoint, arguments)
     except ValueError as error:
         raise SystemExit(str(error)) from error
     trained = initialization.run(on_interval, checkpoint)

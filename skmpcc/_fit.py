@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -15,17 +16,19 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skmpcc._checkpoint import Checkpoint
 from skmpcc._classes import KnownClasses
 from skmpcc._rows import sort_rows
-from skmpcc.devices import at_most_threads, threads_for
+from skmpcc.devices import at_most_threads, resolve_device, threads_for
 from skmpcc.inference import FittedModel
-from skmpcc.inputs import InputFormat
+from skmpcc.inputs import InputFormat, as_array
 from skmpcc.method.model import MPCCModel
 from skmpcc.monitoring import FitMonitor
 from skmpcc.presets import Preset
+from skmpcc.progress import State
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.scoring import Scorer
-from skmpcc.settings import NetworkSettings, TrainingSettings, part, settings_of
+from skmpcc.settings import NetworkSettings, ResolvedSettings, TrainingSettings, part, settings_of
 from skmpcc.training.initialization import (
     Initialization,
     TrainedModel,
@@ -36,6 +39,8 @@ from skmpcc.training.loop import DivergedError, Engine, Outcome, interval_of
 
 _MAX_SEED = np.iinfo(np.int32).max
 _FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
+# Parameters that a fit may go on by other values of.
+_OF_NO_CONSEQUENCE = ("checkpoint", "n_jobs", "verbose")
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class PreparedFit:
         None if clusters are to be found.
     engine : Engine or None
         What trains the model; None is MPCC's fastest for the device.
+    checkpoint : Checkpoint or None
+        What the fit is kept in, and goes on from.
     """
 
     preset: Preset
@@ -117,6 +124,7 @@ class PreparedFit:
     validated: dict[str, Any]
     known: KnownClasses | None = None
     engine: Engine | None = None
+    checkpoint: Checkpoint | None = None
 
     @classmethod
     def prepare(
@@ -157,8 +165,12 @@ class PreparedFit:
         return self if rows is None else replace(self, X=X, order=rows[self.order])
 
     def initializations(self) -> Iterator[Initialization]:
-        """Make the initializations, each with a model and seeds of its own, when they are asked for."""
-        for index, seeds in enumerate(self.seeds):
+        """Make the initializations that a checkpoint has not, with models and seeds of their own.
+
+        Each is made when it is asked for.
+        """
+        for index in range(self.n_finished, len(self.seeds)):
+            seeds = self.seeds[index]
             yield Initialization(
                 self.model if index == 0 else self.model.reinitialized(seeds.model),
                 part(self.preset, TrainingSettings),
@@ -170,6 +182,11 @@ class PreparedFit:
                 None if self.known is None else self.known.numbers,
                 self.engine,
             )
+
+    @property
+    def n_finished(self) -> int:
+        """Number of the initializations whose results the checkpoint has."""
+        return 0 if self.checkpoint is None else len(self.checkpoint.finished)
 
     def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
         """Run the initializations, and return the one with the highest score.
@@ -201,26 +218,43 @@ class PreparedFit:
 
     def candidates(self, monitor: FitMonitor, n_jobs: int | None) -> Iterator[Candidate | DivergedError]:
         """Run the initializations, one after the other or by joblib."""
-        if len(self.seeds) == 1 or effective_n_jobs(n_jobs) == 1:
-            runs: Iterator[Initialization | TrainedModel | DivergedError] = self.initializations()
-        else:
+        runs: Iterator[Initialization | TrainedModel | DivergedError] = self.initializations()
+        if len(self.seeds) > 1 and effective_n_jobs(n_jobs) > 1:
             # Processes of their own, that share the cores: joblib divides the threads among them.
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
             runs = parallel(delayed(train_in_worker)(each) for each in self.initializations())
-        for index, (trained, seeds) in enumerate(zip(runs, self.seeds, strict=True)):
+        n_finished = self.n_finished
+        for index, (trained, seeds) in enumerate(
+            zip(chain(self.finished(), runs), self.seeds, strict=True)
+        ):
             reported = monitor.initialization(index)
             if isinstance(trained, Initialization):
                 attributes_now = partial(self._attributes_now, trained.model, seeds)
                 try:
-                    trained = trained.run(reported.begin(attributes_now))
+                    trained = trained.run(reported.begin(attributes_now), self.checkpoint)
                 except DivergedError as error:
                     trained = error
+            if self.checkpoint is not None and index >= n_finished:
+                self.checkpoint.finish(_result(trained))
             if isinstance(trained, DivergedError):
                 yield trained
                 continue
             candidate = self.candidate(trained, seeds)
             reported.end(partial(self.attributes, candidate))
             yield candidate
+
+    def finished(self) -> list[TrainedModel | DivergedError]:
+        """Return the results of initializations that the checkpoint has."""
+        results = [] if self.checkpoint is None else self.checkpoint.finished
+        return [self._trained(result, seeds) for result, seeds in zip(results, self.seeds, strict=False)]
+
+    def _trained(self, result: State, seeds: Seeds) -> TrainedModel | DivergedError:
+        if "diverged" in result:
+            return DivergedError(result["diverged"])
+        model = self.model.reinitialized(seeds.model)
+        model.load_own_state(result["model"])
+        settings = ResolvedSettings(**result["settings"]) if result["settings"] else None
+        return TrainedModel(model, Outcome(**result["outcome"]), result["pseudo_labels"], settings)
 
     def _attributes_now(
         self, model: MPCCModel, seeds: Seeds, history: dict[str, NDArray]
@@ -360,22 +394,78 @@ class PreparedFit:
         return FitMonitor(estimator, X, y, max_iter, interval_of(max_iter), len(self.seeds))
 
 
+def _result(trained: TrainedModel | DivergedError) -> State:
+    """Return the result of an initialization as a checkpoint keeps it."""
+    if isinstance(trained, DivergedError):
+        return {"diverged": str(trained)}
+    # Clones, since the model is changed when it is prepared for use.
+    model = {name: tensor.clone() for name, tensor in trained.model.own_state().items()}
+    return {
+        "model": model,
+        "outcome": dict(vars(trained.outcome)),
+        "pseudo_labels": trained.pseudo_labels,
+        "settings": dict(vars(trained.settings)) if trained.settings else None,
+    }
+
+
+def checkpoint_of(estimator: Any, **data: Any) -> Checkpoint | None:
+    """Open the checkpoint of a fit of `estimator` on data, if there is to be one.
+
+    An estimator without a `random_state` is given the seed that the checkpoint was begun with.
+
+    Raises
+    ------
+    ValueError
+        A file is there that this fit cannot go on from.
+    """
+    if estimator.checkpoint is None:
+        return None
+    arguments = {"estimator": type(estimator).__name__} | estimator.get_params(deep=False)
+    for name in _OF_NO_CONSEQUENCE:
+        arguments.pop(name, None)
+    arguments["device"] = resolve_device(estimator.device).type
+    if isinstance(estimator.random_state, np.random.RandomState):
+        arguments["random_state"] = estimator.random_state.get_state(legacy=False)
+    if arguments.get("warm_start") and hasattr(estimator, "_fitted"):
+        arguments["warm_start"] = estimator._fitted.model.own_state()
+    data = {name: None if value is None else as_array(value) for name, value in data.items()}
+    seed = int(np.random.RandomState().randint(_MAX_SEED))
+    checkpoint = Checkpoint(estimator.checkpoint, arguments | data, [seed])
+    if estimator.random_state is None:
+        (estimator.random_state,) = checkpoint.notes
+    return checkpoint
+
+
 def from_validation(estimator: Any) -> dict[str, Any]:
     """Fitted attributes that scikit-learn's validation of X made on an estimator."""
     return {name: value for name, value in vars(estimator).items() if name in _FROM_VALIDATION}
 
 
-def run(estimator: Any, prepared: PreparedFit, X: NDArray, y: Any, n_jobs: int | None = None) -> None:
+def run(
+    estimator: Any,
+    prepared: PreparedFit,
+    X: NDArray,
+    y: Any,
+    checkpoint: Checkpoint | None,
+    n_jobs: int | None = None,
+) -> None:
     """Train, warn of what is not as it should be, and set the fitted attributes at the very end.
 
     To be called by `fit` itself: warnings go to its caller, past scikit-learn's wrapper.
     """
     monitor = prepared.monitor(estimator, X, y)
-    best = prepared.best(monitor, n_jobs)
+    try:
+        best = replace(prepared, checkpoint=checkpoint).best(monitor, n_jobs)
+    except DivergedError:
+        if checkpoint is not None:
+            checkpoint.remove()
+        raise
     attributes = prepared.attributes(best)
     for text in prepared.warning_texts(best):
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
     for name in _FROM_VALIDATION:
         estimator.__dict__.pop(name, None)
     estimator.__dict__.update(attributes)
+    if checkpoint is not None:
+        checkpoint.remove()
     monitor.end()

@@ -1,6 +1,7 @@
 """AIM: adversarial inference without clusters, behind scikit-learn's interface."""
 
 import copy
+import os
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -12,7 +13,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import StrOptions
 
-from skmpcc._fit import from_validation, run
+from skmpcc._fit import checkpoint_of, from_validation, run
 from skmpcc._fit_aim import PreparedAIM
 from skmpcc._latent import LatentVariableMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import check_given_once, given_fields
@@ -77,6 +78,10 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         a new seed each time; numpy's and torch's global states are neither used nor changed.
     verbose : int, default=0
         1 prints the iteration at every entry of `history_`, 2 its time and losses too.
+    checkpoint : str or path-like, default=None
+        File that `fit` keeps its state in while it runs, about every ten seconds. A `fit` with the same
+        data and parameters that finds the file there goes on from it, as if it had not been interrupted;
+        other data or parameters are an error. The file is removed at the end of the fit.
 
     Other Parameters
     ----------------
@@ -144,6 +149,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "checkpoint": [str, os.PathLike, None],
     }
 
     def __init__(
@@ -162,6 +168,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.latent_dim = latent_dim
         self.covariance = covariance
@@ -176,6 +183,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.checkpoint = checkpoint
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -200,20 +208,23 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            The parameters or the data cannot be used; before any training.
+            The parameters or the data cannot be used, or the file at `checkpoint` is of another fit or
+            damaged; before any training.
         FloatingPointError
             The training diverged from the beginning.
 
         Notes
         -----
         After an exception or an interruption the estimator is as it was before the call, also where
-        warnings are turned into errors.
+        warnings are turned into errors. A file at `checkpoint` stays.
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, _ = validated._check_for_fit(X)
-        seen, rows = weighted_rows(X, sample_weight, self.random_state)
-        run(self, self._prepare(seen, from_validation(validated)).of_rows(X, rows), X, y)
+        checkpoint = checkpoint_of(validated, X=X, sample_weight=sample_weight)
+        seen, rows = weighted_rows(X, sample_weight, validated.random_state)
+        prepared = validated._prepare(seen, from_validation(validated))
+        run(self, prepared.of_rows(X, rows), X, y, checkpoint)
         return self
 
     def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedAIM:

@@ -1,6 +1,7 @@
 """MPCCClassifier: MPCC with known classes behind scikit-learn's interface."""
 
 import copy
+import os
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d
 
 from skmpcc._classes import KnownClasses
-from skmpcc._fit import PreparedFit, Seeds, from_validation, run
+from skmpcc._fit import PreparedFit, Seeds, checkpoint_of, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import weighted_rows
@@ -82,6 +83,10 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         a new seed each time; numpy's and torch's global states are neither used nor changed.
     verbose : int, default=0
         1 prints the iteration at every entry of `history_`, 2 its time and losses too.
+    checkpoint : str or path-like, default=None
+        File that `fit` keeps its state in while it runs, about every ten seconds. A `fit` with the same
+        data and parameters that finds the file there goes on from it, as if it had not been interrupted;
+        other data or parameters are an error. The file is removed at the end of the fit.
 
     Other Parameters
     ----------------
@@ -163,6 +168,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "checkpoint": [str, os.PathLike, None],
     }
     _saved_attributes: ClassVar[dict] = OF_MIXTURES | {
         "classes_": ("any", "n_clusters"),
@@ -190,6 +196,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.preset = preset
         self.preset_params = preset_params
@@ -208,6 +215,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.checkpoint = checkpoint
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -234,22 +242,24 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         Raises
         ------
         ValueError, TypeError
-            The parameters or the data cannot be used; before any training.
+            The parameters or the data cannot be used, or the file at `checkpoint` is of another fit or
+            damaged; before any training.
         FloatingPointError
             The training diverged from the beginning.
 
         Notes
         -----
         After an exception or an interruption the estimator is as it was before the call, also where
-        warnings are turned into errors.
+        warnings are turned into errors. A file at `checkpoint` stays.
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, labels = validated._check_for_fit(X, y)
-        seen, rows = weighted_rows(X, sample_weight, self.random_state)
+        checkpoint = checkpoint_of(validated, X=X, sample_weight=sample_weight, y=labels)
+        seen, rows = weighted_rows(X, sample_weight, validated.random_state)
         known = KnownClasses.of(labels if rows is None else labels[rows], self.priors)
-        prepared = self._prepare(seen, known, from_validation(validated))
-        run(self, prepared.of_rows(X, rows), X, y)
+        prepared = validated._prepare(seen, known, from_validation(validated))
+        run(self, prepared.of_rows(X, rows), X, y, checkpoint)
         return self
 
     def _prepare(self, X: NDArray, known: KnownClasses, validated: dict[str, Any]) -> PreparedFit:

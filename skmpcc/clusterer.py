@@ -1,6 +1,7 @@
 """MPCCClusterer: MPCC behind scikit-learn's interface."""
 
 import copy
+import os
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -12,7 +13,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmpcc._fit import PreparedFit, Seeds, from_validation, run
+from skmpcc._fit import PreparedFit, Seeds, checkpoint_of, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import weighted_rows
@@ -82,6 +83,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     warm_start : bool, default=False
         Whether `fit` continues with the networks and the mixture of the last fit. Optimizers start
         afresh, the scaling of the data stays, and no pseudo-labels are used.
+    checkpoint : str or path-like, default=None
+        File that `fit` keeps its state in while it runs, about every ten seconds. A `fit` with the same
+        data and parameters that finds the file there goes on from it, as if it had not been interrupted;
+        other data or parameters are an error. The file is removed at the end of the fit.
 
     Other Parameters
     ----------------
@@ -176,6 +181,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
+        "checkpoint": [str, os.PathLike, None],
     }
     _saved_attributes: ClassVar[dict] = OF_MIXTURES | {
         "labels_": ("int64", "n_samples"),
@@ -207,6 +213,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.preset = preset
@@ -229,6 +236,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -252,7 +260,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Raises
         ------
         ValueError, TypeError
-            The parameters or the data cannot be used; before any training.
+            The parameters or the data cannot be used, or the file at `checkpoint` is of another fit or
+            damaged; before any training.
         FloatingPointError
             The training diverged from the beginning.
 
@@ -267,19 +276,20 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         hold.
 
         After an exception or an interruption the estimator is as it was before the call, also where
-        warnings are turned into errors.
+        warnings are turned into errors. A file at `checkpoint` stays.
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         X, _ = validated._check_for_fit(X)
-        seen, rows = weighted_rows(X, sample_weight, self.random_state)
+        checkpoint = checkpoint_of(validated, X=X, sample_weight=sample_weight)
+        seen, rows = weighted_rows(X, sample_weight, validated.random_state)
         if len(seen) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(seen)} should be >= n_clusters={self.n_clusters}: every cluster needs "
                 "a sample."
             )
-        prepared = self._prepare(seen, from_validation(validated))
-        run(self, prepared.of_rows(X, rows), X, y, self.n_jobs)
+        prepared = validated._prepare(seen, from_validation(validated))
+        run(self, prepared.of_rows(X, rows), X, y, checkpoint, self.n_jobs)
         return self
 
     @tensor_for_tensor

@@ -9,7 +9,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -77,26 +78,21 @@ Estimator = TypeVar("Estimator")
 
 def save(estimator: Any, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
     """Write a fitted estimator to a file, and notes of JSON; see `LatentVariableMixin.save`."""
-    from safetensors.torch import save as to_bytes  # here, so that fits go without
-
     check_is_fitted(estimator)
     estimator._validate_params()
-    writer = _Writer()
+    writer = Writer()
     found = {
         name: value for name, value in vars(estimator).items() if name in estimator._saved_attributes
     }
     header = {
-        "format": FORMAT,
         "estimator": type(estimator).__name__,
-        "versions": installed_versions(),
         "parameters": writer.entries(estimator.get_params(deep=False), "parameters"),
         "attributes": writer.entries(found, "attributes"),
         "fitted": writer.value(estimator._fitted, "fitted"),
     }
     if notes is not None:
         header["notes"] = dict(notes)
-    header["sha256"] = _digest(header, writer.tensors)
-    write_atomically(path, to_bytes(writer.tensors, {"skmpcc": json.dumps(header)}))
+    write_atomically(path, to_bytes(header, writer.tensors))
 
 
 def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
@@ -108,15 +104,31 @@ def load_with_notes(
     cls: type[Estimator], path: str | os.PathLike[str]
 ) -> tuple[Estimator, dict[str, Any]]:
     """Read an estimator, and the notes that `save` wrote with it; none are an empty dictionary."""
+    path = os.fspath(path)
+    with explained(f"{path} cannot be loaded by {cls.__name__}"):
+        header, tensors = read(path)
+        return _restored(cls, header, tensors), dict(header.get("notes", {}))
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Within, whatever shows that a file is not as it has to be is a ValueError that begins so."""
     from safetensors import SafetensorError
 
-    path = os.fspath(path)
     try:
-        header, tensors = _read(path)
-        return _restored(cls, header, tensors), dict(header.get("notes", {}))
+        yield
     except (*_WRONG, SafetensorError) as error:
-        what = f"{error} is unknown or missing" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path} cannot be loaded by {cls.__name__}: {what}") from error
+        why = f"{error} is unknown or missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{what}: {why}") from error
+
+
+def to_bytes(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> bytes:
+    """Make the content of a file, with format, versions and a checksum in its header."""
+    from safetensors.torch import save  # here, so that fits go without
+
+    header = {"format": FORMAT, "versions": installed_versions()} | dict(header)
+    header["sha256"] = _digest(header, tensors)
+    return save(tensors, {"skmpcc": json.dumps(header)})
 
 
 def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
@@ -127,7 +139,7 @@ def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Header and tensors of an undamaged file of a format that is known."""
     from safetensors import safe_open
 
@@ -152,7 +164,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, Tensor]) -> Estimator:
     if header["estimator"] != cls.__name__:
         raise ValueError(f"it holds an estimator of the class {header['estimator']}.")
-    reader = _Reader(tensors)
+    reader = Reader(tensors)
     estimator: Any = cls(**reader.entries(header["parameters"]))
     attributes = reader.entries(header["attributes"])
     fitted = reader.value(header["fitted"])
@@ -170,7 +182,7 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
     return estimator
 
 
-class _Writer:
+class Writer:
     """Turns values into what JSON knows, and arrays and tensors among them into `tensors`."""
 
     def __init__(self) -> None:
@@ -187,6 +199,8 @@ class _Writer:
             return value
         if isinstance(value, torch.device):
             return str(value)
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         if isinstance(value, list | tuple):
             values = [self.value(each, f"{name}.{i}") for i, each in enumerate(value)]
             return values if isinstance(value, list) else {"tuple": values}
@@ -225,8 +239,8 @@ class _Writer:
         return {"values": [name, array.dtype.str, as_list]}
 
 
-class _Reader:
-    """Turns what `_Writer` made into values, and takes what they need out of `tensors`."""
+class Reader:
+    """Turns what `Writer` made into values, and takes what they need out of `tensors`."""
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self.tensors = tensors

@@ -1,5 +1,6 @@
 """Settings, data and callbacks that several test files share."""
 
+import copy
 import math
 
 import numpy as np
@@ -72,3 +73,20 @@ class Interrupting:
         self.seen += 1
         if self.seen == 2:
             raise self.error
+
+
+class Kept:
+    """A `Progress` in memory, which keeps all that it is given and interrupts once at an iteration."""
+
+    def __init__(self):
+        self.stage = self.state = self.stop = None
+
+    def read(self, stage):
+        return copy.deepcopy(self.state) if stage == self.stage else None
+
+    def keep(self, stage, state, *, at_once=False):
+        self.stage, self.state = stage, copy.deepcopy(state())
+        n_iter = self.state.get("algorithm", self.state).get("n_iter")
+        if n_iter is not None and n_iter == self.stop:
+            self.stop = None
+            raise KeyboardInterrupt

@@ -19,10 +19,11 @@ MODULES = {
 MAY_IMPORT = {
     "settings": set(),
     "devices": set(),
+    "progress": set(),
     "method": {"settings"},
     "engine": {"method", "settings", "devices"},
-    "pseudo_labels": {"method", "devices"},
-    "training": {"engine", "pseudo_labels", "method", "settings", "devices"},
+    "pseudo_labels": {"method", "devices", "progress"},
+    "training": {"engine", "pseudo_labels", "method", "settings", "devices", "progress"},
 }
 
 # Modules at the top level, which may import any of these and each other downwards.
@@ -37,6 +38,7 @@ TOP = [
     {"_fit"},
     {"_rows"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
+    {"_checkpoint"},
     {"saving", "export"},
     {"inference", "aim_presets"},
     {"inputs", "presets", "versions", "_files", "_reading"},

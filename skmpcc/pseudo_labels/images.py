@@ -1,11 +1,14 @@
 """Pseudo-labels of images: clusters that small random affine maps do not change."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.devices import at_most_threads, rows_of
+from skmpcc.progress import Progress, State
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
 from skmpcc.pseudo_labels.classifiers import ConvNet
 from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
@@ -24,10 +27,16 @@ INFORMATION_WEIGHT = 0.1
 # Weight of the clusters' entropy in it, as in IMSAT. With less, clusters merge.
 IMAGE_BALANCE_WEIGHT = 4.0
 CHUNK = 1024
+# Of `Progress`.
+STAGE = "classifiers of images"
 
 
 def augmentation_labels(
-    images: Tensor, n_clusters: int, rng: torch.Generator, known: Tensor | None = None
+    images: Tensor,
+    n_clusters: int,
+    rng: torch.Generator,
+    known: Tensor | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Find clusters of images that small random affine maps do not change.
 
@@ -46,6 +55,8 @@ def augmentation_labels(
         Classes of some images and -1 of the others, on the generator's device. The classifiers then
         learn them from views of these images as well and do not tend to equal sizes, and all of them
         label the images together.
+    progress : Progress, optional
+        Keeps the classifiers on their way.
 
     Returns
     -------
@@ -58,7 +69,9 @@ def augmentation_labels(
         classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
         optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
         batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
-        for iteration in range(IMAGE_MAX_ITER):
+        saved = None if progress is None else progress.read(STAGE)
+        first = 0 if saved is None else _load(saved, classifiers, optimizers, rng)
+        for iteration in range(first, IMAGE_MAX_ITER):
             rate = IMAGE_LEARNING_RATE * min(1.0, (1.0 - iteration / IMAGE_MAX_ITER) / DECAY)
             # All restarts learn from the same images and views, which need be made but once.
             x = rows_of(
@@ -74,11 +87,40 @@ def augmentation_labels(
                 _loss(classifier, x, view, lesson).backward()
                 optimizer.step()
                 optimizer.zero_grad()
+            if progress is not None:
+                progress.keep(STAGE, partial(_state, iteration + 1, classifiers, optimizers, rng))
         rows = torch.arange(len(images), device=rng.device)
         if known is None:
             return _labels([most_informative(classifiers, images, rng)], images, rows)
         # Known classes have the same numbers in all classifiers.
         return _labels([each.eval() for each in classifiers], images, rows)
+
+
+def _state(
+    iteration: int, classifiers: list[ConvNet], optimizers: list[Adam], rng: torch.Generator
+) -> State:
+    """Return all that the classifiers are trained by from an iteration on."""
+    moments = [
+        [optimizer.state[parameter] for parameter in classifier.parameters()]
+        for classifier, optimizer in zip(classifiers, optimizers, strict=True)
+    ]
+    networks = [dict(classifier.state_dict()) for classifier in classifiers]
+    return {"iteration": iteration, "networks": networks, "moments": moments, "rng": rng.get_state()}
+
+
+def _load(state: State, classifiers: list[ConvNet], optimizers: list[Adam], rng: torch.Generator) -> int:
+    """Go on from what `_state` gave, and return the iteration."""
+    parts = zip(classifiers, optimizers, state["networks"], state["moments"], strict=True)
+    for classifier, optimizer, network, moments in parts:
+        classifier.load_state_dict(network)
+        for parameter, of_parameter in zip(classifier.parameters(), moments, strict=True):
+            # Moments lie in memory as their parameter does; the count of steps is one number.
+            optimizer.state[parameter] = {
+                name: torch.empty_like(parameter).copy_(value) if value.ndim else value
+                for name, value in of_parameter.items()
+            }
+    rng.set_state(state["rng"])
+    return state["iteration"]
 
 
 def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> ConvNet:

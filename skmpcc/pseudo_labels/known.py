@@ -9,6 +9,7 @@ from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
 from skmpcc.devices import at_most_threads
+from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_edges
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
@@ -27,6 +28,7 @@ def complete_labels(
     n_classes: int,
     rng: torch.Generator,
     known: Tensor,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Label the samples whose class is unknown.
 
@@ -43,6 +45,8 @@ def complete_labels(
         Classifiers are trained on its device.
     known : Tensor of int64 of shape (n_samples,)
         Classes, -1 where they are unknown. On the generator's device.
+    progress : Progress, optional
+        Keeps classifiers of images on their way.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def complete_labels(
     if bool((known >= 0).all()):
         return known
     if kind == "augmentation":
-        labels = augmentation_labels(data, n_classes, rng, known)
+        labels = augmentation_labels(data, n_classes, rng, known, progress)
     else:
         assert graph is not None
         labels = spread_labels(data, graph, known)

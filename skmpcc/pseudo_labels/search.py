@@ -7,6 +7,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
+from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.candidates import (
     MAX_CLUSTERS,
     Candidate,
@@ -41,7 +42,12 @@ def find_pseudo_labels(
 
 
 def search_pseudo_labels(
-    kind: str, data: Tensor, graph: NeighborGraph | None, n_clusters: int, rng: torch.Generator
+    kind: str,
+    data: Tensor,
+    graph: NeighborGraph | None,
+    n_clusters: int,
+    rng: torch.Generator,
+    progress: Progress | None = None,
 ) -> tuple[Tensor, str]:
     """Find clusters of the data to teach the networks with, and tell of which kind they are.
 
@@ -59,6 +65,8 @@ def search_pseudo_labels(
     n_clusters : int
     rng : torch.Generator
         Classifiers are trained on its device.
+    progress : Progress, optional
+        Keeps classifiers of images on their way. What else there is takes seconds.
 
     Returns
     -------
@@ -70,7 +78,7 @@ def search_pseudo_labels(
         labels = kmeans_labels(data, n_clusters, rng.initial_seed() % _MAX_SEED)
         return torch.as_tensor(labels, device=rng.device), "kmeans"
     if kind == "augmentation":
-        return augmentation_labels(data, n_clusters, rng), kind
+        return augmentation_labels(data, n_clusters, rng, progress=progress), kind
     assert graph is not None
     if n_clusters == 1:
         return torch.zeros(len(data), dtype=torch.int64, device=rng.device), kind

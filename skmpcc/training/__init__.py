@@ -1,1 +1,1 @@
-"""Training of a model on data: batches, the loop, its health, checkpoints, initializations."""
+"""Training of a model on data: batches, the loop, its health, initializations."""

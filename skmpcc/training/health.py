@@ -135,8 +135,11 @@ class TrainingHealth:
     # ---- Its state
 
     def state(self) -> dict[str, Any]:
-        """Return what further checks depend on, after a healthy one."""
+        """Return what further checks depend on, beside the algorithm's state."""
+        # Right after a check the healthy state is the algorithm's.
+        passed = self._healthy["n_iter"] < self.algorithm.n_iter
         return {
+            "healthy": self._healthy if passed else None,
             "rows": self._rows,
             "converged": self.converged,
             "codes": self.codes,
@@ -160,7 +163,7 @@ class TrainingHealth:
         self._n_converged = state["n_converged"]
         self._n_troubled = Counter(state["n_troubled"])
         self._n_lost = state["n_lost"]
-        self._healthy = self.algorithm.state()
+        self._healthy = state["healthy"] or self.algorithm.state()
         self.algorithm.optimizers.slow_down(SLOW_DOWN**self._n_rollbacks)
 
     # ---- Convergence

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from skmpcc.devices import matmul_precision, to_device_if_fits
 from skmpcc.method.model import MPCCModel
+from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import search_pseudo_labels
 from skmpcc.settings import ResolvedSettings, TrainingSettings
-from skmpcc.training.checkpoint import Checkpoint
-from skmpcc.training.loop import DivergedError, Engine, OnInterval, Outcome, train
+from skmpcc.training.loop import STAGE, DivergedError, Engine, OnInterval, Outcome, train
 from skmpcc.training.resolution import resolve
 
 
@@ -70,9 +70,9 @@ class Initialization:
     def run(
         self,
         on_interval: OnInterval = lambda history, last: False,
-        checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
     ) -> TrainedModel:
-        """Find pseudo-labels, and train the model.
+        """Find pseudo-labels, and train the model, from where `progress` was interrupted.
 
         Raises
         ------
@@ -80,16 +80,17 @@ class Initialization:
             The training diverged before there was anything to roll back to.
         """
         model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
-        saved = checkpoint.read() if checkpoint is not None else None
-        # A training that goes on keeps its pseudo-labels, which another search may not find again.
-        kind = self.settings.pseudo_labels
-        if saved is None:
-            labels, kind = self._pseudo_labels(data)
+        saved = None if progress is None else progress.read(STAGE)
+        if saved is not None:
+            labels, kind = saved["pseudo_labels"], saved["kind"]
         else:
-            labels = saved["pseudo_labels"]
+            labels, kind = self._pseudo_labels(data, progress)
+            if progress is not None:
+                progress.keep(STAGE, lambda: {"pseudo_labels": labels, "kind": kind}, at_once=True)
         if labels is not None:
             labels = labels.to(self.device)
         settings = resolve(self.settings, data, model.n_clusters, labels, self.graph)
+        settings = replace(settings, pseudo_labels=kind)
         if self.settings.weights == "uniform":
             # A model that goes on may have learned others.
             model.prior.reset_weights()
@@ -108,11 +109,13 @@ class Initialization:
             pseudo_labels=labels,
             neighbors=self.graph,
             engine=self.engine,
-            checkpoint=checkpoint,
+            progress=progress,
         )
-        return TrainedModel(model, outcome, labels, replace(settings, pseudo_labels=kind))
+        return TrainedModel(model, outcome, labels, settings)
 
-    def _pseudo_labels(self, data: Tensor) -> tuple[Tensor | None, str | None]:
+    def _pseudo_labels(
+        self, data: Tensor, progress: Progress | None
+    ) -> tuple[Tensor | None, str | None]:
         settings = self.settings
         if settings.pseudo_labels is None or not settings.pseudo_label_share:
             return None, None
@@ -121,8 +124,9 @@ class Initialization:
         with matmul_precision(self.device, tf32=settings.precision != "float32"):
             found = (settings.pseudo_labels, data, self.graph, self.model.n_clusters, rng)
             if self.known is not None:
-                return complete_labels(*found, self.known.to(self.device)), settings.pseudo_labels
-            return search_pseudo_labels(*found)
+                known = self.known.to(self.device)
+                return complete_labels(*found, known, progress), settings.pseudo_labels
+            return search_pseudo_labels(*found, progress)
 
 
 def train_in_worker(initialization: Initialization) -> TrainedModel | DivergedError:

@@ -16,13 +16,15 @@ from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
+from skmpcc.progress import Progress, State
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings
 from skmpcc.training.batches import BatchSampler
-from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.health import TrainingHealth, is_settled
 
 N_INTERVALS = 100
+# Of `Progress`.
+STAGE = "training"
 
 History = dict[str, NDArray]
 # Called with the history at each of its entries, and with whether it is the last; a true answer
@@ -91,7 +93,7 @@ def train(
     pseudo_labels: Tensor | None = None,
     neighbors: NeighborGraph | None = None,
     engine: Engine | None = None,
-    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Run Algorithm 1 on `data` for at most `settings.max_iter` iterations.
 
@@ -116,7 +118,9 @@ def train(
         Neighbours in the data, for consistency, unless the settings ask it of augmented views.
     engine : callable, optional
         By default MPCC's fastest for the device; `Algorithm1` is the plain loop.
-    checkpoint : Checkpoint, optional
+    progress : Progress, optional
+        Keeps the training after any iteration, and gives what it goes on from. On a CPU a training that
+        goes on equals the unbroken one bit for bit.
 
     Returns
     -------
@@ -149,29 +153,30 @@ def train(
         "health": health,
     }
     history: dict[str, list[float]] = defaultdict(list)
-    saved = checkpoint.read() if checkpoint is not None else None
-    if saved is not None:
+    interval, stopped = interval_of(settings.max_iter), False
+    saved = None if progress is None else progress.read(STAGE)
+    if saved is not None and "history" in saved:
         history.update(saved["history"])
         for name, part in parts.items():
             part.load(saved[name])
-    interval, stopped = interval_of(settings.max_iter), False
+
+    def state() -> State:
+        states = {name: part.state() for name, part in parts.items()}
+        found = {"pseudo_labels": pseudo_labels, "kind": settings.pseudo_labels}
+        return {"history": dict(history), **found, **states}
+
     try:
         with execution(model, settings):
             while not (health.is_over or stopped):
                 losses = algorithm.iteration(batches.draw_real, batches.draw_pairs)
-                if algorithm.n_iter % interval and algorithm.n_iter != settings.max_iter:
-                    continue
-                entry = _entry(algorithm, losses)
-                if not health.check(entry):
-                    continue
-                for name, value in entry.items():
-                    history[name].append(value)
-                stopped = on_interval(_as_arrays(history), health.is_over)
-                if checkpoint is not None and (health.is_over or stopped or checkpoint.is_due):
-                    states = {name: part.state() for name, part in parts.items()}
-                    checkpoint.write(
-                        {"history": dict(history), "pseudo_labels": pseudo_labels, **states}
-                    )
+                if not algorithm.n_iter % interval or algorithm.n_iter == settings.max_iter:
+                    entry = _entry(algorithm, losses)
+                    if health.check(entry):
+                        for name, value in entry.items():
+                            history[name].append(value)
+                        stopped = on_interval(_as_arrays(history), health.is_over)
+                if progress is not None:
+                    progress.keep(STAGE, state)
         if health.failure is not None and not history:
             raise DivergedError(
                 f"The training diverged before iteration {interval}: {health.failure}. Lower "

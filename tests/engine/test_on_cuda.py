@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from support import normal, resolved
+from support import Kept, normal, resolved
 
 from skmpcc.devices import matmul_precision
 from skmpcc.engine import cuda_graph
@@ -15,7 +15,6 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.method.prior import GaussianMixturePrior
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import NetworkSettings
-from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.loop import train
 
 pytestmark = pytest.mark.cuda
@@ -148,19 +147,23 @@ def test_a_second_device(shape):
 
 @pytest.mark.parametrize("cuda_graphs", [True, False])
 @SHAPES
-def test_a_training_goes_on_from_its_checkpoint(shape, cuda_graphs, tmp_path):
-    checkpoint = Checkpoint(tmp_path / "fit.pt")
-    nearest = (torch.arange(40)[:, None] + torch.arange(1, 4)) % 40
-    for stop in (7, None):
-        outcome = train(
+def test_a_training_goes_on_from_what_was_kept(shape, cuda_graphs):
+    kept, nearest = Kept(), (torch.arange(40)[:, None] + torch.arange(1, 4)) % 40
+
+    def run():
+        return train(
             build(FastAlgorithm1, shape, {"max_iter": 1}).model,
             resolved(shape, **TRAINING, max_iter=20, cuda_graphs=cuda_graphs, supervised_iter=10),
             normal(40, *shape).cuda(),
             torch.Generator("cuda").manual_seed(0),
-            lambda history, last, stop=stop: history["iteration"][-1] == stop,
             pseudo_labels=torch.arange(40) % 3,
             neighbors=NeighborGraph(torch.arange(40), nearest, torch.ones(nearest.shape)),
-            checkpoint=checkpoint,
+            progress=kept,
         )
+
+    kept.stop = 7
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    outcome = run()
     assert list(outcome.history["iteration"]) == list(range(1, 21))
     assert outcome.failure is None
