@@ -75,7 +75,10 @@ class Checkpoint:
     def _read(self) -> None:
         anew = "To begin anew, delete the file or give another path"
         with saving.explained(f"checkpoint={str(self.path)!r} is no checkpoint or is damaged. {anew}"):
-            header, tensors = saving.read(str(self.path))
+            try:
+                header, tensors = saving.read(str(self.path))
+            except OSError as error:  # a folder, for one
+                raise ValueError(str(error)) from error
             if "checkpoint" not in header:
                 raise ValueError("it holds an estimator.")
             before, now = header["arguments"], self._arguments
@@ -92,7 +95,7 @@ class Checkpoint:
         more = f" and {len(differ) - N_NAMED} more" if len(differ) > N_NAMED else ""
         raise ValueError(
             f"checkpoint={str(self.path)!r} is of another fit: {', '.join(differ[:N_NAMED])}{more}. A "
-            f"fit goes on from it by the same data and parameters only. {anew}."
+            f"fit goes on from it with the same data and parameters only. {anew}."
         )
 
     # ---- Progress

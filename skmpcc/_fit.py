@@ -428,7 +428,7 @@ def checkpoint_of(estimator: Any, **data: Any) -> Checkpoint | None:
         arguments["random_state"] = estimator.random_state.get_state(legacy=False)
     if arguments.get("warm_start") and hasattr(estimator, "_fitted"):
         arguments["warm_start"] = estimator._fitted.model.own_state()
-    data = {name: None if value is None else as_array(value) for name, value in data.items()}
+    data = {name: None if value is None else np.asarray(as_array(value)) for name, value in data.items()}
     seed = int(np.random.RandomState().randint(_MAX_SEED))
     checkpoint = Checkpoint(estimator.checkpoint, arguments | data, [seed])
     if estimator.random_state is None:

@@ -90,3 +90,18 @@ class Kept:
         if n_iter is not None and n_iter == self.stop:
             self.stop = None
             raise KeyboardInterrupt
+
+
+def assert_same_fit(found, expected):
+    """Bit for bit, in all that a fit sets."""
+    for name in vars(expected).keys() - {"_fitted", "checkpoint", "n_jobs"}:
+        a, b = getattr(found, name), getattr(expected, name)
+        if isinstance(b, dict):
+            assert a.keys() == b.keys(), name
+            assert all(np.array_equal(a[key], b[key]) for key in b), name
+        else:
+            assert np.array_equal(a, b), name
+    states = [each._fitted.model.own_state() for each in (found, expected)]
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[1].items():
+        assert torch.equal(states[0][name], tensor), name
