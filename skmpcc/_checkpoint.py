@@ -73,7 +73,7 @@ class Checkpoint:
             self._read()
 
     def _read(self) -> None:
-        anew = "To begin anew, delete the file or give another path"
+        anew = "To begin anew, give another path or delete the file"
         with saving.explained(f"checkpoint={str(self.path)!r} is no checkpoint or is damaged. {anew}"):
             try:
                 header, tensors = saving.read(str(self.path))
