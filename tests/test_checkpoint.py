@@ -96,13 +96,12 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(kind, blobs, path, mon
 
 def test_pseudo_labels_are_not_found_again(blobs, path, monkeypatch):
     X = blobs[0]
+    expected = MPCCClusterer(3, **SHORT).fit(X)
     clusterer = MPCCClusterer(3, checkpoint=path, **SHORT)
     with interrupted_before(monkeypatch, 0), pytest.raises(KeyboardInterrupt):
         clusterer.fit(X)
-    monkeypatch.setattr("skmpcc.training.initialization.find_pseudo_labels", None)
-    labels = clusterer.fit(X).pseudo_labels_
-    monkeypatch.undo()
-    np.testing.assert_array_equal(labels, MPCCClusterer(3, **SHORT).fit(X).pseudo_labels_)
+    monkeypatch.setattr("skmpcc.training.initialization.search_pseudo_labels", None)
+    assert_same_fit(clusterer.fit(X), expected)
 
 
 @pytest.mark.parametrize("taught", [False, True])
@@ -180,6 +179,20 @@ def test_diverged_initializations_are_not_run_again(blobs, path, monkeypatch):
     assert clusterer.fit(blobs[0]).n_iter_ == 3
     # The diverged one, the second twice, the third.
     assert len(n_runs) == 4
+
+
+def test_weights_are_rounded_as_before(blobs, path, monkeypatch):
+    """Also without a `random_state`; other weights are an error."""
+    X, weights = blobs[0], np.linspace(0.1, 2.0, len(blobs[0]))
+    clusterer = MPCCClusterer(3, checkpoint=path, **SHORT | {"random_state": None})
+    with interrupted_before(monkeypatch, 7), pytest.raises(KeyboardInterrupt):
+        clusterer.fit(X, sample_weight=weights)
+    with pytest.raises(ValueError, match="of another fit: sample_weight was 'float64 of shape"):
+        clusterer.fit(X, sample_weight=weights[::-1])
+    with pytest.raises(ValueError, match=r"of another fit: sample_weight was 'float64 .*is None"):
+        clusterer.fit(X)
+    assert clusterer.fit(X, sample_weight=list(weights)).random_state is None
+    assert not path.exists()
 
 
 def test_without_a_random_state_the_first_seeds_stay(blobs, path, monkeypatch):

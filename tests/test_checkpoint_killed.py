@@ -30,7 +30,7 @@ def fit(kind, checkpoint, result, phase, n_iter):
     # Write after every iteration, and slowly, so that some of the killing is done meanwhile.
     _checkpoint.SECONDS, _checkpoint.SHARE = 0.0, np.inf
     tables.MAX_ITER, images.IMAGE_MAX_ITER, images.N_IMAGE_RESTARTS = 200, 40, 2
-    search, fsync, iteration = initialization.find_pseudo_labels, os.fsync, Algorithm1.iteration
+    search, fsync, iteration = initialization.search_pseudo_labels, os.fsync, Algorithm1.iteration
 
     def told_search(*args):
         phase.value = SEARCH
@@ -48,7 +48,7 @@ def fit(kind, checkpoint, result, phase, n_iter):
         n_iter.value = self.n_iter
         return iteration(self, *draws)
 
-    initialization.find_pseudo_labels = told_search
+    initialization.search_pseudo_labels = told_search
     os.fsync = told_fsync
     Algorithm1.iteration = told_iteration
     n_clusters, parameters = FITS[kind]
