@@ -16,6 +16,7 @@ from sklearn.utils import gen_batches
 
 from skmpcc import saving
 from skmpcc._files import write_atomically
+from skmpcc._sliced import Rows
 from skmpcc.progress import State
 from skmpcc.versions import installed_versions
 
@@ -168,13 +169,14 @@ def _told(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         elif isinstance(value, list | tuple):
             yield name, [each for _, each in _told({str(i): v for i, v in enumerate(value)})]
         elif hasattr(value, "__array__"):
-            yield name, _checksum(np.atleast_1d(np.asarray(value)))
+            yield name, checksum(np.atleast_1d(np.asarray(value)))
         else:
             plain = value is None or isinstance(value, bool | int | float | str)
             yield name, value if plain else str(value)
 
 
-def _checksum(array: np.ndarray) -> str:
+def checksum(array: Rows) -> str:
+    """Tell an array from others, in words."""
     digest = hashlib.sha256()
     for rows in gen_batches(len(array), CHUNK):
         part = np.ascontiguousarray(array[rows])

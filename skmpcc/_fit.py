@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skmpcc._checkpoint import Checkpoint
+from skmpcc._checkpoint import Checkpoint, checksum
 from skmpcc._classes import KnownClasses
 from skmpcc._rows import sort_rows
+from skmpcc._sliced import Rows, SlicedArray
 from skmpcc.devices import at_most_threads, resolve_device, threads_for
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat, as_array
@@ -90,7 +91,7 @@ class PreparedFit:
     preset : Preset
         Settings of the fit.
     format : InputFormat
-    X : ndarray of shape (n_samples, ...)
+    X : ndarray or SlicedArray of shape (n_samples, ...)
     data : Tensor of shape (n_rows, ...)
         X as the networks see it, in an order that does not depend on X's.
     order : ndarray of int64 of shape (n_rows,)
@@ -114,7 +115,7 @@ class PreparedFit:
 
     preset: Preset
     format: InputFormat
-    X: NDArray
+    X: Rows
     data: Tensor
     order: NDArray[np.int64]
     graph: NeighborGraph | None
@@ -160,7 +161,7 @@ class PreparedFit:
             graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng, first)
         return cls(preset, data_format, X, data, order, graph, model, device, seeds, validated, known)
 
-    def of_rows(self, X: NDArray, rows: NDArray[np.int64] | None) -> Self:
+    def of_rows(self, X: Rows, rows: NDArray[np.int64] | None) -> Self:
         """Return this fit of `X[rows]` as one of X, some of whose rows no network sees."""
         return self if rows is None else replace(self, X=X, order=rows[self.order])
 
@@ -388,7 +389,7 @@ class PreparedFit:
             )
         return texts
 
-    def monitor(self, estimator: Any, X: NDArray, y: Any) -> FitMonitor:
+    def monitor(self, estimator: Any, X: Rows, y: Any) -> FitMonitor:
         """Start monitoring this fit of `estimator`."""
         max_iter = self.preset.max_iter
         return FitMonitor(estimator, X, y, max_iter, interval_of(max_iter), len(self.seeds))
@@ -428,7 +429,11 @@ def checkpoint_of(estimator: Any, **data: Any) -> Checkpoint | None:
         arguments["random_state"] = estimator.random_state.get_state(legacy=False)
     if arguments.get("warm_start") and hasattr(estimator, "_fitted"):
         arguments["warm_start"] = estimator._fitted.model.own_state()
-    data = {name: None if value is None else np.asarray(as_array(value)) for name, value in data.items()}
+    for name, value in data.items():
+        if isinstance(value, SlicedArray):
+            data[name] = checksum(value)
+        elif value is not None:
+            data[name] = np.asarray(as_array(value))
     seed = int(np.random.RandomState().randint(_MAX_SEED))
     checkpoint = Checkpoint(estimator.checkpoint, arguments | data, [seed])
     if estimator.random_state is None:
@@ -444,7 +449,7 @@ def from_validation(estimator: Any) -> dict[str, Any]:
 def run(
     estimator: Any,
     prepared: PreparedFit,
-    X: NDArray,
+    X: Rows,
     y: Any,
     checkpoint: Checkpoint | None,
     n_jobs: int | None = None,

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from skmpcc import export, saving
+from skmpcc._sliced import Rows, SlicedArray, in_slices
 from skmpcc.devices import inference_device
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import as_array, as_given, as_real
@@ -60,27 +61,38 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     # What a file keeps beside parameters and model; see `saving.OF_FITS`.
     _saved_attributes: ClassVar[dict[str, Any]]
 
-    def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[NDArray, Any]:
-        """Check what `fit` is given, by default without `y`, and set what it has to know of X."""
+    def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[Rows, Any]:
+        """Check what `fit` is given, by default without `y`, and set what it has to know of X.
+
+        Of data that are read in slices, what is in them is checked when they are.
+        """
+        X = in_slices(X)
+        if isinstance(X, SlicedArray):
+            self.n_features_in_ = math.prod(X.shape[1:])
+            if not isinstance(y, str):
+                y = column_or_1d(as_array(y), warn=True)
+                check_consistent_length(X, y)
+            return X, y
         checked = validate_data(self, as_array(X), as_array(y), allow_nd=True, ensure_min_samples=2)
         X, y = checked if isinstance(checked, tuple) else (checked, None)
         self.n_features_in_ = math.prod(X.shape[1:])
         return as_real(X), y
 
-    def _check_X(self, X: Any) -> NDArray:
-        """Return X, of the shape that `fit` saw, as an array of real numbers."""
-        X = as_array(X)
-        if len(self._fitted.format.layout.shape) == 1:
+    def _check_X(self, X: Any) -> Rows:
+        """Return X, of the shape that `fit` saw, as an array of real numbers, or of slices of them."""
+        X, wanted = in_slices(as_array(X)), self._fitted.format.layout.shape
+        sliced = isinstance(X, SlicedArray)
+        if len(wanted) == 1 and not sliced:
             X = validate_data(self, X, reset=False)
         else:
-            X = check_array(X, allow_nd=True, estimator=self, input_name="X")
-            wanted = self._fitted.format.layout.shape
+            if not sliced:
+                X = check_array(X, allow_nd=True, estimator=self, input_name="X")
             if X.shape[1:] != wanted:
                 raise ValueError(
                     f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
                     f"samples of shape {wanted}."
                 )
-        return as_real(X)
+        return X if sliced else as_real(X)
 
     def _check_codes(self, Z: Any) -> NDArray[np.float64]:
         """Return Z, of the latent space's dimensions, as an array."""
@@ -168,9 +180,9 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In the shape and units of the fitted data.
         """
         fitted = self._ready()
-        X = self._check_X(X)
+        rows = self._check_X(X)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        return fitted.posterior_samples(X, n_samples, random_state_of(self.random_state))
+        return fitted.posterior_samples(rows, n_samples, random_state_of(self.random_state))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file of safetensors, from which `load` restores it.

@@ -9,6 +9,7 @@ from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from skmpcc._latent import random_state_of
+from skmpcc._sliced import Rows, SlicedArray
 from skmpcc.inputs import CHUNK, as_array
 
 # Rows that whole weights may make of one on average; of more, as many are drawn as have a weight.
@@ -19,10 +20,23 @@ _MAX_COUNT = 2**31
 _VALUES = 2**24
 
 
-def weighted_rows(
-    X: NDArray, sample_weight: Any, random_state: Any
+def fitted_rows(
+    X: Rows,
+    sample_weight: Any,
+    random_state: Any,
+    first: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray, NDArray[np.int64] | None]:
-    """Return the rows of X that a fit with weights sees, and their indices; without weights X, and None.
+    """Return the rows of X that a fit sees, and their indices; X itself and None if it sees all.
+
+    It sees rows by their weights, and of data that are read in slices no more than memory holds.
+
+    Parameters
+    ----------
+    X : ndarray or SlicedArray
+    sample_weight : array-like of shape (n_samples,) or None
+    random_state : int, RandomState or None
+    first : ndarray of bool of shape (n_samples,), optional
+        Rows that others are drawn after, where not all are seen and there are no weights.
 
     Raises
     ------
@@ -31,7 +45,13 @@ def weighted_rows(
         positive.
     """
     if sample_weight is None:
-        return X, None
+        if not isinstance(X, SlicedArray):
+            return X, None
+        keys = random_state_of(random_state).random_sample(len(X))
+        if first is not None:
+            keys -= first
+        rows = np.sort(np.argpartition(keys, X.max_rows)[: X.max_rows])
+        return X.take(rows), rows
     weights = _check_sample_weight(
         as_array(sample_weight),
         X,
@@ -45,16 +65,22 @@ def weighted_rows(
         raise ValueError(
             f"sample_weight is zero for {which} of {len(X)} samples; at least 2 have to count."
         )
-    rows = rows_by_weight(weights, random_state_of(random_state))
+    rng = random_state_of(random_state)
+    if isinstance(X, SlicedArray):
+        rows = rows_by_weight(weights, rng, X.max_rows)
+        return X.take(rows), rows
+    rows = rows_by_weight(weights, rng)
     return X[rows], rows
 
 
-def rows_by_weight(weights: NDArray[np.float64], rng: np.random.RandomState) -> NDArray[np.int64]:
+def rows_by_weight(
+    weights: NDArray[np.float64], rng: np.random.RandomState, at_most: int | None = None
+) -> NDArray[np.int64]:
     """Repeat rows in proportion to their weights, in rising order.
 
     Whole weights are numbers of copies, less a common factor, unless they are more than `MAX_COPIES` on
     average. All others are rounded up or down at random, by systematic resampling (J. Carpenter, P.
-    Clifford and P. Fearnhead, 1999), so that as many rows are drawn as have a weight.
+    Clifford and P. Fearnhead, 1999), so that as many rows are drawn as have a weight, or `at_most`.
     """
     positive = weights[weights > 0]
     copies = None
@@ -62,9 +88,12 @@ def rows_by_weight(weights: NDArray[np.float64], rng: np.random.RandomState) -> 
         copies = weights.astype(np.int64) // np.gcd.reduce(positive.astype(np.int64))
     elif np.all(positive == positive[0]):
         copies = (weights > 0).astype(np.int64)
-    if copies is None or copies.sum() > MAX_COPIES * len(positive):
+    n_rows, limit = len(positive), MAX_COPIES * len(positive)
+    if at_most is not None:
+        n_rows, limit = min(n_rows, at_most), min(limit, at_most)
+    if copies is None or copies.sum() > limit:
         ends = np.cumsum(weights / weights.max())
-        ends *= len(positive) / ends[-1]
+        ends *= n_rows / ends[-1]
         copies = np.diff(np.floor(ends + rng.uniform()), prepend=0.0).astype(np.int64)
     return np.repeat(np.arange(len(weights)), copies)
 

@@ -17,7 +17,7 @@ from skmpcc._fit import checkpoint_of, from_validation, run
 from skmpcc._fit_aim import PreparedAIM
 from skmpcc._latent import LatentVariableMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import check_given_once, given_fields
-from skmpcc._rows import weighted_rows
+from skmpcc._rows import fitted_rows
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import Layout
@@ -220,11 +220,11 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
-        X, _ = validated._check_for_fit(X)
-        checkpoint = checkpoint_of(validated, X=X, sample_weight=sample_weight)
-        seen, rows = weighted_rows(X, sample_weight, validated.random_state)
+        given, _ = validated._check_for_fit(X)
+        checkpoint = checkpoint_of(validated, X=given, sample_weight=sample_weight)
+        seen, rows = fitted_rows(given, sample_weight, validated.random_state)
         prepared = validated._prepare(seen, from_validation(validated))
-        run(self, prepared.of_rows(X, rows), X, y, checkpoint)
+        run(self, prepared.of_rows(given, rows), given, y, checkpoint)
         return self
 
     def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedAIM:

@@ -18,7 +18,7 @@ from skmpcc._classes import KnownClasses
 from skmpcc._fit import PreparedFit, Seeds, checkpoint_of, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
-from skmpcc._rows import weighted_rows
+from skmpcc._rows import fitted_rows
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, as_array
 from skmpcc.presets import PRESETS, Preset
@@ -254,12 +254,13 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
-        X, labels = validated._check_for_fit(X, y)
-        checkpoint = checkpoint_of(validated, X=X, sample_weight=sample_weight, y=labels)
-        seen, rows = weighted_rows(X, sample_weight, validated.random_state)
+        given, labels = validated._check_for_fit(X, y)
+        checkpoint = checkpoint_of(validated, X=given, sample_weight=sample_weight, y=labels)
+        is_known = KnownClasses.of(labels, self.priors).numbers.numpy() >= 0
+        seen, rows = fitted_rows(given, sample_weight, validated.random_state, is_known)
         known = KnownClasses.of(labels if rows is None else labels[rows], self.priors)
         prepared = validated._prepare(seen, known, from_validation(validated))
-        run(self, prepared.of_rows(X, rows), X, y, checkpoint)
+        run(self, prepared.of_rows(given, rows), given, y, checkpoint)
         return self
 
     def _prepare(self, X: NDArray, known: KnownClasses, validated: dict[str, Any]) -> PreparedFit:

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skmpcc._fit import PreparedFit, Seeds, checkpoint_of, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
-from skmpcc._rows import weighted_rows
+from skmpcc._rows import fitted_rows
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.presets import PRESETS, Preset
@@ -280,16 +280,16 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
-        X, _ = validated._check_for_fit(X)
-        checkpoint = checkpoint_of(validated, X=X, sample_weight=sample_weight)
-        seen, rows = weighted_rows(X, sample_weight, validated.random_state)
+        given, _ = validated._check_for_fit(X)
+        checkpoint = checkpoint_of(validated, X=given, sample_weight=sample_weight)
+        seen, rows = fitted_rows(given, sample_weight, validated.random_state)
         if len(seen) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(seen)} should be >= n_clusters={self.n_clusters}: every cluster needs "
                 "a sample."
             )
         prepared = validated._prepare(seen, from_validation(validated))
-        run(self, prepared.of_rows(X, rows), X, y, checkpoint, self.n_jobs)
+        run(self, prepared.of_rows(given, rows), given, y, checkpoint, self.n_jobs)
         return self
 
     @tensor_for_tensor
@@ -458,10 +458,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             X has one sample alone.
         """
         fitted = self._ready()
-        X = self._check_X(X)
-        if len(X) < 2:
+        rows, _ = fitted_rows(self._check_X(X), None, random_state=0)
+        if len(rows) < 2:
             raise ValueError("score compares samples, but X has 1 sample; at least 2 are needed.")
-        data = fitted.format.encode_all(X)
+        data = fitted.format.encode_all(rows)
         scorer = Scorer(data, fitted.n_neighbors, fitted.model.n_clusters)
         return scorer(fitted, fitted.labels(data))
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from skmpcc._sliced import Rows
 from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inputs import InputFormat
 from skmpcc.method.model import MPCCModel
@@ -30,8 +31,8 @@ _MAX_RESIDUALS = 4096
 # No input's residual variance is less than this share of the mean one.
 _LEAST_RESIDUAL = 1e-3
 
-# Samples in the user's form, or already encoded.
-Samples = NDArray | Tensor
+# Samples in the user's form, read at once or slice by slice, or already encoded.
+Samples = Rows | Tensor
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 
+from skmpcc._sliced import Rows
+
 History = dict[str, NDArray]
 Attributes = Callable[[History], dict[str, Any]]
 
@@ -31,7 +33,7 @@ class FitMonitor:
     def __init__(
         self,
         estimator: CallbackSupportMixin,
-        X: NDArray,
+        X: Rows,
         y: Any,
         max_iter: int,
         interval: int,

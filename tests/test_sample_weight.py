@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from support import BRIEF, QUICK, bars, images, stripes
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
-from skmpcc._rows import rows_by_weight, sort_rows, weighted_rows
+from skmpcc._rows import fitted_rows, rows_by_weight, sort_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -53,7 +53,7 @@ def test_other_weights_are_met_on_average(kind):
 
 def test_without_weights_nothing_is_copied(tmp_path):
     X = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=(20, 3))
-    seen, rows = weighted_rows(X, None, 0)
+    seen, rows = fitted_rows(X, None, 0)
     assert seen is X
     assert rows is None
 

@@ -1,0 +1,147 @@
+"""Data on disk that are too large for memory: a sample is fitted, all are labelled slice by slice."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+from support import BRIEF, QUICK, Interrupting, images
+
+from skmpcc import AIM, MPCCClassifier, MPCCClusterer, _checkpoint, _sliced
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+N, D = 1200, 3
+CENTRES = [[-9, 0, 0], [9, 0, 0], [0, 9, 9]]
+
+
+class Stored:
+    """An array that can be sliced, and that no one may read as a whole."""
+
+    def __init__(self, values):
+        self._values = values
+        self.shape, self.dtype = values.shape, values.dtype
+        self.longest = 0
+
+    def __getitem__(self, rows):
+        part = self._values[rows]
+        self.longest = max(self.longest, len(part))
+        return part
+
+
+def blobs():
+    X, y = make_blobs(N, centers=CENTRES, random_state=0)
+    return X.astype(np.float32), y
+
+
+def mapped(X, path):
+    file = np.memmap(path, dtype=X.dtype, mode="w+", shape=X.shape)
+    file[:] = X
+    file.flush()
+    return np.memmap(path, dtype=X.dtype, mode="r", shape=X.shape)
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Room for a quarter of the rows, of which a hundred are read at once."""
+    row = D * (4 + _sliced.ENCODED)
+    monkeypatch.setattr(_sliced, "MAX_BYTES", N // 4 * row)
+    monkeypatch.setattr(_sliced, "_CHUNK", 100 * row)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_sample_is_fitted_and_all_rows_are_labelled(tmp_path):
+    X, y = blobs()
+    fits = [
+        MPCCClusterer(3, random_state=0, **QUICK).fit(given)
+        for given in (mapped(X, tmp_path / "x"), Stored(X))
+    ]
+    for clusterer in fits:
+        assert adjusted_rand_score(y, clusterer.labels_) > 0.95
+        assert np.sum(clusterer.pseudo_labels_ >= 0) == N // 4
+        np.testing.assert_array_equal(clusterer.predict(X), clusterer.labels_)
+        np.testing.assert_array_equal(clusterer.labels_, fits[0].labels_)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "transform", "reconstruct", "score_samples"]
+)
+def test_methods_read_slices(method, monkeypatch):
+    X, _ = blobs()
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF).fit(X)
+    given, function = Stored(X), getattr(clusterer, method)
+    monkeypatch.setattr(type(clusterer._fitted), "batch_size", 200)
+    found = function(given)
+    assert given.longest <= 200
+    np.testing.assert_array_equal(found, function(X))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_rows_outside_of_the_sample_are_checked_before_the_training():
+    X, _ = blobs()
+    X[np.arange(0, N, 10), 1] = np.nan
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        clusterer.fit(Stored(X))
+    with pytest.raises(ValueError, match="Complex data"):
+        clusterer.fit(Stored(X.astype(np.complex64)))
+    assert not hasattr(clusterer, "labels_")
+    clusterer.fit(blobs()[0])
+    with pytest.raises(ValueError, match="was fitted on"):
+        clusterer.predict(Stored(np.zeros((N, D + 1), np.float32)))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_weights_and_score():
+    X, y = blobs()
+    clusterer = MPCCClusterer(2, random_state=0, **QUICK)
+    clusterer.fit(Stored(X), sample_weight=np.where(y == 2, 0.0, 1.5))
+    taught = clusterer.pseudo_labels_ >= 0
+    assert np.sum(taught) == N // 4
+    assert not np.any(taught & (y == 2))
+    assert np.isfinite(clusterer.score(Stored(X)))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_rows_of_known_class_are_in_the_sample():
+    X, y = blobs()
+    told = np.full(N, -1)
+    told[::100] = y[::100]
+    classifier = MPCCClassifier(
+        random_state=0, max_iter=30, width=16, pseudo_labels="neighbors", tol=0.0
+    ).fit(Stored(X), told)
+    np.testing.assert_array_equal(classifier.transduction_[::100], y[::100])
+    assert np.mean(classifier.transduction_ == y) > 0.9
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        classifier.fit(Stored(X), told[1:])
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_checkpoint_knows_the_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(_checkpoint, "SECONDS", 0.0)
+    X, _ = blobs()
+    path = tmp_path / "fit"
+    quick = QUICK | {"max_iter": 30, "random_state": 0, "checkpoint": path}
+    expected = MPCCClusterer(3, **quick).fit(Stored(X))
+    interrupting = Interrupting(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        MPCCClusterer(3, **quick).set_callbacks(interrupting).fit(Stored(X))
+    with pytest.raises(ValueError, match="X"):
+        MPCCClusterer(3, **quick).fit(Stored(X + 1))
+    found = MPCCClusterer(3, **quick).fit(Stored(X))
+    np.testing.assert_array_equal(found.means_, expected.means_)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_aim_fits_a_sample():
+    X, _ = blobs()
+    aim = AIM(max_iter=3, width=8, random_state=0).fit(Stored(X))
+    assert aim.transform(Stored(X)).shape == (N, aim.transform(X).shape[1])
+
+
+def test_small_arrays_of_other_libraries_are_read(monkeypatch):
+    X = images((20, 8, 8), np.float32)
+    clusterer = MPCCClusterer(2, random_state=0, **BRIEF).fit(X)
+    other = MPCCClusterer(2, random_state=0, **BRIEF).fit(Stored(X))
+    np.testing.assert_array_equal(clusterer.labels_, other.labels_)
+    np.testing.assert_array_equal(clusterer.transform(X), other.transform(Stored(X)))
