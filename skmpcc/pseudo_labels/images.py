@@ -1,5 +1,6 @@
 """Pseudo-labels of images: clusters that small random affine maps do not change."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -53,8 +54,8 @@ def augmentation_labels(
         The classifiers are trained on its device.
     known : Tensor of int64 of shape (n_samples,), optional
         Classes of some images and -1 of the others, on the generator's device. The classifiers then
-        learn them from views of these images as well and do not tend to equal sizes, and all of them
-        label the images together.
+        learn them from views of these images as well, tend to the classes' shares where few are known,
+        and to no sizes where many are, and label the images together.
     progress : Progress, optional
         Keeps the classifiers on their way.
 
@@ -63,6 +64,7 @@ def augmentation_labels(
     labels : Tensor of int64 of shape (n_samples,)
     """
     taught = None if known is None else torch.nonzero(known >= 0).flatten()
+    sizes = Sizes() if known is None else Sizes.of_known(known, n_clusters)
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
         shape = tuple(images.shape[1:])
@@ -84,7 +86,7 @@ def augmentation_labels(
                 lesson = random_affine(rows_of(images, taught[drawn]), rng), known[taught[drawn]]
             for classifier, optimizer in zip(classifiers, optimizers, strict=True):
                 optimizer.param_groups[0]["lr"] = rate
-                _loss(classifier, x, view, lesson).backward()
+                _loss(classifier, x, view, sizes, lesson).backward()
                 optimizer.step()
                 optimizer.zero_grad()
             if progress is not None:
@@ -137,15 +139,41 @@ def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Gene
     return max(classifiers, key=information)
 
 
-def _loss(classifier: ConvNet, x: Tensor, view: Tensor, lesson: tuple[Tensor, Tensor] | None) -> Tensor:
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that clusters tend to: equal ones, or those of known classes.
+
+    Attributes
+    ----------
+    weight : float
+        Of the marginal entropy, beside the conditional one.
+    log_shares : Tensor of shape (K,) or None
+        Logarithms of the shares that are expected of clusters; None if these are equal.
+    """
+
+    weight: float = IMAGE_BALANCE_WEIGHT
+    log_shares: Tensor | None = None
+
+    @classmethod
+    def of_known(cls, known: Tensor, n_clusters: int) -> "Sizes":
+        """Few known images of each class, which may not keep clusters apart, need help by sizes.
+
+        How many of each are known need not be how many there are, so that the weight falls quickly: by
+        the square of the mean number.
+        """
+        counts = torch.bincount(known[known >= 0], minlength=n_clusters).double()
+        log_shares = torch.log((counts + 1.0) / (counts + 1.0).sum()).float()
+        return cls(IMAGE_BALANCE_WEIGHT / max(1.0, float(counts.mean())) ** 2, log_shares)
+
+
+def _loss(
+    classifier: ConvNet, x: Tensor, view: Tensor, sizes: Sizes, lesson: tuple[Tensor, Tensor] | None
+) -> Tensor:
     """Loss of images and their views, with a lesson also of views of other images and their classes."""
     log_q = classifier.log_memberships(x)
-    information = -conditional_entropy(log_q)
-    if lesson is None:
-        information = information + IMAGE_BALANCE_WEIGHT * marginal_entropy(log_q)
+    information = sizes.weight * marginal_entropy(log_q, sizes.log_shares) - conditional_entropy(log_q)
     loss = augmentation_loss(log_q, classifier.log_memberships(view))
     if lesson is not None:
-        # Known classes keep clusters apart, and need not be of equal size.
         loss = loss + functional.nll_loss(classifier.log_memberships(lesson[0]), lesson[1])
     return loss - INFORMATION_WEIGHT * information
 

@@ -5,19 +5,23 @@ from torch import Tensor
 from skmpcc.method.losses import log_mean_membership
 
 
-def marginal_entropy(log_memberships: Tensor) -> Tensor:
+def marginal_entropy(log_memberships: Tensor, log_shares: Tensor | None = None) -> Tensor:
     """Entropy of the mean membership, at most log K, where clusters are of equal size.
 
     Parameters
     ----------
     log_memberships : Tensor of shape (..., n, K)
+    log_shares : Tensor of shape (K,), optional
+        Logarithms of shares that clusters are expected to have. The entropy is then relative to them, at
+        most 0, where the clusters have these shares.
 
     Returns
     -------
     entropy : Tensor of shape (...)
     """
     log_share = log_mean_membership(log_memberships)
-    return -(log_share.exp() * log_share).sum(-1)
+    excess = log_share if log_shares is None else log_share - log_shares
+    return -(log_share.exp() * excess).sum(-1)
 
 
 def conditional_entropy(log_memberships: Tensor) -> Tensor:

@@ -106,6 +106,17 @@ def test_classifiers_of_views_learn_known_classes(monkeypatch):
 
 
 @pytest.mark.full_pseudo_labels
+def test_one_known_image_of_each_class_is_enough(monkeypatch):
+    """Views alone tell too little of what is of the same class."""
+    monkeypatch.setattr(images, "N_IMAGE_RESTARTS", 1)
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 100)
+    X, y = load_digits(n_class=5, return_X_y=True)
+    data = torch.as_tensor(X / 8.0 - 1.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    labels = complete_labels("augmentation", data, None, 5, generator(), one_of_each(torch.as_tensor(y)))
+    assert float((labels == torch.as_tensor(y)).float().mean()) > 0.9
+
+
+@pytest.mark.full_pseudo_labels
 def test_labels_of_images_are_reproducible(monkeypatch):
     monkeypatch.setattr(images, "IMAGE_MAX_ITER", 4)
     data, y = bars(40)
