@@ -84,7 +84,7 @@ def data(draw):
     elif layout == "strided":
         X = np.repeat(X, 2, axis=-1)[..., ::2]
     elif layout == "reversed":
-        X = X[::-1, ..., ::-1]
+        X = np.flip(X)
     elif layout == "read-only":
         X.flags.writeable = False
     elif layout == "list" and dtype.itemsize <= 8:
