@@ -115,7 +115,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         `generation_tol`.
     n_features_in_ : int
         Number of values in each sample: height x width x channels for images.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X is a data frame whose column names are all strings.
     preset_ : str
         Name of the preset that was used.

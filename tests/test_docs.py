@@ -1,5 +1,6 @@
 """Pages that are made from the code or from stored results are up to date."""
 
+import ast
 import importlib.util
 import re
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import skmpcc
+from skmpcc import metrics, model_selection, plotting, report
 
 ROOT = Path(skmpcc.__file__).parent.parent
 
@@ -55,3 +57,40 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("plot_*.py"))
+
+
+def test_the_gallery_lists_every_example():
+    order = load(ROOT / "docs" / "gallery_order.py")
+    assert sorted(order.ORDER) == [path.name for path in EXAMPLES]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_examples_have_a_title_a_link_from_the_guide_and_say_what_to_read_next(path):
+    text = path.read_text()
+    title, line, blank = ast.get_docstring(ast.parse(text)).splitlines()[:3]
+    assert title
+    assert line == "=" * len(title)
+    assert not blank
+    assert "**Read next:**" in text.rpartition("# %%")[2]
+    assert f"(examples/{path.name})" in (ROOT / "docs" / "user-guide.md").read_text()
+
+
+def test_examples_show_every_display():
+    shown = "\n".join(path.read_text() for path in EXAMPLES)
+    for name in plotting.__all__:
+        assert f"{name}.from_" in shown or not name.endswith("Display"), name
+
+
+def test_api_pages_list_all_that_is_public():
+    public = {*skmpcc.__all__, *plotting.__all__}
+    for module in (metrics, model_selection, report):
+        public |= {
+            name
+            for name, thing in vars(module).items()
+            if getattr(thing, "__module__", None) == module.__name__ and not name.startswith("_")
+        }
+    assert "html_report" in public
+    assert public <= set((ROOT / "docs" / "api" / "index.rst").read_text().split())

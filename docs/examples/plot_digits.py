@@ -1,0 +1,66 @@
+"""
+Clusters of handwritten digits
+==============================
+
+Ten clusters are found in 1,797 small pictures of digits, without the digits' names. The names serve
+at the end alone, to see how well clusters and digits agree.
+"""
+
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
+
+from skmpcc import MPCCClusterer
+from skmpcc.metrics import clustering_accuracy
+
+X, y = load_digits(return_X_y=True)
+print(X.shape)
+
+# %%
+# ``MPCCClusterer`` is used like ``KMeans``. A default fit trains for up to 2,000 iterations; 600
+# make this page quick, and ``tol=0`` says that all of them are wanted.
+clusterer = MPCCClusterer(n_clusters=10, max_iter=600, tol=0, random_state=0).fit(X)
+kmeans = KMeans(n_clusters=10, n_init=10, random_state=0).fit(X)
+
+for name, labels in {"MPCC": clusterer.labels_, "KMeans": kmeans.labels_}.items():
+    print(f"{name}: {clustering_accuracy(y, labels):.3f} of the digits are in the cluster of their name")
+
+# %%
+# Beside labels a fit gives *codes*, which are 24 numbers for each digit, and a generator that turns
+# a code into a digit. Each row shows members of one cluster on the left. On the right are digits
+# that are not in the data: the generator made them.
+from skmpcc.plotting import ClustersDisplay
+
+_ = ClustersDisplay.from_estimator(clusterer, X, image_shape=(8, 8))
+
+# %%
+# Clusters are Gaussians among the codes. The map shows the codes in their first two principal
+# components, and each Gaussian as an ellipse. Ellipses that overlap here may be apart in the other
+# dimensions.
+from skmpcc.plotting import LatentMapDisplay
+
+_ = LatentMapDisplay.from_estimator(clusterer, X)
+
+# %%
+# Most digits belong to one cluster with a membership of nearly 1. Those that do not are worth a
+# look: below is the largest membership of each digit, and above the clusters stands how many are
+# below the threshold.
+from skmpcc.plotting import MembershipsDisplay
+
+memberships = MembershipsDisplay.from_estimator(clusterer, X, threshold=0.99)
+
+# %%
+# ``doubtful_`` has their rows in ``X``, the least certain first.
+from matplotlib import pyplot as plt
+
+figure, axes = plt.subplots(1, 8, figsize=(8, 1.4), layout="constrained")
+for ax, row in zip(axes, memberships.doubtful_, strict=False):
+    ax.imshow(X[row].reshape(8, 8), cmap="gray")
+    ax.set(title=f"a {y[row]}, in {clusterer.labels_[row]}")
+for ax in axes:
+    ax.title.set_fontsize(9)
+    ax.set_axis_off()
+
+# %%
+# **Read next:** :doc:`plot_images` passes the same digits as images, which says more about them
+# than rows of numbers do. The :ref:`user guide <user-guide:What comes back>` lists all that a
+# fitted clusterer gives.
