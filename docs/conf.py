@@ -75,6 +75,15 @@ html_theme_options = {
 html_sidebars = {page: [] for page in ("index", "user-guide", "benchmarks", "method", "presets")}
 
 SPACE = "\N{NO-BREAK SPACE}"
+# What the page of the lab notes has beside its table, which serves on a repository's page.
+NOTES = """
+```{toctree}
+:hidden:
+:glob:
+
+20*
+```
+"""
 # Links that lead to sources on a repository's page, and what they lead to here.
 LINKS = [
     (re.compile(r"\]\((?:\.\./)?examples/README\.rst\)"), "](/auto_examples/index.rst)"),
@@ -88,7 +97,9 @@ LINKS = [
 
 
 def adapt_markdown(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Let links to examples and modules lead to the pages made from them, and keep figures in one line."""
+    """Let links to sources lead to the pages made from them, and keep figures in one line."""
+    if docname == "lab-notes/README":
+        source[0] += NOTES
     if str(app.env.doc2path(docname)).endswith(".md"):
         source[0] = source[0].replace(" ± ", f"{SPACE}±{SPACE}")
         for pattern, replacement in LINKS:

@@ -35,6 +35,24 @@ for ax, digit in zip(axes, year, strict=True):
     ax.set_axis_off()
 
 # %%
+# Where are predictions in doubt? The display sorts the largest probability of each held-out digit
+# within its predicted class, and marks those below the threshold in the colour of the second class.
+from skmpcc.plotting import MembershipsDisplay
+
+memberships = MembershipsDisplay.from_estimator(classifier, X_new, threshold=0.9)
+
+# %%
+# The eight digits of which the classifier is least sure, with the class in the data and the
+# prediction.
+least_sure = classifier.predict_proba(X_new).max(axis=1).argsort()[:8]
+predicted = classifier.predict(X_new[least_sure])
+figure, axes = plt.subplots(1, 8, figsize=(9, 1.5), layout="constrained")
+for ax, row, name in zip(axes, least_sure, predicted, strict=True):
+    ax.imshow(X_new[row].reshape(8, 8), cmap="gray")
+    ax.set_title(f"{y_new[row]} as {name}", fontsize="medium")
+    ax.set_axis_off()
+
+# %%
 # Each held-out digit can be encoded and decoded again. What differs between the rows gets lost on
 # the way.
 from skmpcc.plotting import ReconstructionsDisplay

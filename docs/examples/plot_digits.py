@@ -41,26 +41,6 @@ from skmpcc.plotting import LatentMapDisplay
 _ = LatentMapDisplay.from_estimator(clusterer, X)
 
 # %%
-# Most digits belong to one cluster with a membership of nearly 1. Those that do not are worth a
-# look: below is the largest membership of each digit, and above the clusters stands how many are
-# below the threshold.
-from skmpcc.plotting import MembershipsDisplay
-
-memberships = MembershipsDisplay.from_estimator(clusterer, X, threshold=0.99)
-
-# %%
-# ``doubtful_`` has their rows in ``X``, the least certain first.
-from matplotlib import pyplot as plt
-
-figure, axes = plt.subplots(1, 8, figsize=(8, 1.4), layout="constrained")
-for ax, row in zip(axes, memberships.doubtful_, strict=False):
-    ax.imshow(X[row].reshape(8, 8), cmap="gray")
-    ax.set(title=f"a {y[row]}, in {clusterer.labels_[row]}")
-for ax in axes:
-    ax.title.set_fontsize(9)
-    ax.set_axis_off()
-
-# %%
 # **Read next:** :doc:`plot_images` passes the same digits as images, which says more about them
 # than rows of numbers do. The :ref:`user guide <user-guide:What comes back>` lists all that a
 # fitted clusterer gives.
