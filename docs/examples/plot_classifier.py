@@ -25,13 +25,13 @@ from skmpcc.plotting import ClustersDisplay
 _ = ClustersDisplay.from_estimator(classifier, X_new, image_shape=(8, 8))
 
 # %%
-# ``sample`` takes a class, ``sample_like`` one class for each sample.
+# ``sample`` takes a class, and ``sample_like`` one class for each sample: five sevens, and a year.
 sevens, _ = classifier.sample(5, class_=7)
 year = classifier.sample_like([2, 0, 2, 6])
 
-figure, axes = plt.subplots(1, 4, figsize=(5, 1.5), layout="constrained")
-for ax, digit in zip(axes, year, strict=True):
-    ax.imshow(digit.reshape(8, 8), cmap="gray")
+figure, axes = plt.subplots(1, 9, figsize=(9, 1.2), layout="constrained")
+for ax, digit in zip(axes, [*sevens, *year], strict=True):
+    ax.imshow(digit.reshape(8, 8), cmap="gray", vmin=0, vmax=16)
     ax.set_axis_off()
 
 # %%

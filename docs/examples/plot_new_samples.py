@@ -12,13 +12,13 @@ from sklearn.datasets import make_moons
 
 from skmpcc import MPCCClusterer
 
-X, _ = make_moons(500, noise=0.06, random_state=0)
-clusterer = MPCCClusterer(n_clusters=2, max_iter=1000, tol=0, random_state=0).fit(X)
+X, _ = make_moons(600, noise=0.1, random_state=0)
+clusterer = MPCCClusterer(n_clusters=2, max_iter=800, tol=0, random_state=0).fit(X)
 
 # %%
 # ``sample`` returns rows and the cluster of each. With ``cluster`` all are of that one.
-new, cluster = clusterer.sample(500)
-of_one, _ = clusterer.sample(250, cluster=1)
+new, cluster = clusterer.sample(600)
+of_one, _ = clusterer.sample(300, cluster=1)
 
 # %%
 # ``sample_posterior`` encodes given rows, moves their codes by as much as the encoder is unsure of
@@ -42,9 +42,13 @@ for number, (row, cloud) in enumerate(zip(rows, variants, strict=True)):
 _ = axes[1, 1].set(title="variants of the rows at the stars")
 
 # %%
+# The new rows follow the moons, and vary less across them than the table's rows do. For a point of
+# the plane the encoder leaves much open, so that variants spread along the moon of their row.
+#
 # Whether the generator has settled shows in the course of the training. Losses of a generative
-# adversarial network do not fall to zero: two networks work against each other. What should fall is
-# the change of memberships and reconstructions from one check to the next.
+# adversarial network do not fall to zero: two networks work against each other. What should fall, in
+# the lowest picture, is the change of memberships and reconstructions from one check to the next.
+# Single peaks on the way are common.
 from skmpcc.plotting import HistoryDisplay
 
 _ = HistoryDisplay.from_estimator(clusterer)

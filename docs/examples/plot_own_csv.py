@@ -14,6 +14,7 @@ from sklearn.datasets import load_wine
 
 folder = Path(tempfile.mkdtemp())
 wines = load_wine(as_frame=True).data.round(2)
+wines = wines.rename(columns={"od280/od315_of_diluted_wines": "od280_od315"})
 wines.iloc[::20, 1] = np.nan
 wines.insert(0, "bottle", [f"B{number:03}" for number in range(len(wines))])
 wines.to_csv(folder / "wines.csv", index=False)

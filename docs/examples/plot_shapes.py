@@ -46,11 +46,10 @@ for row, (shape, (X, y, n_clusters)) in zip(axes, shapes.items(), strict=True):
         ax.scatter(*X.T, c=labels, s=6, cmap="tab10", vmin=0, vmax=9)
         ax.set(title=method, xticks=[], yticks=[])
         if y is not None:
-            ari = adjusted_rand_score(y, labels)
-            ax.text(0.98, 0.02, f"{ari:.2f}", transform=ax.transAxes, ha="right", size="large")
+            ax.set_xlabel(f"{adjusted_rand_score(y, labels):z.2f}")
 
 # %%
-# The number in a corner is the adjusted Rand index between clusters and the groups that the points
+# The number below a picture is the adjusted Rand index of clusters and the groups that the points
 # were drawn from: 1 is perfect agreement, and 0 what chance gives. The last shape has no groups,
 # and every method cuts it somewhere: a clustering by itself does not say that there are clusters.
 #

@@ -3,14 +3,15 @@ Clusters of unequal sizes
 =========================
 
 One group of 600 rows beside groups of 150 and 50. Where clusters are clearly unequal,
-``MPCCClusterer`` learns a weight for each of them. KMeans has no weights and tends to cut the large
-group.
+``MPCCClusterer`` learns a weight for each of them, as GaussianMixture does. KMeans has none and tends
+to cut the large group.
 """
 
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.mixture import GaussianMixture
 
 from skmpcc import MPCCClusterer
 
@@ -23,12 +24,14 @@ X, y = make_blobs(sizes, centers=[[0, 0], [7, 3], [6, -2]], cluster_std=[2.2, 0.
 # of the groups.
 clusterer = MPCCClusterer(n_clusters=3, max_iter=400, tol=0, random_state=0).fit(X)
 kmeans = KMeans(n_clusters=3, n_init=10, random_state=0).fit(X)
+mixture = GaussianMixture(n_components=3, n_init=10, random_state=0).fit(X)
 
-print("rows in the groups:  ", np.sort(np.bincount(y)))
-print("rows in the clusters:", np.sort(np.bincount(clusterer.labels_)))
-print("rows by KMeans:      ", np.sort(np.bincount(kmeans.labels_)))
-print("weights:             ", np.sort(clusterer.weights_).round(3))
-print("shares of the groups:", np.sort(np.bincount(y) / len(y)).round(3))
+print("rows in the groups:     ", np.sort(np.bincount(y)))
+print("rows by MPCCClusterer:  ", np.sort(np.bincount(clusterer.labels_)))
+print("rows by GaussianMixture:", np.sort(np.bincount(mixture.predict(X))))
+print("rows by KMeans:         ", np.sort(np.bincount(kmeans.labels_)))
+print("shares of the groups:   ", np.sort(np.bincount(y) / len(y)).round(3))
+print("weights:                ", np.sort(clusterer.weights_).round(3))
 
 # %%
 # New samples are drawn by these weights, so that small groups stay small.
