@@ -68,7 +68,7 @@ html_show_sphinx = False
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"auto_examples/**": [], "**": ["page-toc"]},
     "footer_start": ["copyright"],
     "footer_end": [],
 }

@@ -17,13 +17,13 @@ means = np.array([(i, j) for i in range(-4, 5, 2) for j in range(-4, 5, 2)])
 X = means[rng.integers(25, size=20_000)] + rng.normal(scale=0.05, size=(20_000, 2))
 
 # %%
-# ``preset="grid"`` has networks for sharp structures in two dimensions. Its 8,000 iterations are
-# halved here, and take the longest of all pages.
-aim = AIM(preset="grid", max_iter=4000, random_state=0).fit(X)
+# ``preset="grid"`` has networks for sharp structures in two dimensions. It trains for 8,000
+# iterations, which take about a minute.
+aim = AIM(preset="grid", random_state=0).fit(X)
 
 # %%
-# Codes are points of a plane, too, and spread as a standard normal distribution does. Colours tell
-# the nearest of the 25 means.
+# Codes are points of a plane, too, about as far apart as draws from a standard normal distribution.
+# New samples are what the generator makes of such draws. Colours tell the nearest of the 25 means.
 new = aim.sample(5000)
 shown = X[:5000]
 panels = {

@@ -39,6 +39,7 @@ _ = ClustersDisplay.from_estimator(clusterer, X, image_shape=(8, 8))
 from skmpcc.plotting import LatentMapDisplay
 
 _ = LatentMapDisplay.from_estimator(clusterer, X)
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # **Read next:** :doc:`plot_images` passes the same digits as images, which says more about them

@@ -39,6 +39,7 @@ for number, (ax, center) in enumerate(zip(axes, clusterer.cluster_centers_, stri
     ax.imshow(center, cmap="gray")
     ax.set_title(number)
     ax.set_axis_off()
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Images that come as rows need no reshaping: say which shape they have. The fit is then the same.
