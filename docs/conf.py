@@ -67,7 +67,7 @@ html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "secondary_sidebar_items": {"auto_examples/**": [], "**": ["page-toc"]},
     "footer_start": ["copyright"],
     "footer_end": [],
