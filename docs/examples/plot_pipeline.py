@@ -47,8 +47,8 @@ labels = pipeline.fit_predict(drives)
 pd.crosstab(drives["road"], labels, colnames=["cluster"])
 
 # %%
-# Drives in the colours of their clusters. Those without a figure for fuel have a cluster, too, and are
-# left out of the picture.
+# Drives in the colours of their clusters. Those without a figure for fuel have a cluster, too, and
+# are left out of the picture.
 figure, ax = plt.subplots(layout="constrained")
 ax.scatter(drives["speed"], drives["fuel"], c=labels, s=12, cmap="tab10", vmin=0, vmax=9)
 _ = ax.set(xlabel="speed", ylabel="fuel")
@@ -62,10 +62,9 @@ print(pipeline.predict(new_drives))
 # The grid search
 # ---------------
 #
-# On drives any setting finds the same three clusters. On two moons it matters how the first
-# clustering is found, which teaches the networks. ``score`` tells good clusters from worse ones
-# without labels. It compares fits of the same number of clusters on the same rows, and cannot choose
-# that number.
+# These drives are easy to cluster. On two moons it matters how the first clustering is found, which
+# teaches the networks. ``score`` tells good clusters from worse ones without labels. It compares
+# fits of the same number of clusters on the same rows, and cannot choose that number.
 moons, _ = make_moons(300, noise=0.05, random_state=0)
 search = GridSearchCV(
     MPCCClusterer(n_clusters=2, labels_only=True, random_state=0),
