@@ -65,14 +65,17 @@ html_static_path = ["_static"]
 html_css_files = ["skmpcc.css"]
 html_copy_source = False
 html_show_sphinx = False
+# Pages with their headings at the side; examples are short, and their code needs the room.
+GUIDES = ("user-guide", "benchmarks", "method", "presets")
+WITH_CONTENTS = (*GUIDES, "CHANGELOG", "CONTRIBUTING", "api/**", "development/**", "lab-notes/**")
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 7,
-    "secondary_sidebar_items": {"auto_examples/**": [], "**": ["page-toc"]},
+    "secondary_sidebar_items": {page: ["page-toc"] for page in WITH_CONTENTS},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {page: [] for page in ("index", "user-guide", "benchmarks", "method", "presets")}
+html_sidebars = {page: [] for page in ("index", *GUIDES)}
 
 SPACE = "\N{NO-BREAK SPACE}"
 # What the page of the lab notes has beside its table, which serves on a repository's page.
