@@ -450,6 +450,16 @@ def phases(rows: Rows) -> list[str]:
     return lines
 
 
+def memory(rows: Rows) -> list[str]:
+    """MiB that fits and predictions take, a row for each kind and number of rows."""
+    lines = ["| data | rows | data, MiB | `fit`, MiB | and `predict`, MiB |", "| --- |" + " --- |" * 4]
+    for r in rows:
+        if r.get("kind") == "memory":
+            cells = [f"{r[key]:,.0f}" for key in ("rows", "data_mib", "fit_mib", "both_mib")]
+            lines.append(f"| {r['data']} | {' | '.join(cells)} |")
+    return lines
+
+
 TABLES = {
     "accuracy": accuracy,
     "quality": quality,
@@ -464,6 +474,7 @@ TABLES = {
     "growth": growth,
     "fits": fits,
     "phases": phases,
+    "memory": memory,
 }
 
 

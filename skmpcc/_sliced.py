@@ -1,6 +1,7 @@
 """Data that are read slice by slice: files mapped into memory, arrays of HDF5, zarr or Dask."""
 
 import math
+import mmap
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from skmpcc.inputs import as_real
 
 # Bytes that the fitted rows of such data may take in memory, as they are and encoded; of more rows a
 # random sample is fitted. An encoded value has four.
-MAX_BYTES = 2**30
+MAX_BYTES = 3 * 2**28
 ENCODED = 4
 # Bytes that are read at once.
 _CHUNK = 2**25
@@ -37,22 +38,29 @@ class SlicedArray:
         self.shape = tuple(int(side) for side in X.shape)
         self.dtype = np.dtype(X.dtype)
         self.max_rows = MAX_BYTES // _row_bytes(X)
+        self._mapping = _mapping_of(X)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> NDArray:
-        part = check_array(np.asarray(self._X[rows]), allow_nd=True, input_name="X")
-        return as_real(part)
+        # A copy, for pages that are given back are read again by whoever looks at them.
+        part = np.array(self._X[rows])
+        if self._mapping is not None:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+        return as_real(check_array(part, allow_nd=True, input_name="X"))
 
     def take(self, rows: NDArray[np.int64]) -> NDArray:
         """Return rows, in rising order, by a pass over the whole, which is checked on the way."""
-        parts = []
+        out: NDArray | None = None
         for part in gen_batches(len(self), max(1, _CHUNK // _row_bytes(self))):
             values = self[part]
+            if out is None:
+                out = np.empty((len(rows), *self.shape[1:]), values.dtype)
             first, last = np.searchsorted(rows, [part.start, part.stop])
-            parts.append(values[rows[first:last] - part.start])
-        return np.concatenate(parts)
+            out[first:last] = values[rows[first:last] - part.start]
+        assert out is not None
+        return out
 
 
 Rows = NDArray | SlicedArray
@@ -86,6 +94,19 @@ def _is_sliced(X: Any) -> bool:
     if not all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__")):
         return False
     return hasattr(X, "chunks") or not hasattr(X, "__array__")
+
+
+def _mapping_of(X: Any) -> mmap.mmap | None:
+    """Mapping whose pages can be given back once they are read, so that a mapped file takes no room.
+
+    Pages of copy-on-write maps cannot: they hold what was written to them.
+    """
+    if not isinstance(X, np.memmap) or X.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    base: Any = X
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
 
 
 def _row_bytes(X: Any) -> int:

@@ -224,6 +224,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         checkpoint = checkpoint_of(validated, X=given, sample_weight=sample_weight)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state)
         prepared = validated._prepare(seen, from_validation(validated))
+        del seen  # it is encoded
         run(self, prepared.of_rows(given, rows), given, y, checkpoint)
         return self
 

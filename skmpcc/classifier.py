@@ -260,6 +260,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         seen, rows = fitted_rows(given, sample_weight, validated.random_state, is_known)
         known = KnownClasses.of(labels if rows is None else labels[rows], self.priors)
         prepared = validated._prepare(seen, known, from_validation(validated))
+        del seen  # it is encoded
         run(self, prepared.of_rows(given, rows), given, y, checkpoint)
         return self
 

@@ -289,6 +289,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
                 "a sample."
             )
         prepared = validated._prepare(seen, from_validation(validated))
+        del seen  # it is encoded
         run(self, prepared.of_rows(given, rows), given, y, checkpoint, self.n_jobs)
         return self
 

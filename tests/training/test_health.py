@@ -12,10 +12,12 @@ from torch.nn.utils import parametrize
 
 from skmpcc import MPCCClusterer
 from skmpcc.engine.fast import FastAlgorithm1
+from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
 from skmpcc.training import health as health_module
 from skmpcc.training.health import TrainingHealth, is_settled
+from skmpcc.training.loop import train
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8, min_std=0.0)
 
@@ -311,6 +313,67 @@ def test_a_rollback_before_the_first_entry_recovers(ema_start, monkeypatch):
     assert clusterer.n_iter_ == 12
     assert np.isfinite(clusterer.predict_proba(X)).all()
     assert np.isfinite(clusterer.sample(5)[0]).all()
+
+
+def poisoned(engine, place, at):
+    """An engine that meets, once, what is not finite."""
+    met = []
+
+    class Poisoned(engine):
+        def iteration(self, draw_real, draw_pairs=None):
+            if self.n_iter != at or met:
+                return super().iteration(draw_real, draw_pairs)
+            met.append(place)
+            if place == "batch":
+                return super().iteration(
+                    lambda: tuple(t * math.nan if t.is_floating_point() else t for t in draw_real()),
+                    draw_pairs,
+                )
+            found = (
+                [tensor for tensors in self.optimizers.state() for tensor in tensors]
+                if place == "moments"
+                else [t for name, t in self.model.state_dict().items() if name.startswith(place)]
+            )
+            assert found
+            for tensor in found:
+                if tensor.is_floating_point():
+                    tensor.fill_(math.nan)
+            return super().iteration(draw_real, draw_pairs)
+
+    return Poisoned, met
+
+
+@pytest.mark.parametrize("at", [0, 10, 30])
+@pytest.mark.parametrize(
+    "place",
+    ["generator", "discriminator", "encoder", "prior", "averaged_", "moments", "batch"],
+)
+@pytest.mark.parametrize(
+    ("engine", "shape"),
+    [(Algorithm1, (6,)), (FastAlgorithm1, (6,)), (FastAlgorithm1, (1, 8, 8))],
+    ids=["plain", "fast", "images"],
+)
+def test_what_is_not_finite_is_overcome_wherever_it_comes_from(engine, shape, place, at):
+    """Before the first check, while labels teach, and after."""
+    settings = resolved(
+        shape, max_iter=40, batch_size=16, ema_start=0, ema_decay=0.5, tol=0.0, supervised_iter=20
+    )
+    model = MPCCModel(SETTINGS, shape, 3, 0)
+    data = torch.randn(60, *shape, generator=torch.Generator().manual_seed(1))
+    factory, met = poisoned(engine, place, at)
+    outcome = train(
+        model,
+        settings,
+        data,
+        torch.Generator().manual_seed(0),
+        pseudo_labels=torch.arange(60) % 3,
+        engine=factory,
+    )
+    assert met
+    assert outcome.failure is None
+    assert outcome.history["iteration"][-1] == 40
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+    assert all(np.isfinite(values).all() for values in outcome.history.values())
 
 
 def test_averages_start_afresh_after_a_rollback_to_before_they_began():
