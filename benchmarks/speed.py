@@ -36,7 +36,7 @@ from skmpcc.presets import PRESETS, Preset
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import NetworkSettings, TrainingSettings, part
 from skmpcc.training.batches import BatchSampler
-from skmpcc.training.loop import execution
+from skmpcc.training.loop import Engine, execution
 from skmpcc.training.resolution import resolve
 
 SQUARE = 1024
@@ -83,9 +83,16 @@ def product_rate(device: torch.device) -> float:
 
 
 def training(
-    engine: type[Algorithm1], preset: Preset, data: torch.Tensor, n_clusters: int
+    engine: Engine,
+    preset: Preset,
+    data: torch.Tensor,
+    n_clusters: int,
+    rows: slice = slice(None),
 ) -> Callable[[], Any]:
-    """Make the iteration of a new training on the data, which lie on the device, with random labels."""
+    """Make the iteration of a new training on the data, which lie on the device, with random labels.
+
+    Of each batch it is given `rows`.
+    """
     device = data.device
     rng = torch.Generator(device).manual_seed(0)
     labels = None
@@ -108,10 +115,11 @@ def training(
         graph,
         seed=0,
         augmentation=bool(settings.consistency_weight) and settings.consistency == "augmentation",
+        rows=rows,
     )
 
     def step() -> Any:
-        with execution(model, settings):
+        with execution(model, algorithm.settings):
             return algorithm.iteration(batches.draw_real, batches.draw_pairs)
 
     return step

@@ -25,6 +25,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "docs" / "benchmarks.md",
     ROOT / "docs" / "development" / "performance.md",
+    ROOT / "docs" / "distributed.md",
 ]
 NAMES = {
     "digits": "digits, 1,797 rows of 64",
@@ -416,6 +417,38 @@ def growth(rows: Rows) -> list[str]:
     return lines
 
 
+def predicted(rows: Rows) -> list[str]:
+    """Counted messages and products of an iteration, and predicted times of several GPUs."""
+    counted = ("messages", "MB", "launches", "GFLOP of a sample")
+    times = ("1 GPUs ms", "8 GPUs ms", "64 GPUs ms")
+    lines = [
+        "| preset | width | messages | MB | launches | GFLOP of a sample | batch "
+        "| one GPU, ms | 8 GPUs, ms | 64 GPUs, ms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in rows:
+        if r.get("kind") == "predicted":
+            cells = [f"{r[key]:,.3g}" if r[key] < 1000 else f"{r[key]:,.0f}" for key in counted + times]
+            cells.insert(len(counted), f"{r['batch']:,}")
+            lines.append(f"| `{r['case']}` | {r['width']} | {' | '.join(cells)} |")
+    return lines
+
+
+def together(rows: Rows) -> list[str]:
+    """Milliseconds of an iteration by one process and by two."""
+    ways = ("alone", "two threads", "together")
+    lines = [
+        "| case | width | batch | one thread, ms | two threads, ms | two processes, ms "
+        "| one thread, CPU ms | two threads, CPU ms | each of two processes, CPU ms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in rows:
+        if r.get("kind") == "distributed":
+            cells = [f"{r[f'{way} {unit}']:,.0f}" for unit in ("ms", "CPU ms") for way in ways]
+            lines.append(f"| `{r['case']}` | {r['width']} | {r['batch']:,} | {' | '.join(cells)} |")
+    return lines
+
+
 def fits(rows: Rows) -> list[str]:
     """Median seconds of whole fits in each condition, a row for each data set."""
     found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
@@ -472,6 +505,8 @@ TABLES = {
     "aim_grid": aim_grid,
     "speed": speed,
     "growth": growth,
+    "predicted": predicted,
+    "together": together,
     "fits": fits,
     "phases": phases,
     "memory": memory,

@@ -9,9 +9,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, Self
 
+import joblib
 import numpy as np
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
@@ -26,22 +27,23 @@ from skmpcc.inputs import InputFormat, as_array
 from skmpcc.method.model import MPCCModel
 from skmpcc.monitoring import FitMonitor
 from skmpcc.presets import Preset
+from skmpcc.processes import ALONE, Processes
 from skmpcc.progress import State
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.scoring import Scorer
 from skmpcc.settings import NetworkSettings, ResolvedSettings, TrainingSettings, part, settings_of
 from skmpcc.training.initialization import (
     Initialization,
+    SharedArrays,
     TrainedModel,
     needs_graph,
-    train_in_worker,
 )
 from skmpcc.training.loop import DivergedError, Engine, Outcome, interval_of
 
 _MAX_SEED = np.iinfo(np.int32).max
 _FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
 # Parameters that a fit may go on by other values of.
-_OF_NO_CONSEQUENCE = ("checkpoint", "n_jobs", "verbose")
+_OF_NO_CONSEQUENCE = ("checkpoint", "distributed", "n_jobs", "verbose")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ class PreparedFit:
     engine : Engine or None
         What trains the model; None is MPCC's fastest for the device.
     checkpoint : Checkpoint or None
-        What the fit is kept in, and goes on from.
+        What the fit is kept in, and goes on from; of several processes the first has it.
+    processes : Processes
+        Those that fit together; the initializations are then one after the other.
     """
 
     preset: Preset
@@ -126,6 +130,7 @@ class PreparedFit:
     known: KnownClasses | None = None
     engine: Engine | None = None
     checkpoint: Checkpoint | None = None
+    processes: Processes = ALONE
 
     @classmethod
     def prepare(
@@ -139,16 +144,28 @@ class PreparedFit:
         validated: dict[str, Any],
         last_model: MPCCModel | None = None,
         known: KnownClasses | None = None,
+        processes: Processes = ALONE,
     ) -> "PreparedFit":
         """Encode X, find neighbours where they are needed, and build the model.
 
         With `last_model`, the training goes on with a copy of it.
+
+        Raises
+        ------
+        ValueError
+            The data or the settings are not the same in all processes, or batches are too small for
+            them.
         """
         settings = part(preset, NetworkSettings)
         data = data_format.encode_all(X)
         order = sort_rows(data, None if known is None else known.numbers.numpy())
         if known is not None:
             known = replace(known, numbers=known.numbers[order])
+        if processes.size > 1:
+            processes.share(min(preset.batch_size, len(data)))
+            numbers = None if known is None else known.numbers.numpy()
+            digest = joblib.hash((data.numpy(), numbers, repr(preset), n_clusters, len(seeds)))
+            processes.check_same(digest, "X, y or the parameters")
         if last_model is None:
             model = MPCCModel(settings, data_format.tensor_shape, n_clusters, seeds[0].model)
         else:
@@ -158,8 +175,23 @@ class PreparedFit:
         if for_score or needs_graph(part(preset, TrainingSettings)):
             rng = torch.Generator(device).manual_seed(seeds[0].pseudo_labels)
             first = None if known is None else known.numbers.to(device) >= 0
-            graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng, first)
-        return cls(preset, data_format, X, data, order, graph, model, device, seeds, validated, known)
+            graph = processes.once(
+                lambda: NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng, first)
+            )
+        return cls(
+            preset,
+            data_format,
+            X,
+            data,
+            order,
+            graph,
+            model,
+            device,
+            seeds,
+            validated,
+            known,
+            processes=processes,
+        )
 
     def of_rows(self, X: Rows, rows: NDArray[np.int64] | None) -> Self:
         """Return this fit of `X[rows]` as one of X, some of whose rows no network sees."""
@@ -182,12 +214,17 @@ class PreparedFit:
                 seeds.pseudo_labels,
                 None if self.known is None else self.known.numbers,
                 self.engine,
+                self.processes,
             )
 
     @property
     def n_finished(self) -> int:
         """Number of the initializations whose results the checkpoint has."""
-        return 0 if self.checkpoint is None else len(self.checkpoint.finished)
+        return len(self._kept())
+
+    def _kept(self) -> list[State]:
+        """Return what the checkpoint has of finished initializations."""
+        return self.processes.once(lambda: [] if self.checkpoint is None else self.checkpoint.finished)
 
     def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
         """Run the initializations, and return the one with the highest score.
@@ -220,10 +257,16 @@ class PreparedFit:
     def candidates(self, monitor: FitMonitor, n_jobs: int | None) -> Iterator[Candidate | DivergedError]:
         """Run the initializations, one after the other or by joblib."""
         runs: Iterator[Initialization | TrainedModel | DivergedError] = self.initializations()
-        if len(self.seeds) > 1 and effective_n_jobs(n_jobs) > 1:
+        alone = self.processes.size == 1
+        if len(self.seeds) > 1 and alone and effective_n_jobs(n_jobs) > 1:
             # Processes of their own, that share the cores: joblib divides the threads among them.
-            parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            runs = parallel(delayed(train_in_worker)(each) for each in self.initializations())
+            try:
+                parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+            except ValueError:
+                # Dask's returns all results at once.
+                parallel = Parallel(n_jobs=n_jobs)
+            shared = SharedArrays.of(self.data, self.graph)
+            runs = iter(parallel(shared.call(each) for each in self.initializations()))
         n_finished = self.n_finished
         for index, (trained, seeds) in enumerate(
             zip(chain(self.finished(), runs), self.seeds, strict=True)
@@ -246,8 +289,8 @@ class PreparedFit:
 
     def finished(self) -> list[TrainedModel | DivergedError]:
         """Return the results of initializations that the checkpoint has."""
-        results = [] if self.checkpoint is None else self.checkpoint.finished
-        return [self._trained(result, seeds) for result, seeds in zip(results, self.seeds, strict=False)]
+        results = zip(self._kept(), self.seeds, strict=False)
+        return [self._trained(result, seeds) for result, seeds in results]
 
     def _trained(self, result: State, seeds: Seeds) -> TrainedModel | DivergedError:
         if "diverged" in result:
@@ -390,7 +433,9 @@ class PreparedFit:
         return texts
 
     def monitor(self, estimator: Any, X: Rows, y: Any) -> FitMonitor:
-        """Start monitoring this fit of `estimator`."""
+        """Start monitoring this fit of `estimator`; only the first of several processes reports."""
+        if not self.processes.is_first:
+            estimator = copy.copy(estimator).set_callbacks().set_params(verbose=0)
         max_iter = self.preset.max_iter
         return FitMonitor(estimator, X, y, max_iter, interval_of(max_iter), len(self.seeds))
 
@@ -407,6 +452,30 @@ def _result(trained: TrainedModel | DivergedError) -> State:
         "pseudo_labels": trained.pseudo_labels,
         "settings": dict(vars(trained.settings)) if trained.settings else None,
     }
+
+
+def begin(estimator: Any, **data: Any) -> tuple[Processes, Checkpoint | None]:
+    """Find the processes that fit together, and open the checkpoint of a fit of `estimator` on data.
+
+    Of several processes the first one opens it. All are given its seed.
+
+    Raises
+    ------
+    ValueError
+        A file is there that this fit cannot go on from, or the processes cannot fit together.
+    """
+    together = Processes.join(estimator.distributed, resolve_device(estimator.device))
+    if together.size == 1:
+        return together, checkpoint_of(estimator, **data)
+    opened: list[Checkpoint | None] = []
+
+    def open_first() -> Any:
+        opened.append(checkpoint_of(estimator, **data))
+        seed = estimator.random_state
+        return int(np.random.RandomState().randint(_MAX_SEED)) if seed is None else seed
+
+    estimator.random_state = together.once(open_first)
+    return together, opened[0] if together.is_first else None
 
 
 def checkpoint_of(estimator: Any, **data: Any) -> Checkpoint | None:
@@ -465,8 +534,9 @@ def run(
         if checkpoint is not None:
             checkpoint.remove()
         raise
-    attributes = prepared.attributes(best)
-    for text in prepared.warning_texts(best):
+    # Of the first process, so that all have the same to the last bit.
+    attributes = prepared.processes.once(partial(prepared.attributes, best))
+    for text in prepared.warning_texts(best) if prepared.processes.is_first else ():
         warnings.warn(text, ConvergenceWarning, stacklevel=4)
     for name in _FROM_VALIDATION:
         estimator.__dict__.pop(name, None)

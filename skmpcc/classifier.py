@@ -15,13 +15,14 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d
 
 from skmpcc._classes import KnownClasses
-from skmpcc._fit import PreparedFit, Seeds, checkpoint_of, from_validation, run
+from skmpcc._fit import PreparedFit, Seeds, begin, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import fitted_rows
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, as_array
 from skmpcc.presets import PRESETS, Preset
+from skmpcc.processes import Processes
 from skmpcc.saving import OF_MIXTURES
 from skmpcc.settings import constraints_of, parameter_docs, settings_of
 
@@ -77,6 +78,10 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
+    distributed : {"auto"} or None, default="auto"
+        "auto": where several processes were launched together, as by `torchrun`, or have initialized
+        `torch.distributed`, they train one model, each with its share of every batch, and all end with
+        the same estimator; a single process trains as usual. None: each process trains by itself.
     random_state : int, RandomState instance or None, default=None
         Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
         same number of threads are identical and every call of `sample` gives the same samples. None is
@@ -166,6 +171,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         **{name: [*constraints_of(Preset)[name], None] for name in _PRESET_FIELDS},
         "labels_only": ["boolean"],
         "device": [str, torch.device],
+        "distributed": [StrOptions({"auto"}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "checkpoint": [str, os.PathLike, None],
@@ -194,6 +200,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         prior_learning_rate: float | None = None,
         labels_only: bool = False,
         device: str | torch.device = "auto",
+        distributed: str | None = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -213,6 +220,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         self.prior_learning_rate = prior_learning_rate
         self.labels_only = labels_only
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
         self.checkpoint = checkpoint
@@ -255,18 +263,25 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         given, labels = validated._check_for_fit(X, y)
-        checkpoint = checkpoint_of(validated, X=given, sample_weight=sample_weight, y=labels)
+        together, checkpoint = begin(validated, X=given, sample_weight=sample_weight, y=labels)
         is_known = KnownClasses.of(labels, self.priors).numbers.numpy() >= 0
         seen, rows = fitted_rows(given, sample_weight, validated.random_state, is_known)
         known = KnownClasses.of(labels if rows is None else labels[rows], self.priors)
-        prepared = validated._prepare(seen, known, from_validation(validated))
+        prepared = validated._prepare(seen, known, from_validation(validated), together)
         del seen  # it is encoded
         run(self, prepared.of_rows(given, rows), given, y, checkpoint)
         return self
 
-    def _prepare(self, X: NDArray, known: KnownClasses, validated: dict[str, Any]) -> PreparedFit:
+    def _prepare(
+        self,
+        X: NDArray,
+        known: KnownClasses,
+        validated: dict[str, Any],
+        together: Processes | None = None,
+    ) -> PreparedFit:
         """Settings, format and model for X."""
-        device = resolve_device(self.device)
+        together = together or Processes(device=resolve_device(self.device))
+        device = together.device
         seeds = Seeds.draw(random_state_of(self.random_state), 1)
         n_classes = len(known.classes)
         layout, preset = layout_and_preset(X, self.preset, self.image_shape, n_classes, stacklevel=4)
@@ -286,7 +301,15 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         )
         data_format = InputFormat.from_data(X, layout, preset.resizing)
         return PreparedFit.prepare(
-            X, preset, data_format, n_classes, seeds, device, validated, known=known
+            X,
+            preset,
+            data_format,
+            n_classes,
+            seeds,
+            device,
+            validated,
+            known=known,
+            processes=together,
         )
 
     @tensor_for_tensor

@@ -13,13 +13,14 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmpcc._fit import PreparedFit, Seeds, checkpoint_of, from_validation, run
+from skmpcc._fit import PreparedFit, Seeds, begin, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import fitted_rows
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.presets import PRESETS, Preset
+from skmpcc.processes import Processes
 from skmpcc.saving import OF_MIXTURES
 from skmpcc.scoring import Scorer
 from skmpcc.settings import (
@@ -74,6 +75,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
+    distributed : {"auto"} or None, default="auto"
+        "auto": where several processes were launched together, as by `torchrun`, or have initialized
+        `torch.distributed`, they train one model, each with its share of every batch, and all end with
+        the same estimator; a single process trains as usual. None: each process trains by itself.
     random_state : int, RandomState instance or None, default=None
         Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
         same number of threads are identical and every call of `sample` gives the same samples. None is
@@ -178,6 +183,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "device": [str, torch.device],
+        "distributed": [StrOptions({"auto"}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
@@ -210,6 +216,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
+        distributed: str | None = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
@@ -233,6 +240,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
+        self.distributed = distributed
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
@@ -281,14 +289,14 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         given, _ = validated._check_for_fit(X)
-        checkpoint = checkpoint_of(validated, X=given, sample_weight=sample_weight)
+        together, checkpoint = begin(validated, X=given, sample_weight=sample_weight)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state)
         if len(seen) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(seen)} should be >= n_clusters={self.n_clusters}: every cluster needs "
                 "a sample."
             )
-        prepared = validated._prepare(seen, from_validation(validated))
+        prepared = validated._prepare(seen, from_validation(validated), together)
         del seen  # it is encoded
         run(self, prepared.of_rows(given, rows), given, y, checkpoint, self.n_jobs)
         return self
@@ -311,9 +319,12 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         """
         return super().fit_predict(X, y, sample_weight=sample_weight)
 
-    def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedFit:
+    def _prepare(
+        self, X: NDArray, validated: dict[str, Any], together: Processes | None = None
+    ) -> PreparedFit:
         """Settings, format and model for X: new ones, or with warm_start the last fit's."""
-        device = resolve_device(self.device)
+        together = together or Processes(device=resolve_device(self.device))
+        device = together.device
         last = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
         # As in GaussianMixture, a fit that continues has nothing to choose among.
         n_init = 1 if last is not None else self.n_init
@@ -322,7 +333,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         n_clusters = int(self.n_clusters)
         if last is None:
             data_format = InputFormat.from_data(X, layout, preset.resizing)
-            return PreparedFit.prepare(X, preset, data_format, n_clusters, seeds, device, validated)
+            return PreparedFit.prepare(
+                X, preset, data_format, n_clusters, seeds, device, validated, processes=together
+            )
         wanted = {"n_clusters": n_clusters, "layout": layout} | vars(part(preset, NetworkSettings))
         found = {"n_clusters": last.model.n_clusters, "layout": last.format.layout}
         found |= vars(last.model.settings)
@@ -338,7 +351,15 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             )
         preset = preset.override({"pseudo_labels": None}, "warm_start")
         return PreparedFit.prepare(
-            X, preset, last.format, n_clusters, seeds, device, validated, last.model
+            X,
+            preset,
+            last.format,
+            n_clusters,
+            seeds,
+            device,
+            validated,
+            last.model,
+            processes=together,
         )
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Preset]:

@@ -19,11 +19,12 @@ MODULES = {
 MAY_IMPORT = {
     "settings": set(),
     "devices": set(),
+    "processes": set(),
     "progress": set(),
     "method": {"settings"},
-    "engine": {"method", "settings", "devices"},
+    "engine": {"method", "settings", "devices", "processes"},
     "pseudo_labels": {"method", "devices", "progress"},
-    "training": {"engine", "pseudo_labels", "method", "settings", "devices", "progress"},
+    "training": {"engine", "pseudo_labels", "method", "settings", "devices", "progress", "processes"},
 }
 
 # Modules at the top level, which may import any of these and each other downwards.

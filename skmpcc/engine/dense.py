@@ -4,7 +4,7 @@ They take few operations and none of autograd's bookkeeping, which costs as much
 such sizes. They change the very parameters and buffers of the modules that they are made from.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
@@ -200,7 +200,7 @@ class DenseEncoder:
         self.hidden.backward(h)
 
 
-class _DenseConditionalNorm:
+class DenseConditionalNorm:
     """A `ConditionalBatchNorm` with embeddings of y, and the leaky ReLU behind it."""
 
     def __init__(self, module: ConditionalBatchNorm, group: FlatParameters) -> None:
@@ -236,8 +236,12 @@ class _DenseConditionalNorm:
         gradient = torch.ops.aten.leaky_relu_backward(gradient, self.out, SLOPE, True)
         sum_by_class(gradient, classes, self.bias_gradient)
         sum_by_class(gradient * self.normed, classes, self.gain_gradient)
+        return self._input_gradient(gradient.mul_(self.scale))
+
+    def _input_gradient(self, gradient: Tensor) -> Tensor:
+        """Turn the gradient of the normalized batch into that of the batch."""
         return torch.ops.aten.native_batch_norm_backward(
-            gradient.mul_(self.scale),
+            gradient,
             self.x,
             None,
             None,
@@ -251,19 +255,32 @@ class _DenseConditionalNorm:
 
     def apply(self, x: Tensor, y: Tensor, n_chunks: int) -> Tensor:
         """Do as `forward`, for several batches at once and without a backward."""
+        return self._condition(self._normalize_several(x, n_chunks), y)[0]
+
+    def _normalize_several(self, x: Tensor, n_chunks: int) -> Tensor:
         parts = [self._normalize(chunk)[0] for chunk in x.chunk(n_chunks)]
-        return self._condition(torch.cat(parts) if n_chunks > 1 else parts[0], y)[0]
+        return torch.cat(parts) if n_chunks > 1 else parts[0]
 
 
 class DenseGenerator:
-    """`GeneratorPass` of a `VectorGenerator` whose norms have embeddings of y."""
+    """`GeneratorPass` of a `VectorGenerator` whose norms have embeddings of y.
+
+    `make_norm` makes the passes of a norm.
+    """
 
     def __init__(
-        self, module: VectorGenerator, group: FlatParameters, dtype: torch.dtype | None = None
+        self,
+        module: VectorGenerator,
+        group: FlatParameters,
+        dtype: torch.dtype | None = None,
+        *,
+        make_norm: Callable[[ConditionalBatchNorm, FlatParameters], DenseConditionalNorm] = (
+            DenseConditionalNorm
+        ),
     ) -> None:
         self.layers = [_Dense(layer, group, dtype=dtype) for layer in _of_kind(nn.Linear, module.layers)]
         norms = _of_kind(ConditionalBatchNorm, module.norms)
-        self.norms = [_DenseConditionalNorm(norm, group) for norm in norms]
+        self.norms = [make_norm(norm, group) for norm in norms]
         self.output = _Dense(module.output, group)
         self.all_classes = torch.arange(module.conditioning.n_clusters, device=self.output.bias.device)
 

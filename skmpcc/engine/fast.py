@@ -48,13 +48,20 @@ class FastAlgorithm1(Algorithm1):
         flat = self._flat
         dtype = matmul_dtype(settings.precision, model.prior.means)
         shared = (flat.trunk,) if model.settings.sharing == "joint" else ()
-        of_discriminator, of_encoder, of_generator = _passes(model)
+        of_discriminator, of_encoder, of_generator = self._passes()
         self._discriminator: DiscriminatorPass = of_discriminator(
             model.discriminator, flat.trunk, flat.discriminator, dtype=dtype
         )
         self._encoder: EncoderPass = of_encoder(model.encoder, *shared, flat.encoder, dtype=dtype)
         self._generator: GeneratorPass = of_generator(model.generator, flat.generator, dtype=dtype)
         self._projection = None if self.projection is None else ProjectionPass(self.projection)
+
+    def _passes(self) -> tuple[Callable, Callable, Callable]:
+        """Passes for the model's discriminator, encoder and generator."""
+        if not isinstance(self.model.generator, VectorGenerator):
+            return AutogradDiscriminator, AutogradEncoder, AutogradGenerator
+        by_embedding = self.model.settings.conditioning == "embedding"
+        return DenseDiscriminator, DenseEncoder, DenseGenerator if by_embedding else AutogradGenerator
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         return self._flat.optimized()
@@ -197,11 +204,3 @@ class FastAlgorithm1(Algorithm1):
     def _step(self, *optimizers: Adam) -> None:
         for optimizer in optimizers:
             optimizer.step()
-
-
-def _passes(model: MPCCModel) -> tuple[Callable, Callable, Callable]:
-    """Passes for the model's discriminator, encoder and generator."""
-    if not isinstance(model.generator, VectorGenerator):
-        return AutogradDiscriminator, AutogradEncoder, AutogradGenerator
-    by_embedding = model.settings.conditioning == "embedding"
-    return DenseDiscriminator, DenseEncoder, DenseGenerator if by_embedding else AutogradGenerator

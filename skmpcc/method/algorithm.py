@@ -287,18 +287,27 @@ class Algorithm1:
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
             self._cluster_proportions = log_q.detach().exp().mean(0)
-            terms["consistency"] = losses.consistency_loss(*log_q.chunk(2))
+            first, second = log_q.chunk(2)
+            terms["consistency"] = losses.consistency_loss(first, second, self._log_share(log_q))
             loss = loss + settings.consistency_weight * terms["consistency"]
             if labels and self.projection is not None:
                 weight = self.supervision * settings.label_weight
                 loss = loss + weight * losses.cluster_loss(log_q, torch.cat(list(labels)))
         return loss, terms
 
+    def _log_share(self, log_q: Tensor) -> Tensor:
+        """log p(k), the mean membership of a batch of pairs."""
+        return losses.log_mean_membership(log_q)
+
     def _update_weights(self) -> None:
         """Let learned weights follow the memberships of the real samples in the step before."""
         if self._cluster_proportions is not None and self.settings.weights == "learned":
             self.model.prior.update_weights(self._cluster_proportions, self.weights_rate)
         self._cluster_proportions = None
+
+    def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Return the losses of an iteration as numbers."""
+        return {name: float(value) for name, value in losses.items()}
 
     # ---- Its state
 

@@ -182,7 +182,7 @@ def prior_entropy_loss(weights: Tensor, variances: Tensor) -> Tensor:
     return (weights * (weights.log() - component_entropy)).sum()
 
 
-def consistency_loss(log_q: Tensor, log_q_other: Tensor) -> Tensor:
+def consistency_loss(log_q: Tensor, log_q_other: Tensor, log_share: Tensor | None = None) -> Tensor:
     """Disagreement of pairs of samples on their cluster: -log sum_k q(k | x) q(k | x') / p(k).
 
     With p(k) the mean membership this is minus the logarithm of the ratio p(x, x') / p(x) p(x') for
@@ -194,12 +194,15 @@ def consistency_loss(log_q: Tensor, log_q_other: Tensor) -> Tensor:
     ----------
     log_q, log_q_other : Tensor of shape (..., n, K)
         log q(y | x) of the first and of the second of each pair.
+    log_share : Tensor of shape (..., K), optional
+        log p(k), by default that of these pairs.
 
     Returns
     -------
     loss : Tensor of shape (...)
     """
-    log_share = log_mean_membership(torch.cat([log_q, log_q_other], dim=-2))
+    if log_share is None:
+        log_share = log_mean_membership(torch.cat([log_q, log_q_other], dim=-2))
     agreement = torch.logsumexp(log_q + log_q_other - log_share.unsqueeze(-2), dim=-1)
     return -agreement.mean(-1)
 

@@ -13,7 +13,9 @@ SCALE = 0.15
 SHEAR = 0.2
 
 
-def random_affine(images: Tensor, rng: torch.Generator) -> Tensor:
+def random_affine(
+    images: Tensor, rng: torch.Generator, n: int | None = None, rows: slice = slice(None)
+) -> Tensor:
     """Map each image by an affine map of its own: a little moved, turned, scaled and slanted.
 
     Parameters
@@ -21,14 +23,18 @@ def random_affine(images: Tensor, rng: torch.Generator) -> Tensor:
     images : Tensor of shape (n, channels, height, width)
     rng : torch.Generator
         On the images' device. Every map has five uniform draws.
+    n : int, optional
+        Maps to draw, if the images are some `rows` of so many.
+    rows : slice
 
     Returns
     -------
     views : Tensor of the images' shape and dtype
         Interpolated bilinearly. What comes from outside an image repeats its border.
     """
-    n, (height, width) = len(images), images.shape[-2:]
-    drawn = torch.rand((n, 5), generator=rng, device=images.device, dtype=images.dtype)
+    height, width = images.shape[-2:]
+    shape = (len(images) if n is None else n, 5)
+    drawn = torch.rand(shape, generator=rng, device=images.device, dtype=images.dtype)[rows]
     across, down, angle, size, slant = (2.0 * drawn - 1.0).unbind(1)
     turn, scale = ANGLE * angle, 1.0 + SCALE * size
     # In pixels, from the view's places to the image's.

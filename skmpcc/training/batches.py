@@ -59,6 +59,8 @@ class BatchSampler:
         different labels make no pair.
     seed : int
     augmentation : bool
+    rows : slice
+        The rows of every batch that are wanted. The others are drawn, too, and left out.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class BatchSampler:
         seed: int,
         *,
         augmentation: bool = False,
+        rows: slice = slice(None),
     ) -> None:
         self._device = device
+        self._own = rows
         self._augmentation = augmentation
         self._known = [data] if labels is None else [data, labels.to(data.device)]
         self._neighbors = None if neighbors is None else neighbors.to(data.device)
@@ -82,7 +86,7 @@ class BatchSampler:
 
     def draw_real(self) -> Batch:
         """Draw a batch of samples, followed by their labels if there are any."""
-        return self._rows(self._batches.draw())
+        return self._rows(self._batches.draw()[self._own])
 
     @property
     def draw_pairs(self) -> DrawBatch | None:
@@ -93,13 +97,15 @@ class BatchSampler:
 
     def _draw_views(self) -> Batch:
         n, device = len(self._known[0]), self._rng.device
-        index = torch.randint(n, (self._batches.batch_size,), generator=self._rng, device=device)
-        x, *y = self._rows(index)
-        return x, random_affine(x, self._affine_rng), *y, *y
+        n_views = self._batches.batch_size
+        index = torch.randint(n, (n_views,), generator=self._rng, device=device)
+        x, *y = self._rows(index[self._own])
+        return x, random_affine(x, self._affine_rng, n_views, self._own), *y, *y
 
     def _draw_neighbors(self) -> Batch:
         assert self._neighbors is not None
-        first, second = self._neighbors.draw(self._batches.batch_size, self._rng)
+        drawn = self._neighbors.draw(self._batches.batch_size, self._rng)
+        first, second = (index[self._own] for index in drawn)
         for labels in self._known[1:]:
             # Neighbours that are known to be of two clusters: the sample is its own partner.
             second = torch.where(labels[first] == labels[second], second, first)

@@ -6,12 +6,14 @@ None of it is in the paper. All of it is judged by the data alone, on some of th
 import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from skmpcc.method.algorithm import Algorithm1
+from skmpcc.processes import ALONE, Processes
 from skmpcc.settings import ResolvedSettings
 
 # Samples that are looked at: at least so many in all, and so many for each cluster.
@@ -56,6 +58,8 @@ class TrainingHealth:
         On any device.
     rng : torch.Generator
         On the data's device; chooses the samples that are looked at.
+    processes : Processes
+        Those that train together, of which the first one looks and decides.
 
     Attributes
     ----------
@@ -67,8 +71,15 @@ class TrainingHealth:
         Codes of the samples at the last check.
     """
 
-    def __init__(self, algorithm: Algorithm1, data: Tensor, rng: torch.Generator) -> None:
+    def __init__(
+        self,
+        algorithm: Algorithm1,
+        data: Tensor,
+        rng: torch.Generator,
+        processes: Processes = ALONE,
+    ) -> None:
         self.algorithm = algorithm
+        self._processes = processes
         self.model = algorithm.model
         self.settings = algorithm.settings
         self._data = data
@@ -110,15 +121,15 @@ class TrainingHealth:
             False if the training was in trouble: it is then as it was at the last healthy check, at
             lower rates, or given up (`failure`).
         """
-        trouble = self.diagnose(entry)
+        trouble = self._processes.once(partial(self.diagnose, entry))
         if trouble is not None:
             self._roll_back(trouble)
             return False
-        entry["change"] = self.membership_change()
-        entry["generation_change"] = self.generation_change()
+        entry |= self._processes.once(self._changes)
         self.converged = self._has_converged(entry)
-        if self.settings.reseed and self.reseed_lost_component():
+        if self.settings.reseed and self._processes.once(self.reseed_lost_component):
             self.converged = False
+            self._processes.copy_first(list(self.model.state_dict().values()))
         self._healthy = self.algorithm.state()
         return True
 
@@ -167,6 +178,9 @@ class TrainingHealth:
         self.algorithm.optimizers.slow_down(SLOW_DOWN**self._n_rollbacks)
 
     # ---- Convergence
+
+    def _changes(self) -> dict[str, float]:
+        return {"change": self.membership_change(), "generation_change": self.generation_change()}
 
     @torch.no_grad()
     def membership_change(self) -> float:

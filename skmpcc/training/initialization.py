@@ -1,12 +1,17 @@
 """One initialization of a fit: pseudo-labels and training, here or in another process."""
 
+import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from joblib import delayed
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.devices import matmul_precision, to_device_if_fits
 from skmpcc.method.model import MPCCModel
+from skmpcc.processes import ALONE, Processes
 from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
@@ -55,6 +60,8 @@ class Initialization:
         Known labels, -1 where they are not.
     engine : Engine or None
         What trains the model; None is MPCC's fastest for the device.
+    processes : Processes
+        Those that train it together.
     """
 
     model: MPCCModel
@@ -66,6 +73,7 @@ class Initialization:
     pseudo_label_seed: int
     known: Tensor | None = None
     engine: Engine | None = None
+    processes: Processes = ALONE
 
     def run(
         self,
@@ -80,12 +88,13 @@ class Initialization:
             The training diverged before there was anything to roll back to.
         """
         model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
-        saved = None if progress is None else progress.read(STAGE)
+        together = self.processes
+        saved = together.once(lambda: None if progress is None else progress.read(STAGE))
         if saved is not None:
             labels, kind = saved["pseudo_labels"], saved["kind"]
         else:
-            labels, kind = self._pseudo_labels(data, progress)
-            if progress is not None:
+            labels, kind = together.once(lambda: self._pseudo_labels(data, progress))
+            if progress is not None and together.is_first:
                 progress.keep(STAGE, lambda: {"pseudo_labels": labels, "kind": kind}, at_once=True)
         if labels is not None:
             labels = labels.to(self.device)
@@ -110,6 +119,7 @@ class Initialization:
             neighbors=self.graph,
             engine=self.engine,
             progress=progress,
+            processes=together,
         )
         return TrainedModel(model, outcome, labels, settings)
 
@@ -129,10 +139,53 @@ class Initialization:
             return search_pseudo_labels(*found, progress)
 
 
-def train_in_worker(initialization: Initialization) -> TrainedModel | DivergedError:
+@dataclass(frozen=True)
+class SharedArrays:
+    """What all initializations of a fit read, as arrays.
+
+    joblib sends an array that is an argument of several calls to other processes once: by a memory map
+    on this machine, by Dask once to a worker on others.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n_samples, ...)
+    graph : tuple of ndarray
+        Rows, neighbours and distances of the graph; none without one.
+    """
+
+    data: NDArray
+    graph: tuple[NDArray, ...]
+
+    @classmethod
+    def of(cls, data: Tensor, graph: NeighborGraph | None) -> "SharedArrays":
+        """Take the arrays of tensors, without copies of what is on the CPU."""
+        tensors = () if graph is None else (graph.rows, graph.nearest, graph.distances)
+        return cls(data.cpu().numpy(), tuple(tensor.cpu().numpy() for tensor in tensors))
+
+    def call(self, initialization: Initialization) -> Any:
+        """Run an initialization as a task of joblib's, which returns the `TrainedModel` or the error."""
+        none = torch.empty(0)
+        graph = initialization.graph
+        if graph is not None:
+            graph = replace(graph, rows=none, nearest=none, distances=none)
+        rest = replace(initialization, data=none, graph=graph)
+        return delayed(_train_in_worker)(rest, self.data, *self.graph)
+
+
+def _train_in_worker(
+    rest: Initialization, data: NDArray, *graph_arrays: NDArray
+) -> TrainedModel | DivergedError:
     """Run an initialization in another process, whose results travel by way of the CPU."""
+    with warnings.catch_warnings():
+        # Memory maps cannot be written to, and nobody does.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensors = [torch.as_tensor(array) for array in (data, *graph_arrays)]
+    graph = rest.graph
+    if graph is not None:
+        rows, nearest, distances = (tensor.to(rest.device) for tensor in tensors[1:])
+        graph = replace(graph, rows=rows, nearest=nearest, distances=distances)
     try:
-        trained = initialization.run()
+        trained = replace(rest, data=tensors[0], graph=graph).run()
     except DivergedError as error:
         return error
     labels = trained.pseudo_labels

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from skmpcc.devices import at_most_threads, matmul_precision, threads_for
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
+from skmpcc.engine.distributed import DistributedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
+from skmpcc.processes import ALONE, Processes
 from skmpcc.progress import Progress, State
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings
@@ -94,6 +96,7 @@ def train(
     neighbors: NeighborGraph | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    processes: Processes = ALONE,
 ) -> Outcome:
     """Run Algorithm 1 on `data` for at most `settings.max_iter` iterations.
 
@@ -121,6 +124,9 @@ def train(
     progress : Progress, optional
         Keeps the training after any iteration, and gives what it goes on from. On a CPU a training that
         goes on equals the unbroken one bit for bit.
+    processes : Processes
+        Those that train together. With several the engine is `DistributedAlgorithm1`, and `on_interval`
+        and `progress` are the first one's.
 
     Returns
     -------
@@ -132,9 +138,13 @@ def train(
         The training diverged before there was anything to roll back to.
     """
     model.float()
-    if engine is None:
-        engine = fastest_engine(model.device, settings)
-    algorithm = engine(model, settings, rng)
+    rows = slice(None)
+    if processes.size > 1:
+        algorithm: Algorithm1 = DistributedAlgorithm1(model, settings, rng, processes)
+        rows = processes.share(settings.batch_size).rows
+    else:
+        engine = fastest_engine(model.device, settings) if engine is None else engine
+        algorithm = engine(model, settings, rng)
     model.restart_averages()
     seed = rng.initial_seed()
     batches = BatchSampler(
@@ -145,8 +155,10 @@ def train(
         neighbors,
         seed,
         augmentation=settings.consistency == "augmentation",
+        rows=rows,
     )
-    health = TrainingHealth(algorithm, data, torch.Generator(data.device).manual_seed(seed))
+    health_rng = torch.Generator(data.device).manual_seed(seed)
+    health = TrainingHealth(algorithm, data, health_rng, processes)
     parts: dict[str, Algorithm1 | BatchSampler | TrainingHealth] = {
         "algorithm": algorithm,
         "batches": batches,
@@ -154,7 +166,7 @@ def train(
     }
     history: dict[str, list[float]] = defaultdict(list)
     interval, stopped = interval_of(settings.max_iter), False
-    saved = None if progress is None else progress.read(STAGE)
+    saved = processes.once(lambda: None if progress is None else progress.read(STAGE))
     if saved is not None and "history" in saved:
         history.update(saved["history"])
         for name, part in parts.items():
@@ -165,8 +177,11 @@ def train(
         found = {"pseudo_labels": pseudo_labels, "kind": settings.pseudo_labels}
         return {"history": dict(history), **found, **states}
 
+    def report() -> bool:
+        return on_interval(_as_arrays(history), health.is_over)
+
     try:
-        with execution(model, settings):
+        with execution(model, algorithm.settings):
             while not (health.is_over or stopped):
                 losses = algorithm.iteration(batches.draw_real, batches.draw_pairs)
                 if not algorithm.n_iter % interval or algorithm.n_iter == settings.max_iter:
@@ -174,8 +189,8 @@ def train(
                     if health.check(entry):
                         for name, value in entry.items():
                             history[name].append(value)
-                        stopped = on_interval(_as_arrays(history), health.is_over)
-                if progress is not None:
+                        stopped = processes.once(report)
+                if progress is not None and processes.is_first:
                     progress.keep(STAGE, state)
         if health.failure is not None and not history:
             raise DivergedError(
@@ -194,7 +209,7 @@ def _entry(algorithm: Algorithm1, losses: dict[str, Tensor]) -> dict[str, float]
     prior = algorithm.model.prior
     return {
         "iteration": algorithm.n_iter,
-        **{name: float(value) for name, value in losses.items()},
+        **algorithm.measured(losses),
         "mean_std": float(prior.stds.detach().mean()),
         "mean_norm": float(prior.means.detach().norm(dim=1).mean()),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -176,9 +177,17 @@ class ClassProjection(nn.Module):
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch-norm that can take several batches at once, each normalized by its own moments."""
+    """A batch-norm that can take several batches at once, each normalized by its own moments.
+
+    Attributes
+    ----------
+    n_chunks : int
+    normalize : callable or None
+        What normalizes a batch in training, in the place of torch's own.
+    """
 
     n_chunks = 1
+    normalize: Callable[[Tensor], Tensor] | None = None
 
     # Not None, as torch has it for norms that keep no statistics.
     running_mean: Tensor
@@ -186,6 +195,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     num_batches_tracked: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.normalize is not None and self.training:
+            return self.normalize(x)
         if self.n_chunks == 1 or not self.training:
             return super().forward(x)
         return torch.cat([super(BatchNorm, self).forward(chunk) for chunk in x.chunk(self.n_chunks)])
@@ -299,6 +310,19 @@ def chunked(module: nn.Module, n_chunks: int) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.n_chunks = 1
+
+
+@contextmanager
+def normalized_by(module: nn.Module, normalize: Callable[[BatchNorm, Tensor], Tensor]) -> Iterator[None]:
+    """Within, `normalize` normalizes what the batch-norms of `module` see in training."""
+    norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
+    for norm in norms:
+        norm.normalize = partial(normalize, norm)
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.normalize = None
 
 
 @contextmanager
