@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skmpcc._checkpoint import Checkpoint, checksum
+from skmpcc._checkpoint import Checkpoint
 from skmpcc._classes import KnownClasses
 from skmpcc._rows import sort_rows
-from skmpcc._sliced import Rows, SlicedArray
-from skmpcc.devices import at_most_threads, resolve_device, threads_for
+from skmpcc._sliced import Rows
+from skmpcc._start import MAX_SEED
+from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inference import FittedModel
-from skmpcc.inputs import InputFormat, as_array
+from skmpcc.inputs import InputFormat
 from skmpcc.method.model import MPCCModel
 from skmpcc.monitoring import FitMonitor
 from skmpcc.presets import Preset
@@ -40,10 +41,7 @@ from skmpcc.training.initialization import (
 )
 from skmpcc.training.loop import DivergedError, Engine, Outcome, interval_of
 
-_MAX_SEED = np.iinfo(np.int32).max
 _FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
-# Parameters that a fit may go on by other values of.
-_OF_NO_CONSEQUENCE = ("checkpoint", "distributed", "n_jobs", "verbose")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Seeds:
     @classmethod
     def draw(cls, random_state: np.random.RandomState, n_init: int) -> list["Seeds"]:
         """Draw the seeds of several initializations."""
-        return [cls(*row) for row in random_state.randint(_MAX_SEED, size=(n_init, 4)).tolist()]
+        return [cls(*row) for row in random_state.randint(MAX_SEED, size=(n_init, 4)).tolist()]
 
 
 @dataclass(frozen=True)
@@ -452,62 +450,6 @@ def _result(trained: TrainedModel | DivergedError) -> State:
         "pseudo_labels": trained.pseudo_labels,
         "settings": dict(vars(trained.settings)) if trained.settings else None,
     }
-
-
-def begin(estimator: Any, **data: Any) -> tuple[Processes, Checkpoint | None]:
-    """Find the processes that fit together, and open the checkpoint of a fit of `estimator` on data.
-
-    Of several processes the first one opens it. All are given its seed.
-
-    Raises
-    ------
-    ValueError
-        A file is there that this fit cannot go on from, or the processes cannot fit together.
-    """
-    together = Processes.join(estimator.distributed, resolve_device(estimator.device))
-    if together.size == 1:
-        return together, checkpoint_of(estimator, **data)
-    opened: list[Checkpoint | None] = []
-
-    def open_first() -> Any:
-        opened.append(checkpoint_of(estimator, **data))
-        seed = estimator.random_state
-        return int(np.random.RandomState().randint(_MAX_SEED)) if seed is None else seed
-
-    estimator.random_state = together.once(open_first)
-    return together, opened[0] if together.is_first else None
-
-
-def checkpoint_of(estimator: Any, **data: Any) -> Checkpoint | None:
-    """Open the checkpoint of a fit of `estimator` on data, if there is to be one.
-
-    An estimator without a `random_state` is given the seed that the checkpoint was begun with.
-
-    Raises
-    ------
-    ValueError
-        A file is there that this fit cannot go on from.
-    """
-    if estimator.checkpoint is None:
-        return None
-    arguments = {"estimator": type(estimator).__name__} | estimator.get_params(deep=False)
-    for name in _OF_NO_CONSEQUENCE:
-        arguments.pop(name, None)
-    arguments["device"] = resolve_device(estimator.device).type
-    if isinstance(estimator.random_state, np.random.RandomState):
-        arguments["random_state"] = estimator.random_state.get_state(legacy=False)
-    if arguments.get("warm_start") and hasattr(estimator, "_fitted"):
-        arguments["warm_start"] = estimator._fitted.model.own_state()
-    for name, value in data.items():
-        if isinstance(value, SlicedArray):
-            data[name] = checksum(value)
-        elif value is not None:
-            data[name] = np.asarray(as_array(value))
-    seed = int(np.random.RandomState().randint(_MAX_SEED))
-    checkpoint = Checkpoint(estimator.checkpoint, arguments | data, [seed])
-    if estimator.random_state is None:
-        (estimator.random_state,) = checkpoint.notes
-    return checkpoint
 
 
 def from_validation(estimator: Any) -> dict[str, Any]:

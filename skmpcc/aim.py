@@ -13,11 +13,12 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import StrOptions
 
-from skmpcc._fit import checkpoint_of, from_validation, run
+from skmpcc._fit import from_validation, run
 from skmpcc._fit_aim import PreparedAIM
 from skmpcc._latent import LatentVariableMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import check_given_once, given_fields
 from skmpcc._rows import fitted_rows
+from skmpcc._start import checkpoint_of
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import Layout

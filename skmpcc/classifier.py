@@ -15,10 +15,11 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d
 
 from skmpcc._classes import KnownClasses
-from skmpcc._fit import PreparedFit, Seeds, begin, from_validation, run
+from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import fitted_rows
+from skmpcc._start import begin
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, as_array
 from skmpcc.presets import PRESETS, Preset

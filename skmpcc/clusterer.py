@@ -13,10 +13,11 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmpcc._fit import PreparedFit, Seeds, begin, from_validation, run
+from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import fitted_rows
+from skmpcc._start import begin
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
 from skmpcc.presets import PRESETS, Preset

@@ -136,6 +136,13 @@ def test_what_cannot_be_fitted_together_is_an_error_in_all(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_fit_together_goes_on_from_its_checkpoint(tmp_path):
+    found, _ = launch(2, "resumed", tmp_path, tmp_path)
+    assert [each["left"] for each in found] == [True, False]
+    assert all(each["same"] and each["removed"] for each in found)
+
+
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others_with_an_error(tmp_path):
     first, last = start(2, "killed", tmp_path)
     said = first.communicate()[1]

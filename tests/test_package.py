@@ -37,7 +37,7 @@ TOP = [
     {"aim", "clusterer", "classifier", "model_selection"},
     {"_fit_aim"},
     {"_fit"},
-    {"_rows"},
+    {"_rows", "_start"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
     {"_checkpoint"},
     {"saving", "export"},

@@ -174,6 +174,27 @@ def refusals():
     return {"said": said, "means": clusterer.means_.tolist(), "alone": by_itself.means_.tolist()}
 
 
+def resumed(folder):
+    """A fit that ends in an error and goes on from its checkpoint, which the first process alone has."""
+    from sklearn.datasets import make_blobs
+    from support import QUICK, Interrupting
+
+    from skmpcc import MPCCClusterer, _checkpoint
+
+    _checkpoint.SECONDS = _checkpoint.SHARE = 1e-9
+    X, _ = make_blobs(60, 4, centers=3, random_state=0)
+    clusterer = MPCCClusterer(3, n_init=2, random_state=0, **QUICK | {"max_iter": 20})
+    unbroken = clusterer.fit(X).means_.tolist()
+    kept = Path(folder) / f"kept-by-{os.environ['RANK']}"
+    clusterer.set_params(checkpoint=kept)
+    try:
+        clusterer.set_callbacks(Interrupting(KeyError("here"))).fit(X)
+    except KeyError:
+        left = kept.exists()
+    resumed = clusterer.set_callbacks().fit(X).means_.tolist()
+    return {"left": left, "same": resumed == unbroken, "removed": not kept.exists()}
+
+
 def killed():
     """A fit in which the last process is killed in the midst of an iteration."""
     from sklearn.datasets import make_blobs
