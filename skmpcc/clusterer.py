@@ -352,15 +352,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             )
         preset = preset.override({"pseudo_labels": None}, "warm_start")
         return PreparedFit.prepare(
-            X,
-            preset,
-            last.format,
-            n_clusters,
-            seeds,
-            device,
-            validated,
-            last.model,
-            processes=together,
+            X, preset, last.format, n_clusters, seeds, device, validated, last.model, processes=together
         )
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Preset]:

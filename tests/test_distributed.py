@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, QUICK
-from together import fit, launch, start
+from together import fit, launch, qualities, start
 
 from skmpcc import MPCCClusterer
 from skmpcc.processes import ALONE, Processes
@@ -100,7 +100,7 @@ def test_all_processes_have_the_same_fit(tmp_path):
     [
         ("MPCCClusterer", {"n_init": 2, "n_jobs": 2, "weights": "learned"}),
         ("MPCCClusterer", {"random_state": None, "preset_params": {"reseed": True}}),
-        ("MPCCClassifier", {}),
+        ("MPCCClassifier", {"preset_params": {"ema_decay": 0.9}}),
     ],
 )
 def test_four_processes_have_the_same_fit(name, changes, tmp_path):
@@ -117,6 +117,19 @@ def test_images_have_the_same_fit(tmp_path):
     parameters = {"n_clusters": 3, "max_iter": 20, "pseudo_labels": "kmeans", "random_state": 0}
     found, _ = launch(2, "fit", tmp_path, "MPCCClusterer", json.dumps(parameters), "images")
     assert_same(found)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The training had not converged")
+def test_fits_together_are_as_good(tmp_path):
+    """By five seeds, whose means differ by no more than their spread allows."""
+    (found, _), _ = launch(2, "qualities", tmp_path)
+    alone = qualities()
+    for name in ("agreement", "lost"):
+        means = np.mean(found[name]), np.mean(alone[name])
+        error = np.sqrt((np.var(found[name], ddof=1) + np.var(alone[name], ddof=1)) / 5)
+        assert abs(means[0] - means[1]) <= 3 * error + 0.01, (name, found, alone)
+    assert np.mean(found["agreement"]) > 0.7
 
 
 @pytest.mark.slow
