@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from skmpcc import AIM
 from skmpcc._fit_aim import PreparedAIM
@@ -36,7 +35,7 @@ class GAN(AIMTraining):
         y, z = self.draw()
         fake = self.model.generator(z, y)
         out = {"discriminator": self._update_discriminator(draw_real, fake.detach())}
-        loss = losses.log_generator_loss(self.model.discriminator(self._noisy(fake)))
+        loss = self._generator_loss(self.model.discriminator(self._noisy(fake)))
         descend(loss, self.optimizers.generator)
         self._update_averages()
         return out | {"generator": loss.detach()}
@@ -110,7 +109,7 @@ class ALI(AIMTraining):
         self, real: Tensor, fake: Tensor, x: Tensor, codes: Tensor, new: Tensor, z: Tensor
     ) -> Tensor:
         """Loss of generator and encoder, with the scores of real and of generated pairs."""
-        return functional.softplus(-fake).mean() + functional.softplus(real).mean()
+        return self._generator_loss(fake) + self._generator_loss(-real)
 
 
 class ALICE(ALI):

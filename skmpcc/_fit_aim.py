@@ -55,7 +55,11 @@ class PreparedAIM(PreparedFit):
             seeds,
             validated,
             engine=AIMAlgorithm(
-                preset.beta1, per_epoch, preset.gradient_penalty, preset.input_noise_decay
+                preset.beta1,
+                per_epoch,
+                preset.gradient_penalty,
+                preset.input_noise_decay,
+                preset.generator_power,
             ),
         )
 

@@ -105,6 +105,13 @@ class AIMPreset(NamedSettings):
         Interval(Real, 0, None, closed="left"),
         default=0.0,
     )
+    generator_power: float = setting(
+        "Power of each sample's part of the generator's adversarial loss, before their mean, once the "
+        "instance noise has fallen to 0. Above 1 the generator learns more from the samples that the "
+        "discriminator is surest of, such as those between two groups of the data. 1 in the paper.",
+        Interval(Real, 1, None, closed="left"),
+        default=1.0,
+    )
     tol: float = setting(
         "Training stops when the error of reconstructions changes by less than this share of the data's "
         "variance: in the mean of `n_iter_no_change` entries of `history_`, from as many before. 0 "
@@ -193,6 +200,7 @@ _GRID = AIMPreset(
     input_noise=2.4,
     input_noise_decay=0.35,
     gradient_penalty=0.2,
+    generator_power=2.0,
     # Samples get better to the very end, which longer averages would lag behind.
     ema_decay=0.99,
 )

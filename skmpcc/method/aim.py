@@ -133,12 +133,16 @@ class AIMAlgorithm:
         it scores. It falls linearly to 0.
     noise_decay : float
         Share of the training over which instance noise falls to 0; 0 keeps it.
+    generator_power : float
+        Power of each sample's part of the generator's adversarial loss, once the instance noise has
+        fallen to 0; see `losses.log_generator_loss`.
     """
 
     beta1: float = 0.5
     n_iter_epoch: int | None = None
     gradient_penalty: float = 0.0
     noise_decay: float = 0.0
+    generator_power: float = 1.0
 
     def __call__(
         self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator
@@ -171,12 +175,23 @@ class AIMTraining(Algorithm1):
             for optimizer in self.optimizers.all:
                 optimizer.rate.fill_(optimizer.base_rate / math.sqrt(epoch))
 
+    @property
+    def _noise_left(self) -> float:
+        """Share of the instance noise that is left."""
+        decay = self.options.noise_decay * self.settings.max_iter
+        return max(0.0, 1.0 - self.n_iter / decay) if decay else float(self.settings.noise_std > 0)
+
     def _noisy(self, x: Tensor) -> Tensor:
         """Add what is left of the instance noise to what discriminator and encoder read."""
-        decay = self.options.noise_decay * self.settings.max_iter
-        left = 1.0 - self.n_iter / decay if decay else 1.0
+        left = self._noise_left
         noisy = super()._noisy(x) if left > 0 else x
         return x if noisy is x else torch.lerp(x, noisy, left)
+
+    def _generator_loss(self, scores: Tensor) -> Tensor:
+        """L_g; its power is for samples that are near the data, and not for laying them out."""
+        return losses.log_generator_loss(
+            scores, 1.0 if self._noise_left else self.options.generator_power
+        )
 
     def _update_averages(self) -> None:
         self.model.update_averages(self.averaging, self._averaged)
@@ -190,7 +205,7 @@ class AIMTraining(Algorithm1):
         fake = self.model.generator(z, y)
         out = {"discriminator": self._update_discriminator(draw_real, fake.detach())}
         read = self._noisy(fake)
-        adversarial = losses.log_generator_loss(self.model.discriminator(read))
+        adversarial = self._generator_loss(self.model.discriminator(read))
         latent = losses.latent_loss(z, *self.model.encoder(read))
         # The trunk is the discriminator's: with sharing="discriminator" no optimizer here has it.
         descend(

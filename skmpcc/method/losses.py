@@ -72,20 +72,24 @@ def log_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return functional.softplus(-real_scores).mean() + functional.softplus(fake_scores).mean()
 
 
-def log_generator_loss(fake_scores: Tensor) -> Tensor:
+def log_generator_loss(fake_scores: Tensor, power: float = 1.0) -> Tensor:
     """Loss of AIM's generator, the one that does not saturate: -log s(D(x~)) with the sigmoid s.
 
-    Li et al. (2019), L_g of algorithm 1.
+    Li et al. (2019), L_g of algorithm 1. With a power above 1, which is not of the paper, a sample
+    counts the more, the surer the discriminator is that it is generated.
 
     Parameters
     ----------
     fake_scores : Tensor of shape (n,)
+    power : float, default=1.0
+        Power of each sample's part, before their mean.
 
     Returns
     -------
     loss : Tensor of shape ()
     """
-    return functional.softplus(-fake_scores).mean()
+    parts = functional.softplus(-fake_scores)
+    return (parts if power == 1.0 else parts.pow(power)).mean()
 
 
 def latent_loss(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

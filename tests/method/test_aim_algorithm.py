@@ -56,6 +56,8 @@ def test_losses_are_logarithms_of_probabilities():
     expected = -np.log(p).mean() - np.log(1 - q).mean()
     assert float(losses.log_discriminator_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
     assert float(losses.log_generator_loss(fake)) == pytest.approx(-np.log(q).mean(), rel=1e-5)
+    squares = np.log(q) ** 2
+    assert float(losses.log_generator_loss(fake, 2.0)) == pytest.approx(squares.mean(), rel=1e-5)
 
 
 def test_the_prior_is_standard_normal_and_stays():
@@ -185,6 +187,17 @@ def test_the_penalty_changes_the_discriminator():
         return m.discriminator.score.weight.detach()
 
     assert not torch.equal(moved(0.0), moved(10.0))
+
+
+def test_the_power_is_for_when_the_noise_is_gone():
+    algorithm = training(model(), AIMAlgorithm(noise_decay=0.5, generator_power=2.0), noise_std=0.3)
+    scores = normal(50, seed=2)
+    plain, squares = (losses.log_generator_loss(scores, power) for power in (1.0, 2.0))
+    for n_iter, expected in ((0, plain), (4, plain), (5, squares)):
+        algorithm.n_iter = n_iter
+        assert algorithm._generator_loss(scores) == expected
+    kept = training(model(), AIMAlgorithm(generator_power=2.0))
+    assert kept._generator_loss(scores) == squares
 
 
 def test_instance_noise_falls_to_nothing():
