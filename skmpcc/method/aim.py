@@ -26,7 +26,7 @@ from skmpcc.settings import AIMNetworkSettings, NetworkSettings, ResolvedSetting
 
 # Of the Fourier features that networks="fourier" reads: of codes, whose deviation is 1, and of rows,
 # whose total deviation is 8.
-CODE_FREQUENCY = 0.7
+CODE_FREQUENCY = 0.4
 DATA_FREQUENCY = 0.7
 # Updates of the discriminator for one with a gradient penalty, which then counts as often (Karras et
 # al., 2020).
