@@ -5,7 +5,8 @@ python benchmarks/aim.py mnist --mnist MNIST.npz --judge JUDGE.pt --seeds 0 --ou
 python benchmarks/aim.py grid --methods AIM --figure codes.png    # codes, reconstructions and samples
 
 All methods have the same networks, optimizers, schedule and number of iterations: those of AIM's presets
-"grid" and "mnist", or what --set names. Rows that the file has already are not computed again.
+"grid" and, by --preset, "mnist" or "images", with what --set names. Rows that the file has already are
+not computed again.
 
 The grid is that of Srivastava et al. (2017): 25 Gaussians of deviation 0.05 at distances of 2. A
 sample is good within three deviations of the nearest mean; a mode is found if a good sample is nearest
@@ -126,7 +127,7 @@ def image_figures(
         X, y = file["X"], file["y"]
     X, held = X[:-N_TEST], X[-N_TEST:]
     judge = JudgeNet.trained(X, y[:-N_TEST], options.judge)
-    aim = fitted(method, "mnist", X, seed, values)
+    aim = fitted(method, options.preset, X[: options.n_training], seed, values)
     row: dict[str, Any] = {"n_iter": aim.n_iter_}
     row["judge_accuracy"] = judge.accuracy(held, y[-N_TEST:])
     row["inception_score_test"], _ = inception_score(judged(judge, held))
@@ -146,6 +147,8 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", type=seeds_of, default=range(1), help="FIRST-LAST")
     parser.add_argument("--set", nargs="*", type=setting, default=[], help="NAME=VALUE of the preset")
+    parser.add_argument("--preset", choices=["mnist", "images"], default="mnist", help="of images")
+    parser.add_argument("--n-training", type=int, help="first images to train on; by default all")
     parser.add_argument("--mnist", type=Path, help="an .npz file with X and y, its last 10,000 the test")
     parser.add_argument("--judge", type=Path, help="file that the judge of images is kept in")
     parser.add_argument("--n-new", type=int, default=50_000, help="new images for the inception score")
@@ -155,11 +158,11 @@ def main() -> None:
     if options.data == "mnist" and not (options.mnist and options.judge):
         parser.error("mnist needs --mnist and --judge")
     assert set(ENGINES) < set(METHODS)
-    values, keys = dict(options.set), ("data", "method", "seed", "settings")
+    values, keys = dict(options.set), ("data", "method", "seed", "settings", "preset", "n_training")
     known = set()
     if options.out is not None and options.out.exists():
         rows = map(json.loads, options.out.read_text().splitlines())
-        known = {json.dumps([row[key] for key in keys]) for row in rows}
+        known = {json.dumps([row.get(key) for key in keys]) for row in rows}
     for seed in options.seeds:
         for method in options.methods:
             row = {
@@ -169,7 +172,9 @@ def main() -> None:
                 "seed": seed,
                 "settings": values,
             }
-            if json.dumps([row[key] for key in keys]) in known:
+            if options.data == "mnist":
+                row |= {"preset": options.preset, "n_training": options.n_training}
+            if json.dumps([row.get(key) for key in keys]) in known:
                 continue
             started = time.perf_counter()
             if options.data == "grid":
