@@ -42,6 +42,7 @@ TOP = [
     {"_checkpoint"},
     {"saving", "export"},
     {"inference", "aim_presets"},
+    {"_sliced"},
     {"inputs", "presets", "versions", "_files", "_reading"},
 ]
 METHOD = [
