@@ -90,7 +90,7 @@ def test_parts_make_up_a_preset():
 
 def test_fields_are_parameters_or_go_by_preset_params():
     parameters = inspect.signature(MPCCClusterer).parameters
-    assert len(parameters) <= 22
+    assert len(parameters) <= 24
     for name in set(settings_of(Preset)) & set(parameters) | {"preset_params"}:
         own = {"pseudo_labels": "auto", "labels_only": False}
         assert parameters[name].default == own.get(name)
