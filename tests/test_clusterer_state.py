@@ -1,6 +1,9 @@
 import copy
+import gc
+import mmap
 import pickle
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -322,3 +325,21 @@ def test_a_part_is_fitted_and_the_rest_predicted(blobs):
     clusterer.set_params(max_iter=20).fit(X[100:])
     np.testing.assert_array_equal(clusterer._fitted.format.scale, scale)
     assert clustering_accuracy(y, clusterer.predict(X)) > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("shape", [(200, 8), (60, 8, 8)], ids=["table", "images"])
+def test_a_hundred_fits_take_no_more_memory_than_a_few(shape):
+    X = images(shape, np.float32)
+
+    def resident(n_fits):
+        for seed in range(n_fits):
+            clusterer = MPCCClusterer(3, random_state=seed, **BRIEF).fit(X)
+            clusterer.predict(X)
+            clusterer.sample(5)
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE / 2**20
+
+    before = resident(20)
+    assert resident(100) - before < 8

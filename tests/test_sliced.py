@@ -1,5 +1,6 @@
 """Data on disk that are too large for memory: a sample is fitted, all are labelled slice by slice."""
 
+import dask.array
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
@@ -130,6 +131,23 @@ def test_a_checkpoint_knows_the_data(tmp_path, monkeypatch):
         MPCCClusterer(3, **quick).fit(Stored(X + 1))
     found = MPCCClusterer(3, **quick).fit(Stored(X))
     np.testing.assert_array_equal(found.means_, expected.means_)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_arrays_of_dask_are_read_in_slices_and_stay_lazy_where_blocks_are_mapped():
+    X, _ = blobs()
+    lazy = dask.array.from_array(X, chunks=(250, D))
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF).fit(lazy)
+    expected = MPCCClusterer(3, random_state=0, **BRIEF).fit(Stored(X))
+    np.testing.assert_array_equal(clusterer.labels_, expected.labels_)
+    np.testing.assert_array_equal(clusterer.predict(lazy), clusterer.labels_)
+    labels = lazy.map_blocks(clusterer.predict, dtype=np.int64, drop_axis=1)
+    codes = lazy.map_blocks(
+        clusterer.transform, dtype=np.float32, chunks=(lazy.chunks[0], clusterer.means_.shape[1:])
+    )
+    assert codes.shape == (N, clusterer.means_.shape[1])
+    np.testing.assert_array_equal(labels.compute(), clusterer.labels_)
+    np.testing.assert_allclose(codes.compute(), clusterer.transform(X), atol=1e-5)
 
 
 @pytest.mark.usefixtures("little_memory")
