@@ -31,6 +31,10 @@ _MAX_RESIDUALS = 4096
 # No input's residual variance is less than this share of the mean one.
 _LEAST_RESIDUAL = 1e-3
 
+# Of q(z | x), when codes are drawn from it. A training at rates far too high leaves an encoder with
+# variances whose draws would not be finite.
+_MAX_LOG_VARIANCE = 20.0
+
 # Samples in the user's form, read at once or slice by slice, or already encoded.
 Samples = Rows | Tensor
 
@@ -239,7 +243,9 @@ class FittedModel:
         """Decoded draws from q(z | x), each in its own most probable component; (n, n_draws, ...)."""
         out = np.empty((len(X), n_draws, *self.format.layout.shape), self.format.dtype)
         with self._threads(len(X) * n_draws):
-            for rows, (means, stds) in self._encoded_batches(X, lambda m, v, _: (m, torch.exp(0.5 * v))):
+            for rows, (means, stds) in self._encoded_batches(
+                X, lambda m, v, _: (m, torch.exp(0.5 * v.clamp_max(_MAX_LOG_VARIANCE)))
+            ):
                 n = len(means)
                 noise = rng.standard_normal((n, n_draws, means.shape[1]))
                 codes = (means[:, None] + stds[:, None] * noise).reshape(n * n_draws, -1)

@@ -327,6 +327,12 @@ def test_a_part_is_fitted_and_the_rest_predicted(blobs):
     assert clustering_accuracy(y, clusterer.predict(X)) > 0.9
 
 
+def test_variants_are_finite_after_a_training_at_rates_far_too_high():
+    X = np.array([[0.1257], [-0.1321]], dtype=np.float32)
+    clusterer = MPCCClusterer(2, random_state=0, **BRIEF | {"learning_rate": 10.0}).fit(X)
+    assert np.isfinite(clusterer.sample_posterior(X, 5)).all()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("shape", [(200, 8), (60, 8, 8)], ids=["table", "images"])
