@@ -403,7 +403,7 @@ def speed(rows: Rows) -> list[str]:
     lines = [f"| case | {' | '.join(columns.values())} |", "| --- |" + " --- |" * len(columns)]
     for r in rows:
         if r.get("kind") == "speed":
-            cells = [f"{r[key]:,.3g}" if r[key] < 1000 else f"{r[key]:,.0f}" for key in columns]
+            cells = [_short(r[key]) for key in columns]
             lines.append(f"| `{r['case']}`, {r['device']} | {' | '.join(cells)} |")
     return lines
 
@@ -428,7 +428,7 @@ def predicted(rows: Rows) -> list[str]:
     ]
     for r in rows:
         if r.get("kind") == "predicted":
-            cells = [f"{r[key]:,.3g}" if r[key] < 1000 else f"{r[key]:,.0f}" for key in counted + times]
+            cells = [_short(r[key]) for key in counted + times]
             cells.insert(len(counted), f"{r['batch']:,}")
             lines.append(f"| `{r['case']}` | {r['width']} | {' | '.join(cells)} |")
     return lines
@@ -511,6 +511,11 @@ TABLES = {
     "phases": phases,
     "memory": memory,
 }
+
+
+def _short(value: float) -> str:
+    """Three digits of a number, or all before the point."""
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _title(name: str) -> str:

@@ -111,7 +111,7 @@ def _read(options: argparse.Namespace) -> Samples:
 
 
 def _of_text(options: argparse.Namespace) -> dict[str, Any]:
-    """What `read` is to know of the text of a table."""
+    """Arguments of `read` for tables that are text."""
     of_text = {name: getattr(options, name) for name in ("separator", "decimal", "encoding")}
     return {"header": not options.no_header, **of_text}
 

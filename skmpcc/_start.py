@@ -1,4 +1,4 @@
-"""What a fit begins with: the processes that fit together, and the checkpoint."""
+"""First steps of a fit: find the processes that fit together, and open the checkpoint."""
 
 from typing import Any
 

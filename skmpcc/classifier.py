@@ -265,9 +265,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         validated = copy.copy(self)
         given, labels = validated._check_for_fit(X, y)
         together, checkpoint = begin(validated, X=given, sample_weight=sample_weight, y=labels)
-        is_known = KnownClasses.of(labels, self.priors).numbers.numpy() >= 0
-        seen, rows = fitted_rows(given, sample_weight, validated.random_state, is_known)
-        known = KnownClasses.of(labels if rows is None else labels[rows], self.priors)
+        known = KnownClasses.of(labels, self.priors)
+        first = known.numbers.numpy() >= 0
+        seen, rows = fitted_rows(given, sample_weight, validated.random_state, first)
+        if rows is not None:
+            known = KnownClasses.of(labels[rows], self.priors)
         prepared = validated._prepare(seen, known, from_validation(validated), together)
         del seen  # it is encoded
         run(self, prepared.of_rows(given, rows), given, y, checkpoint)

@@ -53,7 +53,7 @@ class Share:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """What a mean over each process's part counts in that over the whole batch."""
+        """Weights of the means over each process's part in the mean over the whole batch."""
         return tuple(size / self.whole for size in self.sizes)
 
     @property

@@ -1,4 +1,4 @@
-"""What long work is kept in on its way."""
+"""Progress of long work, kept so that the work can go on after an interruption."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

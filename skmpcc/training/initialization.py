@@ -141,7 +141,7 @@ class Initialization:
 
 @dataclass(frozen=True)
 class SharedArrays:
-    """What all initializations of a fit read, as arrays.
+    """Data and neighbours that all initializations of a fit read, as arrays.
 
     joblib sends an array that is an argument of several calls to other processes once: by a memory map
     on this machine, by Dask once to a worker on others.
