@@ -282,6 +282,12 @@ class PreparedFit:
                 yield trained
                 continue
             candidate = self.candidate(trained, seeds)
+            if not candidate.fitted.is_sound(self.data):
+                yield DivergedError(
+                    "The training diverged: codes are far from the mixture, or reconstructions are not "
+                    "finite. Lower learning_rate or prior_learning_rate."
+                )
+                continue
             reported.end(partial(self.attributes, candidate))
             yield candidate
 

@@ -33,6 +33,9 @@ from skmpcc.method.networks.vector import (
 from skmpcc.method.prior import GaussianMixturePrior
 from skmpcc.settings import NetworkSettings
 
+# No code of a trained encoder is so many standard deviations from the mixture.
+_FAR = 1e4
+
 # torch.random.fork_rng swaps a process-wide state; fits may run in threads.
 _BUILDING = threading.Lock()
 
@@ -310,6 +313,18 @@ class MPCCModel(nn.Module):
         """G(z, y) by the averaged generator, with its standing statistics."""
         self.averaged_generator.eval()
         return self.averaged_generator(z, y)
+
+    @torch.no_grad()
+    def is_sound(self, x: Tensor) -> bool:
+        """Whether codes of samples are in reach of the mixture, and their reconstructions finite.
+
+        After steps far too large they need not be, though all parameters are finite.
+        """
+        codes, prior = self.encode(x)[0], self.prior
+        reach = _FAR * float((prior.means.abs() + prior.stds).max())
+        if not float(codes.abs().max()) < reach:
+            return False
+        return bool(self.decode(codes, prior.most_probable(codes)).isfinite().all())
 
     # ---- Kept
 

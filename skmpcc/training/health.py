@@ -244,6 +244,8 @@ class TrainingHealth:
         # A NaN or an infinity survives the sum.
         if not finite or not math.isfinite(float(norms.sum())):
             return "losses or parameters are not finite"
+        if self.model.is_ready_to_encode and not self.model.is_sound(self.x[:MAX_REBUILT]):
+            return "codes are far from the mixture, or reconstructions are not finite"
         # Untrained networks show these signs, and so do any networks on data that do not vary.
         untrained = self._early or self.algorithm.n_iter < UNTRAINED
         telling = not untrained and self.data_std > 0.0

@@ -230,6 +230,39 @@ def test_an_encoder_that_sees_no_difference_is_trouble():
     ] * 2 * health_module.PATIENCE
 
 
+@pytest.mark.parametrize("module", ["encoder", "generator"])
+def test_codes_far_off_and_reconstructions_not_finite_are_trouble(module):
+    health = build()
+    health.model.update_averages(0.5)
+    healthy = {"discriminator": 1.0, "generator": 0.1}
+    assert health.diagnose(healthy) is None
+    with torch.no_grad():
+        if module == "encoder":
+            health.model.averaged_encoder.mean[-1].bias.fill_(1e6)
+        else:
+            health.model.averaged_generator.norms[0].norm.running_mean.fill_(math.nan)
+    assert "far from the mixture" in health.diagnose(healthy)
+
+
+def far_rates(**parameters):
+    X = np.random.default_rng(0).normal(size=(2, 2, 8, 8))
+    X[0] += 40
+    brief = {"max_iter": 3, "width": 8, "latent_dim": 4, "tol": 0.0, "random_state": 0}
+    return MPCCClusterer(2, learning_rate=10.0, **brief | parameters), X
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_rates_that_leave_no_usable_model_are_an_error(looked_at, n_init, monkeypatch):
+    """Also where nothing is noticed before the end: averages may begin after the last check."""
+    if not looked_at:
+        monkeypatch.setattr(TrainingHealth, "diagnose", lambda self, losses: None)
+    clusterer, X = far_rates(n_init=n_init)
+    with pytest.raises(FloatingPointError, match=r"diverged.*codes are far.*Lower learning_rate"):
+        clusterer.fit(X)
+    assert not hasattr(clusterer, "labels_")
+
+
 @pytest.mark.parametrize("n_bad", [1, 100])
 def test_a_diverging_training_is_rolled_back_at_lower_rates(n_bad, monkeypatch):
     """Once in trouble it goes on; always in trouble it ends as it last was, and says so."""
