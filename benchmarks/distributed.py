@@ -4,10 +4,10 @@ torchrun --nproc-per-node=2 benchmarks/distributed.py --output results/distribut
 torchrun --nproc-per-node=2 benchmarks/distributed.py --widths 384 1024 --batches 128 1024
 python benchmarks/distributed.py --predict --cases vectors mnist cifar10 --batches 64 512 4096
 
-Three ways to run an iteration take turns: one process with the threads that a fit would take, of two;
-one process with two threads in any case; and the processes together. Set OMP_NUM_THREADS=2, which
-torchrun makes 1. With --predict messages, their bytes, operations and products are counted, and times
-of several GPUs follow from them and from assumptions, see `predicted`.
+Three ways to run iterations take turns: one process with the threads that a fit would take, of two; one
+process with two threads in any case; and the processes together. Set OMP_NUM_THREADS=2, which torchrun
+makes 1. With --predict messages, their bytes, operations and products are counted, and times of several
+GPUs follow from them and from assumptions, see `predicted`.
 """
 
 import argparse
@@ -38,6 +38,10 @@ RATE, LAUNCH, REPLAY = 1e14, 6e-6, 2e-6
 # Seconds of a message, and bytes per second of each: of eight with NVLink, and of more, in machines of
 # eight with 400 Gbit/s for each.
 LINKS = {8: (2e-5, 3e11), 64: (5e-5, 4e10)}
+
+
+# Seconds of a turn.
+TURN = 0.5
 
 
 class Launches(TorchDispatchMode):
@@ -107,12 +111,6 @@ def measure(case: Case, preset: Preset, processes: Processes, budget: float) -> 
     )
     alone = training(FastAlgorithm1, preset, data, case.n_clusters)
 
-    def with_threads(n: int, step: Callable[[], Any]) -> float:
-        torch.set_num_threads(n)
-        start = time.perf_counter()
-        step()
-        return time.perf_counter() - start
-
     def of_two() -> Any:
         before, loop.threads_for = loop.threads_for, lambda flops: 2
         try:
@@ -120,30 +118,45 @@ def measure(case: Case, preset: Preset, processes: Processes, budget: float) -> 
         finally:
             loop.threads_for = before
 
-    ways: dict[str, Callable[[], float | None]] = {
-        "alone": lambda: with_threads(2, alone) if processes.is_first else None,
-        "two threads": lambda: with_threads(2, of_two) if processes.is_first else None,
-        "together": lambda: with_threads(1, together),
+    # Threads, the iteration, and whether all processes take part.
+    ways: dict[str, tuple[int, Callable[[], Any], bool]] = {
+        "alone": (2, alone, False),
+        "two threads": (2, of_two, False),
+        "together": (1, together, True),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     used: dict[str, list[float]] = {name: [] for name in ways}
+
+    def turn(name: str, n_threads: int, step: Callable[[], Any], n: int) -> None:
+        torch.set_num_threads(n_threads)
+        # Each begins with the other's data in the processor's caches.
+        step()
+        start, start_used = time.perf_counter(), time.process_time()
+        for _ in range(n):
+            step()
+        times[name].append((time.perf_counter() - start) / n)
+        used[name].append((time.process_time() - start_used) / n)
+
     end = time.perf_counter() + budget
-    # The first process says when it is enough.
-    while processes.once(lambda: len(times["alone"]) < 8 or time.perf_counter() < end):
-        for name, way in ways.items():
+
+    def length() -> int:
+        """Iterations of the next turns; 0 after the last ones."""
+        if len(times["together"]) > 5 and time.perf_counter() > end:
+            return 0
+        return max(1, round(TURN / times["together"][-1])) if times["together"] else 1
+
+    while n := processes.once(length):
+        for name, (n_threads, step, by_all) in ways.items():
             processes.once(lambda: None)
-            start = time.process_time()
-            seconds = way()
-            if seconds is not None:
-                times[name].append(seconds)
-                used[name].append(time.process_time() - start)
+            if by_all or processes.is_first:
+                turn(name, n_threads, step, n)
     if not processes.is_first:
         return None
     row: dict[str, Any] = {
-        f"{name} ms": 1e3 * statistics.median(values[2:]) for name, values in times.items()
+        f"{name} ms": 1e3 * statistics.median(values[1:]) for name, values in times.items()
     }
     # Beside other busy processes, the time on a processor says more.
-    row |= {f"{name} CPU ms": 1e3 * statistics.median(values[2:]) for name, values in used.items()}
+    row |= {f"{name} CPU ms": 1e3 * statistics.median(values[1:]) for name, values in used.items()}
     fastest = min(row["alone ms"], row["two threads ms"])
     row["ratio"] = fastest / row["together ms"]
     return row

@@ -438,8 +438,8 @@ def together(rows: Rows) -> list[str]:
     """Milliseconds of an iteration by one process and by two."""
     ways = ("alone", "two threads", "together")
     lines = [
-        "| case | width | batch | one thread, ms | two threads, ms | two processes, ms "
-        "| one thread, CPU ms | two threads, CPU ms | each of two processes, CPU ms |",
+        "| case | width | batch | as a fit runs, ms | two threads, ms | two processes, ms "
+        "| as a fit runs, CPU ms | two threads, CPU ms | each of two processes, CPU ms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for r in rows:

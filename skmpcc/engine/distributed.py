@@ -120,12 +120,11 @@ class Moments:
         self.share = share
         self._weights = torch.tensor(share.weights, device=processes.device).view(-1, 1, 1)
 
-    def of(self, batches: list[Tensor], eps: float) -> tuple[Tensor, Tensor]:
+    def of(self, batches: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and biased variance of each channel in each whole batch; shape (n_batches, C)."""
-        # By the passes of batch-norms, which are several times as fast as torch.var_mean on a CPU.
-        own = [torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)[1:] for x in batches]
-        mean, inverse_std = (torch.stack(each) for each in zip(*own, strict=True))
-        gathered = self.processes.gather(torch.stack([mean, inverse_std.pow(-2).sub_(eps)]))
+        # By the pass of batch-norms, which is many times as fast as torch.var_mean on a CPU.
+        own = [torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0)) for x in batches]
+        gathered = self.processes.gather(torch.stack(own, 1))
         means, variances = gathered.unbind(1)
         if self._weights.dtype != means.dtype:
             self._weights = means.new_tensor(self.share.weights).view(-1, 1, 1)
@@ -141,7 +140,7 @@ class Moments:
         means, inverse_stds : Tensor of shape (n_batches, C)
         """
         batches = list(x.to(norm.running_mean.dtype).chunk(n_batches))
-        means, variances = self.of(batches, norm.eps)
+        means, variances = self.of(batches)
         n_values = self.n_values(batches[0])
         parts = []
         for part, mean, variance in zip(batches, means, variances, strict=True):

@@ -131,11 +131,12 @@ class FastAlgorithm1(Algorithm1):
         to_codes = self._generator.backward(gradient)
         self._flat.prior.attach_gradients()
         z.backward(to_codes[:n], inputs=self._flat.prior.parameters)
-        self._step(optimizers.generator, optimizers.generator_prior)
+        updated = [optimizers.generator, optimizers.generator_prior]
         if settings.reconstruction_weight and by_encoder:
             to_means = to_codes[n:].contiguous()
             self._encoder.backward(to_means, torch.zeros_like(to_means))
-            self._step(optimizers.encoder)
+            updated.append(optimizers.encoder)
+        self._step(*updated)
         return out
 
     def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
