@@ -83,10 +83,9 @@ class NeighborGraph:
             return graph
         points = graph.points(data)
         n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
-        # Without an argument, kneighbors leaves each sample out of its own neighbours.
-        with at_most_threads(threads_for(2.0 * len(points) * points.size)):
-            found = NearestNeighbors(n_neighbors=n_neighbors).fit(points)
-            distances, nearest = found.kneighbors()
+        distances, nearest = _nearest(points, n_neighbors)
+        if not distances[:, 0].all():
+            distances, nearest = _nearest_distinct(points, n_neighbors)
         return replace(
             graph,
             nearest=torch.as_tensor(nearest, device=rng.device),
@@ -119,6 +118,40 @@ class NeighborGraph:
         first = torch.randint(m, (n,), generator=rng, device=rng.device)
         which = torch.randint(k, (n,), generator=rng, device=rng.device)
         return self.rows[first], self.rows[self.nearest[first, which]]
+
+
+def _nearest(points: NDArray, n_neighbors: int) -> tuple[NDArray, NDArray]:
+    """Distances and indices of the nearest other points."""
+    # Without an argument, kneighbors leaves each sample out of its own neighbours.
+    with at_most_threads(threads_for(2.0 * len(points) * points.size)):
+        return NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors()
+
+
+def _nearest_distinct(points: NDArray, n_neighbors: int) -> tuple[NDArray, NDArray]:
+    """Do as `_nearest`, where points have copies: of these one at most is among the neighbours.
+
+    Many copies would leave no place for others, and neighbours would tell nothing of clusters.
+    """
+    distinct, group, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    group = group.reshape(-1)
+    n_others = min(n_neighbors, len(distinct) - 1)
+    members = np.argsort(group, kind="stable")
+    starts = np.cumsum(counts) - counts
+    # Which of its copies each point is.
+    number = np.empty(len(points), dtype=np.int64)
+    number[members] = np.arange(len(points)) - np.repeat(starts, counts)
+    copy = members[starts[group] + (number + 1) % counts[group]]
+    if not n_others:
+        return np.zeros((len(points), 1)), copy[:, None]
+    of_group, others = _nearest(distinct, n_others)
+    others = others[group]
+    # Copies of two points are neighbours by their numbers, so that all of them are someone's.
+    nearest = members[starts[others] + number[:, None] % counts[others]]
+    distances = of_group[group]
+    copied = counts[group] > 1
+    nearest[copied] = np.column_stack([copy, nearest[:, :-1]])[copied]
+    distances[copied] = np.column_stack([np.zeros(len(points)), distances[:, :-1]])[copied]
+    return distances, nearest
 
 
 def _components(data: Tensor, rows: Tensor) -> PCA | None:

@@ -34,6 +34,33 @@ def test_clusters_of_less_than_two_samples_have_no_other_neighbor():
     np.testing.assert_array_equal(graph.nearest, np.arange(7)[:, None])
 
 
+def test_copies_leave_place_for_other_neighbors():
+    """Each row's neighbours are the next of its copies, and one copy each of the nearest others."""
+    distinct, counts = normal(12, 2), torch.tensor([1, 2, 7] * 4)
+    group = torch.arange(12).repeat_interleave(counts)[torch.randperm(40, generator=generator())]
+    graph = NeighborGraph.of(distinct[group], 5, 2, generator())
+    distances = cdist(distinct, distinct)
+    nearest = np.argsort(distances, axis=1)
+    followers = torch.full((40,), -1)
+    for row, (own, found) in enumerate(zip(group, graph.nearest, strict=True)):
+        copied = int(counts[own] > 1)
+        assert row not in found
+        expected = nearest[own, 1 - copied : 6 - copied]
+        np.testing.assert_array_equal(group[found], expected)
+        np.testing.assert_allclose(graph.distances[row], distances[own, expected], rtol=1e-5)
+        if copied:
+            followers[found[0]] = row
+    # A ring of all copies.
+    assert int((followers >= 0).sum()) == int((counts[group] > 1).sum())
+
+
+def test_rows_that_are_all_alike_are_neighbors_in_a_ring():
+    graph = NeighborGraph.of(torch.ones(9, 2), 4, 2, generator())
+    assert graph.nearest.shape == (9, 1)
+    assert len(graph.nearest.unique()) == 9
+    assert (graph.nearest.flatten() != torch.arange(9)).all()
+
+
 def test_neighbors_in_wide_data_are_those_of_principal_components(monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_VALUES", 8)
     monkeypatch.setattr(neighbors, "N_COMPONENTS", 2)
