@@ -59,7 +59,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
     pseudo_labels : {"auto", "search", "kmeans", "gaussian_mixture", "spectral", "neighbors", \
-            "augmentation"} or None, default="auto"
+            "latent_classes", "augmentation"} or None, default="auto"
         {pseudo_labels}
     {settings}
     labels_only : bool, default=False

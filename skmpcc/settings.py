@@ -219,12 +219,25 @@ class TrainingSettings(Validated):
     pseudo_labels: str | None = setting(
         "Clusters that `fit` finds by itself, without labels, and trains the networks with by the"
         ' paper\'s variant for known labels. "search": the best of those that the next four find, by a '
-        'criterion that needs no labels. "kmeans": KMeans on the scaled data. "gaussian_mixture": a '
+        "criterion that needs no labels, and in tables of categories those of the fifth. "
+        '"kmeans": KMeans on the scaled data. "gaussian_mixture": a '
         'GaussianMixture. "spectral": spectral clustering of graphs of neighbours. "neighbors": small '
-        'classifiers in which nearest neighbours agree. "augmentation", for images: small classifiers '
+        'classifiers in which nearest neighbours agree. "latent_classes": latent class analysis, for '
+        "tables of three columns or more that have at most ten values each, every one of them in five "
+        'rows on average. "augmentation", for images: small classifiers '
         "that say the same of an image and of random affine maps of it. None: no pseudo-labels, the "
         "paper's training from a random start.",
-        StrOptions({"search", "kmeans", "gaussian_mixture", "spectral", "neighbors", "augmentation"}),
+        StrOptions(
+            {
+                "search",
+                "kmeans",
+                "gaussian_mixture",
+                "spectral",
+                "neighbors",
+                "latent_classes",
+                "augmentation",
+            }
+        ),
         None,
         default=None,
     )

@@ -108,7 +108,10 @@ PARAMETERS = {
     "max_iter": st.integers(0, 5),
     "batch_size": st.sampled_from([1, 2, 3, 7, 50, 10**6]),
     "pseudo_labels": st.sampled_from(
-        [None, "auto", "search", "kmeans", "gaussian_mixture", "spectral", "neighbors", "augmentation"]
+        [
+            *(None, "auto", "search", "kmeans", "gaussian_mixture", "spectral", "neighbors"),
+            *("latent_classes", "augmentation"),
+        ]
     ),
     "weights": st.sampled_from(["uniform", "shares", "learned", "auto", "equal"]),
     "n_neighbors": st.sampled_from([0, 1, 2, 5, 100]),

@@ -11,6 +11,7 @@ from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.candidates import (
     MAX_CLUSTERS,
     Candidate,
+    by_votes,
     gaussian_mixture_candidate,
     gaussian_points,
     kmeans_candidate,
@@ -19,6 +20,7 @@ from skmpcc.pseudo_labels.candidates import (
 )
 from skmpcc.pseudo_labels.choice import Judge
 from skmpcc.pseudo_labels.images import augmentation_labels
+from skmpcc.pseudo_labels.latent_classes import indicators, latent_classes
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.tables import classifier_labels
 
@@ -56,8 +58,9 @@ def search_pseudo_labels(
 
     Parameters
     ----------
-    kind : {"search", "kmeans", "gaussian_mixture", "spectral", "neighbors", "augmentation"}
-        "search" takes the best of all but the last.
+    kind : {"search", "kmeans", "gaussian_mixture", "spectral", "neighbors", "latent_classes", \
+            "augmentation"}
+        "search" takes the best of all but the last two, and in tables of categories latent classes.
     data : Tensor of shape (n_samples, ...)
         Data as the networks see them, on any device.
     graph : NeighborGraph or None
@@ -73,6 +76,11 @@ def search_pseudo_labels(
     labels : Tensor of int64 of shape (n_samples,)
     kind : str
         What found them.
+
+    Raises
+    ------
+    ValueError
+        Latent classes are asked for in another table than one of categories.
     """
     if kind == "kmeans" or n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(data):
         labels = kmeans_labels(data, n_clusters, rng.initial_seed() % _MAX_SEED)
@@ -91,11 +99,24 @@ def best_candidate(
 ) -> Candidate:
     """Find the best candidate of a kind, or of all kinds by "search"; see `Judge`.
 
+    A search in a table of categories is latent class analysis, whose likelihood settles the matter.
+
     Classifiers take as long as all others together. A search trains them only if neighbours disagree now
     and then on the best of the others.
     """
     seed = rng.initial_seed() % _MAX_SEED
-    points, reduce = gaussian_points(graph.points(data), seed)
+    rows = graph.points(data)
+    table = indicators(rows) if kind in ("search", "latent_classes") else None
+    if table is None and kind == "latent_classes":
+        raise ValueError(
+            "pseudo_labels='latent_classes' is for tables of at least 3 columns, all of them with at "
+            "most 10 values, and each value in 5 rows on average; X is not such a table. Take 'search', "
+            "or make categories of the columns of X."
+        )
+    if table is not None:
+        classes = latent_classes(table, n_clusters, seed)
+        return Candidate("latent_classes", classes, by_votes(data, graph, classes))
+    points, reduce = gaussian_points(rows, seed)
     judge = Judge(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
     if kind in ("search", "kmeans"):
@@ -112,8 +133,8 @@ def best_candidate(
             return best
     starts = [each.labels for each in found]
     labels = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
-    rows = graph.rows.cpu().numpy()
-    trained = Candidate("neighbors", labels[rows], lambda: labels, DISCOUNT)
+    of_rows = labels[graph.rows.cpu().numpy()]
+    trained = Candidate("neighbors", of_rows, lambda: labels, DISCOUNT)
     return most_convincing([*rivals, trained], judge)
 
 
