@@ -16,8 +16,10 @@ MAX_VALUES = 10
 MIN_ROWS, MIN_COLUMNS = 5, 3
 # Rows that classes are fitted to at most.
 MAX_FITTED = 20_000
-# Random starts, their iterations, and those of the best of them.
-N_STARTS, N_FIRST, MAX_ITER = 20, 20, 300
+# Random starts, their iterations, and those of the best of them; fewer starts where an iteration takes
+# more than a share of so many products.
+MAX_STARTS, N_FIRST, MAX_ITER = 20, 20, 300
+MAX_PRODUCTS = 2e8
 # Gain of the mean log-likelihood below which a fit has converged.
 TOL = 1e-6
 
@@ -56,8 +58,9 @@ def latent_classes(table: csr_matrix, n_clusters: int, seed: int) -> NDArray[np.
     """
     random = np.random.default_rng(seed)
     some = table[np.sort(random.permutation(table.shape[0])[:MAX_FITTED])]
+    n_starts = min(MAX_STARTS, max(2, int(MAX_PRODUCTS / (some.nnz * n_clusters))))
     runs = []
-    for _ in range(N_STARTS):
+    for _ in range(n_starts):
         start = random.dirichlet(np.ones(n_clusters), some.shape[0])
         runs.append(_expectation_maximization(some, start, N_FIRST))
     memberships, _ = max(runs, key=lambda run: run[1])
