@@ -16,7 +16,7 @@ from sklearn.utils import gen_batches
 
 from skmpcc import saving
 from skmpcc._files import write_atomically
-from skmpcc._sliced import Rows
+from skmpcc._sliced import Rows, in_batches
 from skmpcc.progress import State
 from skmpcc.versions import installed_versions
 
@@ -178,8 +178,8 @@ def _told(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def checksum(array: Rows) -> str:
     """Tell an array from others, in words."""
     digest = hashlib.sha256()
-    for rows in gen_batches(len(array), CHUNK):
-        part = np.ascontiguousarray(array[rows])
+    for rows in in_batches(array, gen_batches(len(array), CHUNK)):
+        part = np.ascontiguousarray(rows)
         # An array of objects holds their places in memory.
         digest.update(repr(part.tolist()).encode() if part.dtype == object else part.tobytes())
     return f"{array.dtype} of shape {array.shape} with SHA-256 {digest.hexdigest()[:16]}"

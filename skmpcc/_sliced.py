@@ -2,12 +2,14 @@
 
 import math
 import mmap
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import check_array
 from torch import Tensor
 
 from skmpcc.inputs import as_real
@@ -16,7 +18,7 @@ from skmpcc.inputs import as_real
 # random sample is fitted. An encoded value has four.
 MAX_BYTES = 3 * 2**28
 ENCODED = 4
-# Bytes that are read at once.
+# Bytes that are read at once, unless a chunk of the file or a block of Dask has more.
 _CHUNK = 2**25
 
 
@@ -37,24 +39,45 @@ class SlicedArray:
         self._X = X
         self.shape = tuple(int(side) for side in X.shape)
         self.dtype = np.dtype(X.dtype)
-        self.max_rows = MAX_BYTES // _row_bytes(X)
+        self.max_rows = max(1, MAX_BYTES // _row_bytes(X))
         self._mapping = _mapping_of(X)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> NDArray:
-        # A copy, for pages that are given back are read again by whoever looks at them.
-        part = np.array(self._X[rows])
+        part = np.asarray(self._X[rows])
         if self._mapping is not None:
+            # A copy, for pages that are given back are read again by whoever looks at them.
+            part = part.copy()
             self._mapping.madvise(mmap.MADV_DONTNEED)
         return as_real(check_array(part, allow_nd=True, input_name="X"))
+
+    def parts(self) -> Iterator[tuple[slice, NDArray]]:
+        """Yield all rows in order, in whole chunks, which are decompressed or computed as a whole.
+
+        A chunk of more than `max_rows` is read in several parts.
+        """
+        step = max(1, _CHUNK // _row_bytes(self))
+        chunks = getattr(self._X, "chunks", None)
+        # Dask tells the length of each, others one for all, and None or nothing if there are none.
+        lengths = chunks[0] if chunks else 1
+        if isinstance(lengths, int):
+            several = lengths * max(1, step // lengths)
+            lengths = [several] * math.ceil(len(self) / several)
+        start = 0
+        for end, next_end in pairwise([*accumulate(lengths), math.inf]):
+            if next_end - start <= step:
+                continue
+            for first in range(start, min(end, len(self)), self.max_rows):
+                rows = slice(first, min(first + self.max_rows, end, len(self)))
+                yield rows, self[rows]
+            start = end
 
     def take(self, rows: NDArray[np.int64]) -> NDArray:
         """Return rows, in rising order, by a pass over the whole, which is checked on the way."""
         out: NDArray | None = None
-        for part in gen_batches(len(self), max(1, _CHUNK // _row_bytes(self))):
-            values = self[part]
+        for part, values in self.parts():
             if out is None:
                 out = np.empty((len(rows), *self.shape[1:]), values.dtype)
             first, last = np.searchsorted(rows, [part.start, part.stop])
@@ -64,6 +87,21 @@ class SlicedArray:
 
 
 Rows = NDArray | SlicedArray
+
+
+def in_batches(X: Rows, batches: Iterable[slice]) -> Iterator[NDArray]:
+    """Yield rows of X, which is read once, for batches that follow each other without a gap."""
+    if not isinstance(X, SlicedArray):
+        yield from (X[rows] for rows in batches)
+        return
+    parts, part, values = X.parts(), slice(0, 0), np.empty(0)
+    for rows in batches:
+        pieces = [values[rows.start - part.start : rows.stop - part.start]]
+        while part.stop < rows.stop:
+            part, values = next(parts)
+            pieces.append(values[: rows.stop - part.start])
+        pieces = [piece for piece in pieces if len(piece)]
+        yield pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def in_slices(X: Any) -> Any:
@@ -79,6 +117,8 @@ def in_slices(X: Any) -> Any:
     X : SlicedArray, ndarray or object
         Array-likes that are not too large are read; everything else is left for others to validate.
     """
+    if isinstance(X, SlicedArray):
+        return X
     mapped = isinstance(X, np.memmap)
     if not mapped and not _is_sliced(X):
         return X

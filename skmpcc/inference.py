@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skmpcc._sliced import Rows
+from skmpcc._sliced import Rows, in_batches
 from skmpcc.devices import at_most_threads, threads_for
 from skmpcc.inputs import InputFormat
 from skmpcc.method.model import MPCCModel
@@ -100,9 +100,12 @@ class FittedModel:
         rows = max(1, min(self.batch_size, _BATCH_VALUES // self.model.n_clusters))
         return gen_batches(n_samples, rows)
 
-    def _encoded(self, X: Samples, rows: slice) -> Tensor:
-        x = X[rows] if isinstance(X, Tensor) else self.format.encode(X[rows])
-        return x.to(self.dtype)
+    def _encoded(self, X: Samples, batches: list[slice]) -> Iterator[Tensor]:
+        if isinstance(X, Tensor):
+            encoded = (X[rows] for rows in batches)
+        else:
+            encoded = (self.format.encode(values) for values in in_batches(X, batches))
+        return (x.to(self.dtype) for x in encoded)
 
     def _to_device(self, batch: Tensor) -> Tensor:
         """Move a batch to the model's device; to a GPU while the host goes on."""
@@ -123,8 +126,9 @@ class FittedModel:
         while the one before is computed.
         """
         waiting = None
-        for rows in self._batches(len(X)):
-            x = self._to_device(_padded(augment(self._encoded(X, rows))))
+        batches = list(self._batches(len(X)))
+        for rows, encoded in zip(batches, self._encoded(X, batches), strict=True):
+            x = self._to_device(_padded(augment(encoded)))
             n = rows.stop - rows.start
             mean, log_variance = (moment[:n].double() for moment in self.model.encode(x))
             results = rows, function(mean, log_variance, x[:n])
@@ -188,7 +192,7 @@ class FittedModel:
         """Whether the training data are rebuilt with finite errors, and codes of some lie near."""
         if self.residual_variances is None or not self.residual_variances.isfinite().all():
             return False
-        some = self._to_device(self._encoded(data, slice(self.batch_size)))
+        some = self._to_device(data[: self.batch_size].to(self.dtype))
         return self.model.is_sound(some)
 
     def _residuals(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

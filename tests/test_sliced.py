@@ -1,8 +1,13 @@
 """Data on disk that are too large for memory: a sample is fitted, all are labelled slice by slice."""
 
+from collections import Counter
+
 import dask.array
+import h5py
 import numpy as np
 import pytest
+import zarr
+from sklearn.callback import ScoringMonitor
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, QUICK, Interrupting, images
@@ -13,20 +18,24 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 N, D = 1200, 3
 CENTRES = [[-9, 0, 0], [9, 0, 0], [0, 9, 9]]
+METHODS = ["predict", "predict_proba", "transform", "reconstruct", "score_samples"]
 
 
 class Stored:
     """An array that can be sliced, and that no one may read as a whole."""
 
-    def __init__(self, values):
+    def __init__(self, values, chunks=None):
         self._values = values
-        self.shape, self.dtype = values.shape, values.dtype
-        self.longest = 0
+        self.shape, self.dtype, self.chunks = values.shape, values.dtype, chunks
+        self.read = []
 
     def __getitem__(self, rows):
-        part = self._values[rows]
-        self.longest = max(self.longest, len(part))
-        return part
+        self.read.append(rows)
+        return self._values[rows]
+
+    @property
+    def longest(self):
+        return max(rows.stop - rows.start for rows in self.read)
 
 
 def blobs():
@@ -64,9 +73,7 @@ def test_a_sample_is_fitted_and_all_rows_are_labelled(tmp_path):
 
 
 @pytest.mark.usefixtures("little_memory")
-@pytest.mark.parametrize(
-    "method", ["predict", "predict_proba", "transform", "reconstruct", "score_samples"]
-)
+@pytest.mark.parametrize("method", METHODS)
 def test_methods_read_slices(method, monkeypatch):
     X, _ = blobs()
     clusterer = MPCCClusterer(3, random_state=0, **BRIEF).fit(X)
@@ -75,6 +82,73 @@ def test_methods_read_slices(method, monkeypatch):
     found = function(given)
     assert given.longest <= 200
     np.testing.assert_array_equal(found, function(X))
+
+
+def of_hdf5(X, path):
+    return h5py.File(path, "w").create_dataset("X", data=X, chunks=(70, *X.shape[1:]), compression=1)
+
+
+def of_hdf5_in_one_piece(X, path):
+    return h5py.File(path, "w").create_dataset("X", data=X)
+
+
+def of_zarr(X, path):
+    return zarr.create_array(path, data=X, chunks=(70, *X.shape[1:]))
+
+
+@pytest.mark.parametrize("little", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((600, 5), np.float32), ((600, 5), np.float64), ((600, 5), ">i4"), ((150, 8, 8), np.uint8)],
+)
+def test_arrays_of_hdf5_and_zarr_are_as_numpys(shape, dtype, little, tmp_path, monkeypatch):
+    X = images(shape, dtype)
+    if little:
+        row = X[0].size * (X.itemsize + _sliced.ENCODED)
+        monkeypatch.setattr(_sliced, "MAX_BYTES", len(X) // 2 * row)
+        monkeypatch.setattr(_sliced, "_CHUNK", len(X) // 4 * row)
+    expected = MPCCClusterer(2, random_state=0, **BRIEF).fit(Stored(X) if little else X)
+    for stored in (of_hdf5, of_hdf5_in_one_piece, of_zarr):
+        given = stored(X, tmp_path / stored.__name__)
+        found = MPCCClusterer(2, random_state=0, **BRIEF).fit(given)
+        np.testing.assert_array_equal(found.labels_, expected.labels_)
+        for method in METHODS:
+            np.testing.assert_array_equal(getattr(found, method)(given), getattr(expected, method)(X))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_chunks_are_read_once(monkeypatch):
+    X, _ = blobs()
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF).fit(X)
+    expected = clusterer.predict(X)
+    monkeypatch.setattr(type(clusterer._fitted), "batch_size", 60)
+    for chunk, wanted in [(45, 90), (130, 130), (N, N // 4), (None, 100)]:
+        given = Stored(X, chunk and (chunk, D))
+        np.testing.assert_array_equal(clusterer.predict(given), expected)
+        assert [rows.start for rows in given.read] == list(range(0, N, wanted))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_blocks_of_dask_are_computed_once(monkeypatch):
+    X, _ = blobs()
+    computed = Counter()
+
+    def counted(block, block_info):
+        computed.update([block_info[0]["chunk-location"][0]])
+        return block
+
+    given = dask.array.from_array(X, chunks=((40, 30, 250, 200, 130, 0, 50, 200, 300), D))
+    given = given.map_blocks(counted, meta=X[:0])
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF)
+    with dask.config.set(scheduler="synchronous"):
+        clusterer.set_callbacks(ScoringMonitor(scoring=None)).fit(given)
+        of_fit = {computed.pop(block) for block in range(9) if block != 5}
+        monkeypatch.setattr(type(clusterer._fitted), "batch_size", 60)
+        labels = clusterer.predict(given)
+    np.testing.assert_array_equal(labels, clusterer.predict(X))
+    # Of a fit each block as often as all others: for the sample, for the score, and for the labels.
+    assert len(of_fit) == 1
+    assert {computed[block] for block in range(9) if block != 5} == {1}
 
 
 @pytest.mark.usefixtures("little_memory")
