@@ -130,7 +130,7 @@ def test_chunks_are_read_once(monkeypatch):
 
 @pytest.mark.usefixtures("little_memory")
 def test_blocks_of_dask_are_computed_once(monkeypatch):
-    X, _ = blobs()
+    X, y = blobs()
     computed = Counter()
 
     def counted(block, block_info):
@@ -141,12 +141,12 @@ def test_blocks_of_dask_are_computed_once(monkeypatch):
     given = given.map_blocks(counted, meta=X[:0])
     clusterer = MPCCClusterer(3, random_state=0, **BRIEF)
     with dask.config.set(scheduler="synchronous"):
-        clusterer.set_callbacks(ScoringMonitor(scoring=None)).fit(given)
+        clusterer.set_callbacks(ScoringMonitor(scoring="adjusted_rand_score")).fit(given, y)
         of_fit = {computed.pop(block) for block in range(9) if block != 5}
         monkeypatch.setattr(type(clusterer._fitted), "batch_size", 60)
         labels = clusterer.predict(given)
     np.testing.assert_array_equal(labels, clusterer.predict(X))
-    # Of a fit each block as often as all others: for the sample, for the score, and for the labels.
+    # Of a fit each block as often as all others: for the sample, for the labels, for scores.
     assert len(of_fit) == 1
     assert {computed[block] for block in range(9) if block != 5} == {1}
 
