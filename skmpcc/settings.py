@@ -223,8 +223,8 @@ class TrainingSettings(Validated):
         '"kmeans": KMeans on the scaled data. "gaussian_mixture": a '
         'GaussianMixture. "spectral": spectral clustering of graphs of neighbours. "neighbors": small '
         'classifiers in which nearest neighbours agree. "latent_classes": latent class analysis, for '
-        "tables of three columns or more that have at most ten values each, every one of them in five "
-        'rows on average. "augmentation", for images: small classifiers '
+        "tables of three columns or more, at least half of which are categories: of ten values at most, "
+        'each in five rows on average. "augmentation", for images: small classifiers '
         "that say the same of an image and of random affine maps of it. None: no pseudo-labels, the "
         "paper's training from a random start.",
         StrOptions(

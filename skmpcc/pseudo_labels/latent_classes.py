@@ -1,9 +1,13 @@
-"""Latent class analysis: clusters of tables all of whose columns are categories.
+"""Latent class analysis: clusters of tables most of whose columns are categories.
 
-A cluster is a product of categorical distributions, one for each column (P. Lazarsfeld and N. Henry,
-"Latent Structure Analysis", 1968), fitted by the EM algorithm. In such tables nearest neighbours and
-Gaussians tell little: a single column of two values parts both.
+In a class columns are independent. One of categories has a categorical distribution (P. Lazarsfeld and
+N. Henry, "Latent Structure Analysis", 1968), one of measurements a normal one, with a mean and variance
+of each class (I. Moustaki, "A latent trait and a latent class model for mixed observed variables",
+1996). The EM algorithm fits them. In such tables nearest neighbours and Gaussians of all columns tell little: a
+single column of two values parts both.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +16,11 @@ from scipy.special import logsumexp
 
 # A column is one of categories if it has so many values at most, ...
 MAX_VALUES = 10
-# ... each of them in so many rows on average. Two such columns do not determine classes.
-MIN_ROWS, MIN_COLUMNS = 5, 3
+# ... each of them in so many rows on average. At least this share of the columns has to be. Two columns
+# do not determine classes.
+MIN_ROWS, MIN_SHARE, MIN_COLUMNS = 5, 0.5, 3
+# Share of a column's variance that is added to its variances in the classes.
+REGULARIZATION = 0.05
 # Rows that classes are fitted to at most.
 MAX_FITTED = 20_000
 # Random starts, their iterations, and those of the best of them; fewer starts where an iteration takes
@@ -24,30 +31,98 @@ MAX_PRODUCTS = 2e8
 TOL = 1e-6
 
 
-def indicators(rows: NDArray) -> csr_matrix | None:
-    """Indicators of the values of all columns, shape (n, n_values), if all are of categories."""
-    n, d = rows.shape
-    if d < MIN_COLUMNS:
-        return None
-    codes, n_values = [], 0
-    for column in rows.T:
-        values, code = np.unique(column, return_inverse=True)
-        if len(values) > min(MAX_VALUES, n // MIN_ROWS):
+@dataclass(frozen=True)
+class MixedTable:
+    """Columns of categories and of measurements.
+
+    Attributes
+    ----------
+    indicators : csr_matrix of shape (n, n_values)
+        Of the values of all columns of categories, one column after the other.
+    measured : ndarray of float64 of shape (n, n_measured)
+    """
+
+    indicators: csr_matrix
+    measured: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: NDArray) -> "MixedTable | None":
+        """Return the table whose rows these are, if enough of its columns are of categories."""
+        n, d = rows.shape
+        codes: list[NDArray] = []
+        measured: list[NDArray] = []
+        n_values = 0
+        if d < MIN_COLUMNS:
             return None
-        codes.append(code.reshape(-1) + n_values)
-        n_values += len(values)
-    cells = np.stack(codes, axis=1).ravel()
-    starts = np.arange(0, n * d + 1, d)
-    return csr_matrix((np.ones(n * d), cells, starts), shape=(n, n_values))
+        for column in rows.T:
+            values, code = np.unique(column, return_inverse=True)
+            if len(values) <= min(MAX_VALUES, n // MIN_ROWS):
+                codes.append(code.reshape(-1) + n_values)
+                n_values += len(values)
+                continue
+            measured.append(column.astype(np.float64))
+            if len(measured) > (1.0 - MIN_SHARE) * d:
+                return None
+        cells = np.stack(codes, axis=1).ravel()
+        starts = np.arange(0, len(cells) + 1, len(codes))
+        table = csr_matrix((np.ones(len(cells)), cells, starts), shape=(n, n_values))
+        return cls(table, np.array(measured).reshape(-1, n).T)
+
+    def __len__(self) -> int:
+        return self.indicators.shape[0]
+
+    def take(self, rows: NDArray) -> "MixedTable":
+        """Return some of the rows."""
+        return MixedTable(self.indicators[rows], self.measured[rows])
 
 
-def latent_classes(table: csr_matrix, n_clusters: int, seed: int) -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class LatentClasses:
+    """Distributions of the columns in the classes.
+
+    Attributes
+    ----------
+    shares : ndarray of shape (n_classes,)
+    of_values : ndarray of shape (n_classes, n_values)
+        Probabilities of the values of columns of categories.
+    means, variances : ndarray of shape (n_classes, n_measured)
+        Of columns of measurements.
+    """
+
+    shares: NDArray[np.float64]
+    of_values: NDArray[np.float64]
+    means: NDArray[np.float64]
+    variances: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, table: MixedTable, memberships: NDArray) -> "LatentClasses":
+        """Fit all of them to weighted rows.
+
+        A class has one average row more than its own, so that no probability is zero.
+        """
+        n, sizes = len(table), memberships.sum(axis=0)
+        more = sizes[:, None] + 1.0
+        counts = (table.indicators.T @ memberships).T + np.asarray(table.indicators.mean(axis=0))
+        mean, variance = table.measured.mean(axis=0), table.measured.var(axis=0)
+        means = (memberships.T @ table.measured + mean) / more
+        squares = (memberships.T @ table.measured**2 + mean**2 + variance) / more
+        variances = (squares - means**2).clip(0.0) + REGULARIZATION * variance
+        return cls((sizes + 1.0 / len(sizes)) / (n + 1.0), counts / more, means, variances)
+
+    def joint_log_density(self, table: MixedTable) -> NDArray[np.float64]:
+        """log p(k) + sum_j log p(x_j | k), shape (n, n_classes)."""
+        joint = table.indicators @ np.log(self.of_values).T + np.log(self.shares)
+        for x, mean, variance in zip(table.measured.T, self.means.T, self.variances.T, strict=True):
+            joint -= 0.5 * ((x[:, None] - mean) ** 2 / variance + np.log(2.0 * np.pi * variance))
+        return joint
+
+
+def latent_classes(table: MixedTable, n_clusters: int, seed: int) -> tuple[NDArray[np.int64], bool]:
     """Find the most likely classes from several random starts.
 
     Parameters
     ----------
-    table : csr_matrix of shape (n, n_values)
-        As by `indicators`.
+    table : MixedTable
     n_clusters : int
     seed : int
 
@@ -55,44 +130,37 @@ def latent_classes(table: csr_matrix, n_clusters: int, seed: int) -> NDArray[np.
     -------
     labels : ndarray of int64 of shape (n,)
         The most probable class of each row.
+    worth : bool
+        Whether so many classes repay their parameters beside a single one, by Schwarz's criterion (BIC).
+        They do not where columns are independent, as those of designed experiments are.
     """
     random = np.random.default_rng(seed)
-    some = table[np.sort(random.permutation(table.shape[0])[:MAX_FITTED])]
-    n_starts = min(MAX_STARTS, max(2, int(MAX_PRODUCTS / (some.nnz * n_clusters))))
+    some = table.take(np.sort(random.permutation(len(table))[:MAX_FITTED]))
+    n_products = (some.indicators.nnz + some.measured.size) * n_clusters
     runs = []
-    for _ in range(n_starts):
-        start = random.dirichlet(np.ones(n_clusters), some.shape[0])
+    for _ in range(min(MAX_STARTS, max(2, int(MAX_PRODUCTS / n_products)))):
+        start = random.dirichlet(np.ones(n_clusters), len(some))
         runs.append(_expectation_maximization(some, start, N_FIRST))
     memberships, _ = max(runs, key=lambda run: run[1])
-    memberships, _ = _expectation_maximization(some, memberships, MAX_ITER)
-    return _joint_log_density(table, *_parameters(some, memberships)).argmax(axis=1)
+    memberships, likelihood = _expectation_maximization(some, memberships, MAX_ITER)
+    _, of_single = _expectation_maximization(some, np.ones((len(some), 1)), 1)
+    n_columns = some.indicators.nnz // len(some)
+    n_parameters = some.indicators.shape[1] - n_columns + 2 * some.measured.shape[1]
+    price = (n_clusters - 1) * (n_parameters + 1) * np.log(len(some)) / (2 * len(some))
+    labels = LatentClasses.of(some, memberships).joint_log_density(table).argmax(axis=1)
+    return labels, likelihood - of_single > price
 
 
 def _expectation_maximization(
-    table: csr_matrix, memberships: NDArray, max_iter: int
+    table: MixedTable, memberships: NDArray, max_iter: int
 ) -> tuple[NDArray, float]:
     """Return p(k | x) and the mean log-likelihood after iterations from given memberships."""
     likelihood = -np.inf
     for _ in range(max_iter):
-        joint = _joint_log_density(table, *_parameters(table, memberships))
+        joint = LatentClasses.of(table, memberships).joint_log_density(table)
         log_density = logsumexp(joint, axis=1)
         memberships = np.exp(joint - log_density[:, None])
         before, likelihood = likelihood, float(log_density.mean())
         if likelihood - before < TOL:
             break
     return memberships, likelihood
-
-
-def _parameters(table: csr_matrix, memberships: NDArray) -> tuple[NDArray, NDArray]:
-    """Shares of the classes, and shares of the values in each, shape (n_clusters, n_values).
-
-    A class has one average row more than its own, so that no share is zero.
-    """
-    n, sizes = len(memberships), memberships.sum(axis=0)
-    counts = (table.T @ memberships).T + np.asarray(table.mean(axis=0)).reshape(1, -1)
-    return (sizes + 1.0 / len(sizes)) / (n + 1.0), counts / (sizes[:, None] + 1.0)
-
-
-def _joint_log_density(table: csr_matrix, shares: NDArray, of_values: NDArray) -> NDArray:
-    """log p(k) + sum_j log p(x_j | k), shape (n, n_clusters)."""
-    return table @ np.log(of_values).T + np.log(shares)

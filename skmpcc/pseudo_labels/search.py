@@ -20,7 +20,7 @@ from skmpcc.pseudo_labels.candidates import (
 )
 from skmpcc.pseudo_labels.choice import Judge
 from skmpcc.pseudo_labels.images import augmentation_labels
-from skmpcc.pseudo_labels.latent_classes import indicators, latent_classes
+from skmpcc.pseudo_labels.latent_classes import MixedTable, latent_classes
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.tables import classifier_labels
 
@@ -99,23 +99,24 @@ def best_candidate(
 ) -> Candidate:
     """Find the best candidate of a kind, or of all kinds by "search"; see `Judge`.
 
-    A search in a table of categories is latent class analysis, whose likelihood settles the matter.
+    A search in a table of categories is latent class analysis, unless it finds the columns independent.
 
     Classifiers take as long as all others together. A search trains them only if neighbours disagree now
     and then on the best of the others.
     """
     seed = rng.initial_seed() % _MAX_SEED
     rows = graph.points(data)
-    table = indicators(rows) if kind in ("search", "latent_classes") else None
+    table = MixedTable.of(rows) if kind in ("search", "latent_classes") else None
     if table is None and kind == "latent_classes":
         raise ValueError(
-            "pseudo_labels='latent_classes' is for tables of at least 3 columns, all of them with at "
-            "most 10 values, and each value in 5 rows on average; X is not such a table. Take 'search', "
-            "or make categories of the columns of X."
+            "pseudo_labels='latent_classes' is for tables of at least 3 columns, half of them or more "
+            "with at most 10 values, each value in 5 rows on average; X is not such a table. Take "
+            "'search', or make categories of the columns of X."
         )
     if table is not None:
-        classes = latent_classes(table, n_clusters, seed)
-        return Candidate("latent_classes", classes, by_votes(data, graph, classes))
+        labels, worth = latent_classes(table, n_clusters, seed)
+        if worth or kind == "latent_classes":
+            return Candidate("latent_classes", labels, by_votes(data, graph, labels))
     points, reduce = gaussian_points(rows, seed)
     judge = Judge(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
@@ -132,9 +133,9 @@ def best_candidate(
         if kind != "search" or judge.is_sure(best.labels):
             return best
     starts = [each.labels for each in found]
-    labels = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
-    of_rows = labels[graph.rows.cpu().numpy()]
-    trained = Candidate("neighbors", of_rows, lambda: labels, DISCOUNT)
+    of_all = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
+    of_rows = of_all[graph.rows.cpu().numpy()]
+    trained = Candidate("neighbors", of_rows, lambda: of_all, DISCOUNT)
     return most_convincing([*rivals, trained], judge)
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import multinomial
+from scipy.stats import multinomial, norm
 from sklearn.metrics import adjusted_rand_score
 from support import generator
 
 from skmpcc import MPCCClusterer
 from skmpcc.pseudo_labels import latent_classes as module
-from skmpcc.pseudo_labels.latent_classes import indicators, latent_classes
+from skmpcc.pseudo_labels.latent_classes import LatentClasses, MixedTable, latent_classes
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import search_pseudo_labels
 
@@ -24,21 +24,28 @@ def answers(n=400, n_questions=12, n_values=3, n_classes=3, seed=0):
 
 def test_indicators_of_every_value():
     rows = np.repeat([[0.5, -1.0, 7.0], [2.5, -1.0, 8.0], [0.5, -1.0, 9.0]], 10, axis=0)
-    table = indicators(rows)
-    assert table.shape == (30, 6)
+    measured = np.arange(30)[:, None]
+    table = MixedTable.of(np.column_stack([rows[:, :2], measured, rows[:, 2:]]))
     expected = [[1, 0, 1, 1, 0, 0], [0, 1, 1, 0, 1, 0], [1, 0, 1, 0, 0, 1]]
-    np.testing.assert_array_equal(table.toarray()[::10], expected)
+    np.testing.assert_array_equal(table.indicators.toarray()[::10], expected)
+    np.testing.assert_array_equal(table.measured, measured)
+    some = table.take(np.array([3, 25]))
+    np.testing.assert_array_equal(some.indicators.toarray(), np.array(expected)[[0, 2]])
+    assert some.measured.tolist() == [[3], [25]]
+    assert len(some) == 2
 
 
-@pytest.mark.parametrize("what", ["many values", "few rows", "two columns"])
+@pytest.mark.parametrize("what", ["measured", "few rows", "two columns"])
 def test_other_tables_have_none(what):
     X, _ = answers()
+    measured = np.arange(400)[:, None] % 11
     tables = {
-        "many values": np.column_stack([X, np.arange(400) % 11]),
+        "measured": np.hstack([X[:, :3], *[measured] * 4]),
         "few rows": X[:14],
         "two columns": X[:, :2],
     }
-    assert indicators(tables[what]) is None
+    assert MixedTable.of(tables[what]) is None
+    assert MixedTable.of(np.hstack([X[:, :3], *[measured] * 3])) is not None
 
 
 def test_latent_classes_of_other_tables_are_an_error():
@@ -49,45 +56,71 @@ def test_latent_classes_of_other_tables_are_an_error():
 
 def test_densities_are_those_of_independent_columns():
     X, _ = answers(60, 4)
-    table = indicators(X)
-    memberships = np.random.default_rng(0).dirichlet(np.ones(2), 60)
-    shares, of_values = module._parameters(table, memberships)
-    np.testing.assert_allclose(shares.sum(), 1.0)
-    joint = module._joint_log_density(table, shares, of_values)
-    for k in range(2):
-        expected = np.log(shares[k])
-        for first in range(0, table.shape[1], 3):
-            part = slice(first, first + 3)
-            p = of_values[k, part]
+    measured = np.random.default_rng(0).normal(size=(60, 2))
+    table = MixedTable.of(np.hstack([X, measured]))
+    memberships = np.random.default_rng(1).dirichlet(np.ones(2), 60)
+    classes = LatentClasses.of(table, memberships)
+    np.testing.assert_allclose(classes.shares.sum(), 1.0)
+    joint = classes.joint_log_density(table)
+    for k, weights in enumerate(memberships.T):
+        expected = np.log(classes.shares[k])
+        for first in range(0, 12, 3):
+            p = classes.of_values[k, first : first + 3]
             np.testing.assert_allclose(p.sum(), 1.0)
-            expected = expected + multinomial.logpmf(table[:, part].toarray(), 1, p)
+            expected = expected + multinomial.logpmf(
+                table.indicators[:, first : first + 3].toarray(), 1, p
+            )
+        for x, mean, variance in zip(measured.T, classes.means[k], classes.variances[k], strict=True):
+            # An average row more, and the part of the column's variance that is added.
+            rows, counts = np.append(x, x), np.append(weights, np.full(60, 1 / 60))
+            assert mean == pytest.approx(np.average(rows, weights=counts))
+            spread = np.average((rows - mean) ** 2, weights=counts)
+            assert variance == pytest.approx(spread + 0.05 * x.var())
+            expected = expected + norm.logpdf(x, mean, np.sqrt(variance))
         np.testing.assert_allclose(joint[:, k], expected)
 
 
 def test_iterations_raise_the_likelihood(monkeypatch):
     monkeypatch.setattr(module, "TOL", -1.0)
-    table = indicators(answers(200, 6)[0])
+    X = np.hstack([answers(200, 6)[0], np.random.default_rng(1).normal(size=(200, 1))])
+    table = MixedTable.of(X)
     start = np.random.default_rng(0).dirichlet(np.ones(3), 200)
     found = [module._expectation_maximization(table, start, n)[1] for n in (1, 2, 5, 30)]
     assert found == sorted(found)
     assert found[-1] > found[0] + 0.1
 
 
-def test_classes_are_found_again():
-    X, y = answers()
-    labels = latent_classes(indicators(X), 3, seed=0)
+@pytest.mark.parametrize("n_measured", [0, 6])
+def test_classes_are_found_again(n_measured):
+    X, y = answers(n_questions=12 if n_measured == 0 else 6)
+    measured = np.random.default_rng(0).normal(1.5 * y[:, None], size=(400, n_measured))
+    table = MixedTable.of(np.hstack([X, measured]))
+    labels, worth = latent_classes(table, 3, seed=0)
+    assert worth
     assert adjusted_rand_score(y, labels) > 0.9
-    np.testing.assert_array_equal(latent_classes(indicators(X), 3, seed=0), labels)
+    np.testing.assert_array_equal(latent_classes(table, 3, seed=0)[0], labels)
 
 
 def test_large_tables_are_fitted_by_some_rows(monkeypatch):
     X, y = answers(2000)
     monkeypatch.setattr(module, "MAX_FITTED", 300)
-    assert adjusted_rand_score(y, latent_classes(indicators(X), 3, seed=0)) > 0.85
+    monkeypatch.setattr(module, "MAX_PRODUCTS", 1.0)
+    assert adjusted_rand_score(y, latent_classes(MixedTable.of(X), 3, seed=0)[0]) > 0.85
 
 
 def test_rows_that_are_all_alike_are_one_class():
-    assert len(np.unique(latent_classes(indicators(np.ones((20, 3))), 2, seed=0))) == 1
+    labels, worth = latent_classes(MixedTable.of(np.ones((20, 3))), 2, seed=0)
+    assert len(np.unique(labels)) == 1
+    assert not worth
+
+
+def test_independent_columns_have_no_classes():
+    X = np.stack(np.meshgrid(*[np.arange(5)] * 4), axis=-1).reshape(-1, 4).astype(np.float32)
+    assert not latent_classes(MixedTable.of(X), 3, seed=0)[1]
+    data = torch.as_tensor(X)
+    graph = NeighborGraph.of(data, 15, 3, generator())
+    assert search_pseudo_labels("latent_classes", data, graph, 3, generator())[1] == "latent_classes"
+    assert search_pseudo_labels("search", data, graph, 3, generator())[1] != "latent_classes"
 
 
 def test_a_search_in_a_table_of_categories_is_for_latent_classes(monkeypatch):
