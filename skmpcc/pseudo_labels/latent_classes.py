@@ -3,8 +3,8 @@
 In a class columns are independent. One of categories has a categorical distribution (P. Lazarsfeld and
 N. Henry, "Latent Structure Analysis", 1968), one of measurements a normal one, with a mean and variance
 of each class (I. Moustaki, "A latent trait and a latent class model for mixed observed variables",
-1996). The EM algorithm fits them. In such tables nearest neighbours and Gaussians of all columns tell little: a
-single column of two values parts both.
+1996). The EM algorithm fits them. In such tables nearest neighbours and Gaussians of all columns tell
+little: a single column of two values parts both.
 """
 
 from dataclasses import dataclass
