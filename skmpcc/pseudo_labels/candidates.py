@@ -50,8 +50,9 @@ MORE_EIGENVECTORS = 5
 # about exp(-DIFFUSION) times as much as the first.
 DIFFUSION = 0.25
 MAX_STEPS = 500
-# Neighbours whose clusters a sample that is not in the graph has.
+# Neighbours whose clusters a sample that is not in the graph has, and rows among which they are found.
 N_VOTES = 5
+MAX_VOTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,10 @@ def by_votes(data: Tensor, graph: NeighborGraph, labels: NDArray) -> Callable[[]
     def of_all() -> NDArray:
         if len(labels) == len(data):
             return labels
-        voters = KNeighborsClassifier(min(N_VOTES, len(labels))).fit(graph.points(data), labels)
-        return voters.predict(graph.coordinates(data))
+        # Rows of a graph that has not all are in random order.
+        voters = slice(MAX_VOTERS)
+        points = graph.coordinates(data[graph.rows[voters].to(data.device)])
+        votes = KNeighborsClassifier(min(N_VOTES, len(points))).fit(points, labels[voters])
+        return votes.predict(graph.coordinates(data))
 
     return of_all

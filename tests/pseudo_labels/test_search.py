@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits, make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
 from support import bars, generator, normal, stripes
 
-from skmpcc.pseudo_labels import neighbors, search, tables
+from skmpcc.pseudo_labels import candidates, neighbors, search, tables
 from skmpcc.pseudo_labels.candidates import Candidate, kmeans_labels
 from skmpcc.pseudo_labels.choice import Judge
 from skmpcc.pseudo_labels.images import augmentation_labels
@@ -58,6 +58,7 @@ def test_search_is_reproducible_and_leaves_the_global_state():
 @pytest.mark.parametrize("kind", ["search", "neighbors", "spectral"])
 def test_clusters_found_on_some_label_all(kind, monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_ROWS", 150)
+    monkeypatch.setattr(candidates, "MAX_VOTERS", 100)
     monkeypatch.setattr(tables, "CHUNK", 64)
     X, y = make_blobs(400, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
