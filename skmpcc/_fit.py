@@ -33,6 +33,7 @@ from skmpcc.progress import State
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.scoring import Scorer
 from skmpcc.settings import NetworkSettings, ResolvedSettings, TrainingSettings, part, settings_of
+from skmpcc.training.health import UNSOUND
 from skmpcc.training.initialization import (
     Initialization,
     SharedArrays,
@@ -284,8 +285,7 @@ class PreparedFit:
             candidate = self.candidate(trained, seeds)
             if not candidate.fitted.is_sound(self.data):
                 yield DivergedError(
-                    "The training diverged: codes are far from the mixture, or reconstructions are not "
-                    "finite. Lower learning_rate or prior_learning_rate."
+                    f"The training diverged: {UNSOUND}. Lower learning_rate or prior_learning_rate."
                 )
                 continue
             reported.end(partial(self.attributes, candidate))

@@ -8,6 +8,7 @@ little: a single column of two values parts both.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,17 @@ class MixedTable:
     def __len__(self) -> int:
         return self.indicators.shape[0]
 
+    @cached_property
+    def average_row(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Shares of the values, and means and variances of what was measured."""
+        shares = np.asarray(self.indicators.mean(axis=0))
+        return shares, self.measured.mean(axis=0), self.measured.var(axis=0)
+
+    @cached_property
+    def squares(self) -> NDArray[np.float64]:
+        """Squares of what was measured."""
+        return self.measured**2
+
     def take(self, rows: NDArray) -> "MixedTable":
         """Return some of the rows."""
         return MixedTable(self.indicators[rows], self.measured[rows])
@@ -102,10 +114,10 @@ class LatentClasses:
         """
         n, sizes = len(table), memberships.sum(axis=0)
         more = sizes[:, None] + 1.0
-        counts = (table.indicators.T @ memberships).T + np.asarray(table.indicators.mean(axis=0))
-        mean, variance = table.measured.mean(axis=0), table.measured.var(axis=0)
+        of_values, mean, variance = table.average_row
+        counts = (table.indicators.T @ memberships).T + of_values
         means = (memberships.T @ table.measured + mean) / more
-        squares = (memberships.T @ table.measured**2 + mean**2 + variance) / more
+        squares = (memberships.T @ table.squares + mean**2 + variance) / more
         variances = (squares - means**2).clip(0.0) + REGULARIZATION * variance
         return cls((sizes + 1.0 / len(sizes)) / (n + 1.0), counts / more, means, variances)
 

@@ -43,6 +43,8 @@ CONSTANT = 1e-3
 DEAD = 1e-5
 # A discriminator has won if its hinge loss is below this.
 WON = 0.01
+# What is wrong with a model that is not sound.
+UNSOUND = "codes are far from the mixture, or reconstructions are not finite"
 # Troubles after which the training is given up. Before, each one halves all rates.
 MAX_ROLLBACKS = 3
 SLOW_DOWN = 0.5
@@ -245,7 +247,7 @@ class TrainingHealth:
         if not finite or not math.isfinite(float(norms.sum())):
             return "losses or parameters are not finite"
         if self.model.is_ready_to_encode and not self.model.is_sound(self.x[:MAX_REBUILT]):
-            return "codes are far from the mixture, or reconstructions are not finite"
+            return UNSOUND
         # Untrained networks show these signs, and so do any networks on data that do not vary.
         untrained = self._early or self.algorithm.n_iter < UNTRAINED
         telling = not untrained and self.data_std > 0.0
