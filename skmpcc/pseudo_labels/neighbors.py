@@ -83,9 +83,7 @@ class NeighborGraph:
             return graph
         points = graph.points(data)
         n_neighbors = max(1, min(n_neighbors, len(rows) // (2 * n_clusters), len(rows) - 1))
-        distances, nearest = _nearest(points, n_neighbors)
-        if not distances[:, 0].all():
-            distances, nearest = _nearest_distinct(points, n_neighbors)
+        distances, nearest = _nearest_distinct(points, n_neighbors)
         return replace(
             graph,
             nearest=torch.as_tensor(nearest, device=rng.device),
@@ -128,11 +126,13 @@ def _nearest(points: NDArray, n_neighbors: int) -> tuple[NDArray, NDArray]:
 
 
 def _nearest_distinct(points: NDArray, n_neighbors: int) -> tuple[NDArray, NDArray]:
-    """Do as `_nearest`, where points have copies: of these one at most is among the neighbours.
+    """Do as `_nearest`, but of the copies of a point one at most is among its neighbours.
 
     Many copies would leave no place for others, and neighbours would tell nothing of clusters.
     """
     distinct, group, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    if len(distinct) == len(points):
+        return _nearest(points, n_neighbors)
     group = group.reshape(-1)
     n_others = min(n_neighbors, len(distinct) - 1)
     members = np.argsort(group, kind="stable")
