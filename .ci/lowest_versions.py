@@ -9,4 +9,5 @@ parser.add_argument("--without", nargs="*", default=[], help="packages to leave 
 options = parser.parse_args()
 with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
     claims = [claim.split(">=") for claim in tomllib.load(file)["project"]["dependencies"]]
-print(*(f"{name}=={version}.0" for name, version in claims if name not in options.without))
+lowest = [(name, version.split(",")[0]) for name, version in claims]
+print(*(f"{name}=={version}.0" for name, version in lowest if name not in options.without))

@@ -1,6 +1,7 @@
 """Known classes as a classifier is given them, and as its fit is taught them."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
+
+from skmpcc._frames import is_missing
+from skmpcc.inputs import as_array
 
 
 @dataclass(frozen=True)
@@ -26,23 +30,21 @@ class KnownClasses:
 
     classes: NDArray
     numbers: Tensor
-    priors: NDArray[np.float64] | None
+    priors: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, y: NDArray, priors: Any) -> "KnownClasses":
+    def of(cls, y: NDArray) -> "KnownClasses":
         """Find the classes in labels.
 
         Parameters
         ----------
         y : ndarray of shape (n_samples,)
             Labels, -1 where they are unknown.
-        priors : array-like of shape (n_classes,) or None
 
         Raises
         ------
         ValueError
-            No label is known, all are the same, or they are not those of classes; or priors are no
-            probabilities of the classes.
+            No label is known, all are the same, or they are not those of classes.
         """
         as_text = y.dtype.kind in "US"
         if as_text and np.any(y == np.array("-1").astype(y.dtype)):
@@ -60,13 +62,83 @@ class KnownClasses:
             )
         check_classification_targets(y[known])
         classes, found = np.unique(y[known], return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y has 1 class, {classes.tolist()[0]!r}, but a classifier needs at least 2 classes."
-            )
+        _check_several(classes)
         numbers = torch.full((len(y),), -1)
         numbers[torch.as_tensor(known)] = torch.as_tensor(found)
-        return cls(classes, numbers, None if priors is None else _checked(priors, len(classes)))
+        return cls(classes, numbers)
+
+    def of_rows(self, rows: NDArray[np.int64] | None) -> "KnownClasses":
+        """Return the classes of some rows; None are all rows.
+
+        Raises
+        ------
+        ValueError
+            These rows have one class, or none.
+        """
+        if rows is None:
+            return self
+        numbers = self.numbers[torch.as_tensor(rows)]
+        present = numbers[numbers >= 0].unique()
+        _check_several(self.classes[present.numpy()], " among the rows that have a weight")
+        renumbered = torch.full((len(self.classes) + 1,), -1)
+        renumbered[present] = torch.arange(len(present))
+        return replace(self, classes=self.classes[present.numpy()], numbers=renumbered[numbers])
+
+    def with_priors(self, priors: Any) -> "KnownClasses":
+        """Return these classes with weights for them, an array-like of shape (n_classes,) or None.
+
+        Raises
+        ------
+        ValueError
+            They are no probabilities of the classes.
+        """
+        return replace(self, priors=None if priors is None else _checked(priors, len(self.classes)))
+
+
+def labels_of(y: Any) -> Any:
+    """Return labels as an array, in which none is missing.
+
+    Raises
+    ------
+    ValueError
+        Some are: -1 stands for an unknown class, and nothing else does.
+    """
+    y = as_array(y)
+    if y is None:  # which scikit-learn has words for
+        return y
+    # Of lists numpy makes text of what is missing beside text.
+    labels = np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    if labels.dtype.kind == "f":
+        missing = np.isnan(labels)
+    elif labels.dtype.kind in "mM":
+        missing = np.isnat(labels)
+    elif labels.dtype == object:
+        missing = np.array([is_missing(label) for label in labels.ravel()], dtype=bool)
+    else:
+        return labels
+    if missing.any():
+        raise ValueError(
+            f"y has {missing.sum()} missing labels (NaN, None or NA). The label of a sample whose class "
+            "is unknown is the number -1; beside text, in an array of dtype object."
+        )
+    return np.asarray(y) if isinstance(y, list | tuple) else labels
+
+
+def warn_of_minus_one(y: NDArray, stacklevel: int) -> None:
+    """Warn of labels that are -1, 0 and 1, where -1 may be meant as a class."""
+    if y.dtype.kind not in "US" and len(y) and set(y.ravel().tolist()) == {-1, 0, 1}:
+        warnings.warn(
+            "y has the labels -1, 0 and 1, of which -1 is taken for unknown: there are two classes. "
+            "Where -1 names a class, give it another name, such as 2 or text.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _check_several(classes: NDArray, where: str = "") -> None:
+    if len(classes) < 2:
+        names = f"1 class{where}, {classes.tolist()[0]!r}" if len(classes) else f"no class{where}"
+        raise ValueError(f"y has {names}, but a classifier needs at least 2 classes.")
 
 
 def _checked(priors: Any, n_classes: int) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from skmpcc._checkpoint import Checkpoint
 from skmpcc._classes import KnownClasses
+from skmpcc._convergence import warnings_of_labels, warnings_of_training
 from skmpcc._rows import sort_rows
 from skmpcc._sliced import Rows
 from skmpcc._start import MAX_SEED
@@ -402,39 +403,13 @@ class PreparedFit:
 
     def warning_texts(self, candidate: Candidate) -> list[str]:
         """Say what is not as it should be with a fit."""
-        preset, n_clusters = self.preset, self.model.n_clusters
-        outcome, texts = candidate.outcome, []
-        n_iter = int(outcome.history["iteration"][-1])
-        if outcome.failure is not None:
-            texts.append(
-                f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at "
-                "lower rates. The state before is kept. Lower learning_rate or prior_learning_rate."
-            )
-        elif not (outcome.converged or outcome.stopped or preset.tol == 0):
-            last = {name: values[-1] for name, values in outcome.history.items()}
-            unsettled = [f"memberships ({last['change']:.2g} of them, tol is {preset.tol:g})"]
-            if not preset.labels_only:
-                unsettled.append(
-                    f"the generative half ({last['generation_change']:.2g} in standard deviations or "
-                    f"reconstructions, generation_tol is {preset.generation_tol:g})"
-                )
-            texts.append(
-                f"The training had not converged after max_iter={n_iter} iterations: in the last entry "
-                f"of history_ what changed were {' and '.join(unsettled)}. Raise max_iter or the "
-                "tolerances."
-            )
-        n_empty = n_clusters - len(np.unique(candidate.labels[self.order]))
-        if n_empty and self.known is not None:
-            texts.append(
-                f"{n_empty} of the {n_clusters} classes are predicted for no training sample. "
-                "Raise max_iter, or set priors if they are rare."
-            )
-        elif n_empty:
-            texts.append(
-                f"{n_empty} of n_clusters={n_clusters} clusters have no sample; they are numbered last. "
-                "Ask for fewer clusters or more iterations."
-            )
-        return texts
+        labels, pseudo_labels = candidate.labels[self.order], candidate.pseudo_labels
+        if pseudo_labels is not None:
+            pseudo_labels = pseudo_labels[self.order]
+        return [
+            *warnings_of_training(candidate.outcome, self.preset),
+            *warnings_of_labels(labels, pseudo_labels, self.model.n_clusters, self.known is not None),
+        ]
 
     def monitor(self, estimator: Any, X: Rows, y: Any) -> FitMonitor:
         """Start monitoring this fit of `estimator`; only the first of several processes reports."""
@@ -484,11 +459,17 @@ def run(
         raise
     # Of the first process, so that all have the same to the last bit.
     attributes = prepared.processes.once(partial(prepared.attributes, best))
-    for text in prepared.warning_texts(best) if prepared.processes.is_first else ():
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+
+    def finish() -> None:
+        for text in prepared.warning_texts(best):
+            # To this one's caller, run, fit, its wrapper, and the caller.
+            warnings.warn(text, ConvergenceWarning, stacklevel=6)
+        monitor.end(attributes)
+
+    # What raises here, a warning or a callback, does so in all processes, and nothing is set.
+    prepared.processes.once(finish)
     for name in _FROM_VALIDATION:
         estimator.__dict__.pop(name, None)
     estimator.__dict__.update(attributes)
     if checkpoint is not None:
         checkpoint.remove()
-    monitor.end()

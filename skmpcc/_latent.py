@@ -13,10 +13,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
-from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from skmpcc import export, saving
+from skmpcc._frames import check_columns, warn_of_row_numbers
+from skmpcc._sklearn import makes_arrays
 from skmpcc._sliced import Rows, SlicedArray, in_slices
 from skmpcc.devices import inference_device
 from skmpcc.inference import FittedModel
@@ -66,9 +67,18 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         Of data that are read in slices, what is in them is checked when they are.
         """
+        check_columns(X)
+        if getattr(self, "warm_start", False) and hasattr(self, "_fitted"):
+            # Names of columns alone, as predict checks them: those of the fit that goes on.
+            validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
+        # To fit, its wrapper, and the caller.
+        warn_of_row_numbers(X, stacklevel=4)
         X = in_slices(X)
         if isinstance(X, SlicedArray):
             self.n_features_in_ = math.prod(X.shape[1:])
+            # Of a fit before, of a data frame.
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
             if not isinstance(y, str):
                 y = column_or_1d(as_array(y), warn=True)
                 check_consistent_length(X, y)
@@ -80,6 +90,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _check_X(self, X: Any) -> Rows:
         """Return X, of the shape that `fit` saw, as an array of real numbers, or of slices of them."""
+        check_columns(X)
         X, wanted = in_slices(as_array(X)), self._fitted.format.layout.shape
         sliced = isinstance(X, SlicedArray)
         if len(wanted) == 1 and not sliced:
@@ -144,8 +155,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         codes = self._ready().codes(self._check_X(X))
         # `set_output` makes other containers of arrays.
-        of_arrays = _get_output_config("transform", self)["dense"] != "default"
-        return codes if of_arrays else as_given(codes, X)
+        return as_given(codes, X) if makes_arrays(self) else codes
 
     @tensor_for_tensor
     def reconstruct(self, X: ArrayLike) -> NDArray:

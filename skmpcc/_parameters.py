@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from skmpcc.inputs import Layout
 from skmpcc.presets import PRESETS, Preset, choose
+from skmpcc.scaling import n_inputs
 
 # Parameters that override the preset's field of the same name; all other fields go by preset_params.
 PRESET_FIELDS = (
@@ -51,7 +52,8 @@ def layout_and_preset(
     if isinstance(preset, Preset):
         chosen = preset
     elif preset == "auto":
-        chosen = choose(layout.image, len(X), math.prod(layout.shape), n_clusters)
+        n_features = n_inputs(X) if layout.image is None else math.prod(layout.shape)
+        chosen = choose(layout.image, len(X), n_features, n_clusters)
     else:
         chosen = PRESETS[preset]
     if chosen.kind == "vector":
@@ -120,7 +122,7 @@ def with_parameters(
     check_given_once(given, params)
     if layout.image is None:
         preset = _without_augmentation(preset, given | params)
-    if labels_only:
+    if labels_only or params.get("labels_only"):
         preset = preset.for_labels_only()
     return preset.override(params, "preset_params").override(given, caller)
 

@@ -45,6 +45,25 @@ class SlicedArray:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def check_rows(self) -> None:
+        """Check that a fit can see two rows of it.
+
+        Raises
+        ------
+        ValueError
+            There is one row alone, or two are larger than what memory is to hold.
+        """
+        if len(self) < 2:
+            raise ValueError(
+                f"X has {len(self)} sample(s) (shape={self.shape}) while a minimum of 2 is required."
+            )
+        if self.max_rows < 2:
+            raise ValueError(
+                f"Each sample of X takes {_row_bytes(self) / 2**20:.0f} MiB, but of data on disk a fit "
+                f"holds at most {MAX_BYTES / 2**20:.0f} MiB in memory, which has to be room for two. "
+                "Make the samples smaller, or pass an array in memory."
+            )
+
     def __getitem__(self, rows: slice) -> NDArray:
         part = np.asarray(self._X[rows])
         if self._mapping is not None:

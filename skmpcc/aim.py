@@ -8,16 +8,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
-from sklearn.utils._param_validation import StrOptions
 
 from skmpcc._fit import from_validation, run
 from skmpcc._fit_aim import PreparedAIM
 from skmpcc._latent import LatentVariableMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import check_given_once, given_fields
 from skmpcc._rows import fitted_rows
+from skmpcc._sklearn import StrOptions, fit_context
 from skmpcc._start import checkpoint_of
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.devices import resolve_device
@@ -186,7 +186,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         self.verbose = verbose
         self.checkpoint = checkpoint
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn to encode and to generate X.
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
+from skmpcc._sklearn import Interval, StrOptions
 from skmpcc.presets import NamedSettings, Preset
 from skmpcc.settings import (
     AIMNetworkSettings,

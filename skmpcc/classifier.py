@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d
 
-from skmpcc._classes import KnownClasses
+from skmpcc._classes import KnownClasses, labels_of, warn_of_minus_one
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import fitted_rows
+from skmpcc._sklearn import StrOptions, fit_context
 from skmpcc._start import begin
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, as_array
@@ -79,10 +79,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
-    distributed : {"auto"} or None, default="auto"
+    distributed : {"auto"} or None, default=None
         "auto": where several processes were launched together, as by `torchrun`, or have initialized
         `torch.distributed`, they train one model, each with its share of every batch, and all end with
-        the same estimator; a single process trains as usual. None: each process trains by itself.
+        the same estimator; a single process trains as usual. All of them have to call `fit`. None: each
+        process trains by itself.
     random_state : int, RandomState instance or None, default=None
         Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
         same number of threads are identical and every call of `sample` gives the same samples. None is
@@ -201,7 +202,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         prior_learning_rate: float | None = None,
         labels_only: bool = False,
         device: str | torch.device = "auto",
-        distributed: str | None = "auto",
+        distributed: str | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -226,7 +227,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         self.verbose = verbose
         self.checkpoint = checkpoint
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the classes of X.
 
@@ -263,13 +264,12 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         """
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
-        given, labels = validated._check_for_fit(X, y)
+        given, labels = validated._check_for_fit(X, labels_of(y))
+        warn_of_minus_one(labels, stacklevel=3)
         together, checkpoint = begin(validated, X=given, sample_weight=sample_weight, y=labels)
-        known = KnownClasses.of(labels, self.priors)
-        first = known.numbers.numpy() >= 0
-        seen, rows = fitted_rows(given, sample_weight, validated.random_state, first)
-        if rows is not None:
-            known = KnownClasses.of(labels[rows], self.priors)
+        known = KnownClasses.of(labels)
+        seen, rows = fitted_rows(given, sample_weight, validated.random_state, known.numbers.numpy())
+        known = known.of_rows(rows).with_priors(self.priors)
         prepared = validated._prepare(seen, known, from_validation(validated), together)
         del seen  # it is encoded
         run(self, prepared.of_rows(given, rows), given, y, checkpoint)

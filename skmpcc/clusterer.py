@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
+from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skmpcc._fit import PreparedFit, Seeds, from_validation, run
 from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
 from skmpcc._rows import fitted_rows
+from skmpcc._sklearn import Interval, StrOptions, fit_context
 from skmpcc._start import begin
 from skmpcc.devices import resolve_device
 from skmpcc.inputs import InputFormat, Layout
@@ -76,10 +76,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
-    distributed : {"auto"} or None, default="auto"
+    distributed : {"auto"} or None, default=None
         "auto": where several processes were launched together, as by `torchrun`, or have initialized
         `torch.distributed`, they train one model, each with its share of every batch, and all end with
-        the same estimator; a single process trains as usual. None: each process trains by itself.
+        the same estimator; a single process trains as usual. All of them have to call `fit`. None: each
+        process trains by itself.
     random_state : int, RandomState instance or None, default=None
         Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
         same number of threads are identical and every call of `sample` gives the same samples. None is
@@ -217,7 +218,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
-        distributed: str | None = "auto",
+        distributed: str | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         warm_start: bool = False,
@@ -247,7 +248,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.warm_start = warm_start
         self.checkpoint = checkpoint
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the clusters of X.
 
@@ -318,7 +319,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         -------
         labels : ndarray or Tensor of shape (n_samples,)
         """
-        return super().fit_predict(X, y, sample_weight=sample_weight)
+        # ClusterMixin's drops y, which callbacks are handed.
+        return self.fit(X, y, sample_weight).labels_
 
     def _prepare(
         self, X: NDArray, validated: dict[str, Any], together: Processes | None = None

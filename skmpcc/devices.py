@@ -1,6 +1,7 @@
 """Devices, and what torch does on them: threads, precision of matrix products, where data lie."""
 
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -52,12 +53,17 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def inference_device(device: str | torch.device) -> torch.device:
-    """Do as `resolve_device`, but fall back to the CPU where the CUDA device of the fit is missing."""
+    """Do as `resolve_device`, but where a CUDA device is missing, warn and fall back to the CPU."""
     try:
         return resolve_device(device)
     except ValueError:
         if str(device).split(":")[0] != "cuda":
             raise
+        warnings.warn(
+            f"device={str(device)!r} is not available here; the CPU serves instead.",
+            UserWarning,
+            stacklevel=5,  # to the caller of the estimator's method, which is wrapped
+        )
         return torch.device("cpu")
 
 

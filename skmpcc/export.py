@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 import tempfile
 import warnings
@@ -14,6 +15,7 @@ from torch.nn.utils import parametrize
 from skmpcc._files import write_atomically
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat
+from skmpcc.scaling import BOUND
 from skmpcc.versions import installed_versions
 
 _OPSET = 17
@@ -31,6 +33,10 @@ class _InputLayers(nn.Module):
         )
         self.varies, self.half_scale = half_scale > 0, half_scale.where(half_scale > 0, 1.0)
         self.limits = None if data_format.limits is None else torch.as_tensor(data_format.limits / 2)
+        self.columns, self.rotation = (
+            None if each is None else torch.as_tensor(each)
+            for each in (data_format.columns, data_format.rotation)
+        )
         self.resizing: tuple[Tensor, Tensor] | None = None
         if self.layout.image is not None and self.layout.image[1:] != self.tensor_shape[1:]:
             # Both ways of resizing are linear in rows and in columns, and keep what is constant.
@@ -44,8 +50,12 @@ class _InputLayers(nn.Module):
         if self.limits is not None:
             x = torch.minimum(torch.maximum(x, self.limits[0]), self.limits[1])
         x = torch.where(self.varies, (x - self.half_centre) / self.half_scale, 0.0)
+        x = x.clamp(-BOUND, BOUND)
         if self.layout.image is None:
-            return x.reshape(-1, *self.tensor_shape).float()
+            x = x.reshape(-1, math.prod(self.layout.shape))
+            x = x if self.columns is None else x[:, self.columns]
+            x = x if self.rotation is None else x @ self.rotation.T
+            return x.float()
         channels, height, width = self.layout.image
         if self.layout.channels_last:
             x = x.reshape(-1, height, width, channels).permute(0, 3, 1, 2)

@@ -88,7 +88,9 @@ class FittedModel:
     @property
     def batch_size(self) -> int:
         """Rows for which the largest activation stays within bounds."""
-        values = self.model.settings.width * self.model.n_places
+        values = max(
+            self.model.settings.width * self.model.n_places, math.prod(self.format.layout.shape)
+        )
         return max(_MIN_ROWS, min(_MAX_ROWS, _BATCH_VALUES // values))
 
     def _threads(self, n_samples: int) -> AbstractContextManager[None]:
@@ -201,17 +203,25 @@ class FittedModel:
         rebuilt = self._decode(z, joint.argmax(1))
         return torch.logsumexp(joint, 1), (x - rebuilt).flatten(1).double()
 
-    def log_density(self, X: Samples) -> NDArray[np.float64]:
-        """log p(z) + log p(x | z) at each code z, shape (n,)."""
+    @torch.no_grad()
+    def log_density(self, X: Rows) -> NDArray[np.float64]:
+        """log p(z) + log p(x | z) at each code z, shape (n,).
+
+        The encoder sees outliers within limits, p(x | z) sees them where they are.
+        """
         assert self.residual_variances is not None
         variances = self.residual_variances.to(self.model.device)
         constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
-
-        def density(z: Tensor, x: Tensor) -> Tensor:
-            of_code, residuals = self._residuals(z, x)
-            return of_code - 0.5 * (residuals.square() / variances).sum(1) - constant
-
-        return self._collect(X, np.empty(len(X)), density)
+        out, batches = np.empty(len(X)), list(self._batches(len(X)))
+        with self._threads(len(X)):
+            for rows, values in zip(batches, in_batches(X, batches), strict=True):
+                x = given = self._to_device(self.format.encode(values).to(self.dtype))
+                if self.format.limits is not None:
+                    given = self.format.encode(values, limited=False).to(x)
+                z = self.model.encode(_padded(x))[0][: len(x)].double()
+                of_code, residuals = self._residuals(z, given)
+                out[rows] = (of_code - 0.5 * (residuals.square() / variances).sum(1) - constant).cpu()
+        return out
 
     @torch.no_grad()
     def labels_of_codes(self, Z: NDArray) -> NDArray[np.int64]:

@@ -1,38 +1,24 @@
 """X to tensors and back: layouts, scaling, units.
 
-`as_array` is the door for every kind of X, `InputFormat.from_data` learns layout and scaling, and
+`as_array` is the door for every kind of X, `InputFormat.from_data` learns the scaling, and
 `InputFormat.encode` and `InputFormat.decode` translate batches.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn import functional
 
 from skmpcc.method.networks.image import MIN_SIDE, Grid
+from skmpcc.scaling import Scaling, rows_at_once, scale_images, scale_table, scaled
 
-CHUNK = 8192
-# Values of features that are sorted at once.
-MAX_SORTED = 2**20
-# Square root of the total variance of scaled vectors.
-TOTAL_STD = 8.0
-# Share of the rows at either end of a feature that may be outliers.
-OUTLYING = 0.01
-# Outliers reach farther from the other rows than so many ranges of these, and are moved to so many
-# ranges from them.
-FAR = 10.0
-MARGIN = 1.0
-# A feature in which all rows but this share at either end have one value is sparse: others are rare, and
-# may matter.
-SPARSE = 0.05
 _ONE_LAYOUT = "Pass image_shape=(height, width), or rows with image_shape=(height, width, channels)"
 
 
@@ -188,32 +174,24 @@ def _axes(shape: tuple[int, ...], sides: tuple[int, ...] | None) -> tuple[tuple[
 
 
 @dataclass(frozen=True)
-class InputFormat:
+class InputFormat(Scaling):
     """Translation of X into the networks' tensors, and of their output into the user's arrays.
 
     Attributes
     ----------
     layout : Layout
-    centre, scale : ndarray
-        Networks see (X - centre) / scale. One value for each feature of a table, scalars for images.
     dtype : numpy dtype
         Floating dtype of what is returned.
     resizing : {"interpolate", "pad"}
         How images come to a `Grid`'s size.
-    limits : ndarray of shape (2, ...) or None
-        Least and largest value of each feature of a table, to which outliers are clipped; infinite where
-        the fitted data had none, and None if no feature had any.
     size : tuple of int or None
         Height and width that the networks work at, if it is one alone and no `Grid`'s.
     """
 
-    layout: Layout
-    centre: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    dtype: np.dtype
-    resizing: str = "interpolate"
-    limits: NDArray[np.float64] | None = None
-    size: tuple[int, int] | None = None
+    layout: Layout = field(kw_only=True)
+    dtype: np.dtype = field(kw_only=True)
+    resizing: str = field(default="interpolate", kw_only=True)
+    size: tuple[int, int] | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_data(
@@ -224,35 +202,49 @@ class InputFormat:
         size: tuple[int, int] | None = None,
     ) -> "InputFormat":
         """Learn the scaling from a validated array of shape (n_samples, *layout.shape)."""
-        limits = None
-        if layout.image is None:
-            centre, scale, limits = _vector_scaling(X)
-        else:
-            centre, scale = _image_scaling(X)
+        scaling = scale_table(X) if layout.image is None else scale_images(X)
         dtype = np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
-        return cls(layout, centre, scale, dtype, resizing, limits, size)
+        return cls(**vars(scaling), layout=layout, dtype=dtype, resizing=resizing, size=size)
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:
         """Shape of one sample as the networks see it: (d,), or (c, h, w) at the networks' size."""
-        if self.layout.image is None:
-            return (math.prod(self.layout.shape),)
-        channels, height, width = self.layout.image
-        return (channels, *(self.size or Grid.for_image(height, width).size))
+        if self.layout.image is not None:
+            channels, height, width = self.layout.image
+            return (channels, *(self.size or Grid.for_image(height, width).size))
+        if self.rotation is not None:
+            return (len(self.rotation),)
+        return (math.prod(self.layout.shape) if self.columns is None else len(self.columns),)
 
-    def encode(self, X: NDArray) -> Tensor:
-        """Bring a batch to the form that the networks see: scaled, images resized, float32."""
-        scaled = _scaled(X, self.centre, self.scale, self.limits)
-        scaled = self.layout.to_channels_first(scaled)
-        tensor = torch.from_numpy(np.ascontiguousarray(scaled)).float()
-        return self.to_grid(tensor)
+    def encode(self, X: NDArray, *, limited: bool = True) -> Tensor:
+        """Bring a batch to the form that the networks see: scaled, images resized, float32.
+
+        Without limits outliers are as far off as they are, up to a bound.
+        """
+        values = scaled(X, self.centre, self.scale, self.limits if limited else None)
+        values = self.layout.to_channels_first(values)
+        if self.columns is not None:
+            values = values[:, self.columns]
+        if self.rotation is not None:
+            values = values @ self.rotation.T
+        return self.to_grid(torch.from_numpy(np.ascontiguousarray(values)).float())
 
     def decode(self, tensor: Tensor) -> NDArray:
-        """Bring the networks' samples to the user's form, units and floating dtype."""
+        """Bring the networks' samples to the user's form, units and floating dtype, within hard ends."""
         if self.layout.image is not None:
             tensor = self._from_grid(tensor)
-        X = self.layout.from_channels_first(tensor.cpu().numpy().astype(np.float64))
-        return (X * self.scale + self.centre).astype(self.dtype)
+        values = tensor.cpu().numpy().astype(np.float64)
+        if self.rotation is not None:
+            values = values @ self.rotation
+        if self.columns is not None:
+            every = np.zeros((len(values), math.prod(self.layout.shape)))
+            every[:, self.columns] = values
+            values = every
+        X = self.layout.from_channels_first(values) * self.scale + self.centre
+        X = X.astype(self.dtype)
+        if self.ends is not None:
+            np.clip(X, *self.ends.astype(self.dtype), out=X)
+        return X
 
     def to_grid(self, images: Tensor) -> Tensor:
         """Bring images to the sides that the networks work at; tables have none."""
@@ -278,7 +270,7 @@ class InputFormat:
     def encode_all(self, X: NDArray) -> Tensor:
         """Encode the whole of X into one tensor, without a second copy in double precision."""
         out = torch.empty((len(X), *self.tensor_shape))
-        for rows in gen_batches(len(X), CHUNK):
+        for rows in gen_batches(len(X), rows_at_once(X[0].size)):
             out[rows] = self.encode(X[rows])
         return out
 
@@ -287,111 +279,3 @@ def _margins(side: int, outer: int) -> tuple[int, int]:
     """Lengths to add before and behind a side, so that it is in the middle of a longer one."""
     before = (outer - side) // 2
     return before, outer - side - before
-
-
-def _vector_scaling(
-    X: NDArray,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-    """Centred on the means, features scaled by their ranges, all together to a fixed total variance.
-
-    By ranges and not by standard deviations: a feature that is seldom away from its usual value (a
-    pixel at the border, say) would be blown up by the latter until it outweighs the rest. Features that
-    already share a unit, as pixels do, keep their proportions. Ranges are those without outliers, for
-    which limits are returned as well.
-
-    The total variance is the same for any number of features, since spectral normalisation makes
-    discriminator and encoder no steeper than the data's own distances.
-    """
-    # Halves first: the difference of two large finite numbers may not be finite.
-    low, high = X.min(axis=0) * np.float64(0.5), X.max(axis=0) * np.float64(0.5)
-    low, high, limits, clipped_together = _without_outliers(X, low, high)
-    middle, half_range = low + high, high - low
-    varying = half_range > 0
-    # What was clipped to a common range may be far outside a feature's own.
-    if clipped_together or _share_a_unit(low, high):
-        half_range = np.where(varying, half_range.max(), 0.0)
-    moments = StandardScaler()
-    for rows in gen_batches(len(X), CHUNK):
-        scaled = _scaled(X[rows], middle, half_range, limits)
-        moments.partial_fit(scaled.reshape(len(scaled), -1))
-    total = np.sqrt(moments.var_.sum(where=varying.ravel()))
-    # Sums round differently in another order of the rows, which must not show.
-    total, mean = np.float64(np.float32(total)), np.round(moments.mean_ * 2**24) / 2**24
-    # A constant feature keeps its very value as centre.
-    mean = mean.reshape(X.shape[1:])
-    centre = middle + np.where(varying, half_range * mean, 0.0)
-    return centre, half_range * (total / TOTAL_STD if total > 0 else 1.0), limits
-
-
-def _share_a_unit(low: NDArray[np.float64], high: NDArray[np.float64]) -> bool:
-    """Whether all features start at one value, and at least half span half of the widest range."""
-    varying = high > low
-    low, half_range = low[varying], (high - low)[varying]
-    if len(low) < 2 or np.any(low != low[0]):
-        return False
-    return bool(np.mean(half_range >= 0.5 * half_range.max()) >= 0.5)
-
-
-def _without_outliers(
-    X: NDArray, low: NDArray[np.float64], high: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None, bool]:
-    """Ends of each feature's range without outliers, limits to clip to, whether these are common to all.
-
-    An end belongs to outliers if it is farther than `FAR` ranges of the other rows from these, where a
-    share of `OUTLYING` at either end is left out. The tails of usual distributions hardly ever reach so
-    far. Features that share a unit have one range: a pixel that is nearly always dark may be bright.
-    Ends, `low` and `high` too, are halves; limits are not.
-    """
-    n, flat = len(X), X.reshape(len(X), -1)
-    n_outlying, n_sparse = math.ceil(OUTLYING * n), int(SPARSE * n)
-    if not n_sparse:  # Among so few rows one is no small share.
-        return low, high, None, False
-    places = [n_outlying, n_sparse, n - 1 - n_sparse, n - 1 - n_outlying]
-    inner = np.empty((len(places), flat.shape[1]))
-    for columns in gen_batches(flat.shape[1], max(1, MAX_SORTED // n)):
-        inner[:, columns] = np.partition(flat[:, columns], places, axis=0)[places]
-    first, second, third, last = 0.5 * inner
-    ends, dense = np.stack([low.ravel(), high.ravel()]), second < third
-    span = np.where(dense, last - first, np.inf)
-    below, above = (first - ends[0]) / FAR > span, (ends[1] - last) / FAR > span
-    alike = _share_a_unit(np.where(below, first, ends[0])[dense], np.where(above, last, ends[1])[dense])
-    if alike:
-        first, last = first[dense].min(), last[dense].max()
-        span = last - first
-        below, above = (first - ends[0]) / FAR > span, (ends[1] - last) / FAR > span
-    if not np.any(below | above):
-        return low, high, None, False
-    with np.errstate(over="ignore"):  # where nothing is clipped
-        least = np.where(below, 2.0 * (first - MARGIN * span), -np.inf)
-        largest = np.where(above, 2.0 * (last + MARGIN * span), np.inf)
-    for column in np.flatnonzero(below | above):
-        values = flat[:, column]
-        values = values[(values >= least[column]) & (values <= largest[column])]
-        ends[:, column] = np.float64(0.5) * values.min(), np.float64(0.5) * values.max()
-    low, high = ends.reshape(2, *low.shape)
-    return low, high, np.stack([least, largest]).reshape(2, *low.shape), alike
-
-
-def _scaled(
-    X: NDArray,
-    centre: NDArray[np.float64],
-    scale: NDArray[np.float64],
-    limits: NDArray[np.float64] | None,
-) -> NDArray[np.float64]:
-    """(X - centre) / scale, and 0 where the scale is 0: what is constant tells the networks nothing."""
-    # Halves, because the difference of two large finite numbers may not be finite.
-    centred = np.multiply(X, 0.5, dtype=np.float64)
-    if limits is not None:
-        np.clip(centred, *(0.5 * limits), out=centred)
-    centred -= 0.5 * centre
-    half = 0.5 * scale
-    return np.divide(centred, half, out=np.zeros_like(centred), where=half > 0)
-
-
-def _image_scaling(X: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale to [-1, 1] by the range of values; for uint8 by 0 to 255."""
-    if X.dtype == np.uint8:
-        low, high = 0.0, 255.0
-    else:
-        low, high = float(X.min()), float(X.max())
-    return np.asarray(low / 2 + high / 2), np.asarray(high / 2 - low / 2)

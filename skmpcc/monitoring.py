@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 
+from skmpcc._sklearn import callback_context
 from skmpcc._sliced import Rows
 
 History = dict[str, NDArray]
@@ -45,16 +46,16 @@ class FitMonitor:
         self.n_init = n_init
         self.n_intervals = math.ceil(max_iter / interval)
         n_tasks = self.n_intervals if n_init == 1 else n_init
-        self.fit_task = estimator._init_callback_context(max_subtasks=n_tasks)
+        self.fit_task = callback_context(estimator, n_tasks)
         self._begin(self.fit_task)
 
     def initialization(self, index: int) -> "InitializationMonitor":
         """Start monitoring the index-th initialization."""
         return InitializationMonitor(self, index)
 
-    def end(self) -> None:
-        """Report the end of the fit."""
-        self._end(self.fit_task, {})
+    def end(self, attributes: dict[str, Any]) -> None:
+        """Report the end of the fit, after which the estimator will have these attributes."""
+        self._end(self.fit_task, attributes)
 
     def _begin(self, task: CallbackContext) -> None:
         task.call_on_fit_task_begin(estimator=self.estimator, **self.data)

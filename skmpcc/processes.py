@@ -4,6 +4,7 @@ import atexit
 import io
 import multiprocessing
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -168,25 +169,27 @@ class Processes:
         if self.size == 1:
             return function()
         answer: tuple[str, Any] = ("", None)
+        message = b""
         if self.is_first:
             try:
                 answer = ("returned", function())
+                message = _as_bytes(answer)
             except Exception as error:
+                # The others wait for an answer, whatever happens here.
                 answer = ("raised", error)
-        how, value = self._tell(answer)
+                message = _as_bytes(("raised", _as_sent(error)))
+        how, value = self._tell(answer, message)
         if how == "raised":
             raise value
         return value
 
-    def _tell(self, message: tuple[str, Any]) -> tuple[str, Any]:
-        """Send a message from the first process to all."""
+    def _tell(self, answer: tuple[str, Any], message: bytes) -> tuple[str, Any]:
+        """Send a message from the first process to all; the first has the answer already."""
         # Where NCCL is the only backend, it goes by way of the GPU.
         device = _CPU if "cpu:" in dist.get_backend_config() else self.device
         content = torch.empty(0, dtype=torch.uint8)
         if self.is_first:
-            buffer = io.BytesIO()
-            torch.save(message, buffer)
-            content = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8).to(device)
+            content = torch.frombuffer(bytearray(message), dtype=torch.uint8).to(device)
         length = torch.tensor([len(content)], device=device)
         with _noticing_losses():
             dist.broadcast(length, 0)
@@ -194,7 +197,7 @@ class Processes:
                 content = torch.empty(int(length), dtype=torch.uint8, device=device)
             dist.broadcast(content, 0)
         if self.is_first:
-            return message
+            return answer
         # It is from this training's first process, whose code this one runs anyway.
         buffer = io.BytesIO(content.cpu().numpy().tobytes())
         return torch.load(buffer, map_location=self.device, weights_only=False)
@@ -241,6 +244,21 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def _as_bytes(message: tuple[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(message, buffer)
+    return buffer.getvalue()
+
+
+def _as_sent(error: Exception) -> Exception:
+    """Return the error, or where other processes could not make it again, one that says what it was."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"The first process failed with {type(error).__name__}: {error}")
+    return error
 
 
 def _begin() -> None:

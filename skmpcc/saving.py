@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skmpcc._files import write_atomically
+from skmpcc._sklearn import validate_parameters
 from skmpcc.aim_presets import AIMPreset
 from skmpcc.inference import FittedModel
 from skmpcc.inputs import InputFormat, Layout
@@ -51,7 +52,12 @@ _CLASSES: dict[str, type] = {
 }
 _NUMERIC = [np.dtype(kind) for kind in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")]
 _SCALARS = bool | int | float | str
-_WRONG = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
+_WRONG = (
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
+)
+# Of text and other values that are no numbers of torch's: kinds of dtypes, and characters up to which
+# text may be wider than its longest value.
+_KINDS, _WIDTH = "OUSbiuf", 64
 
 # Fitted attributes: the type of a value, where dict stands for columns of numbers of one length; or
 # dtype and sizes of an array; after None if it may be missing, a type is that of a single value or of
@@ -73,26 +79,34 @@ OF_MIXTURES = OF_FITS | {
     "weights_": ("float64", "n_clusters"),
 }
 
+# Parameters that a file has no say in: the next fit writes, reads and deletes what is there.
+_NOT_KEPT = ("checkpoint",)
+
 Estimator = TypeVar("Estimator")
 
 
 def save(estimator: Any, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
     """Write a fitted estimator to a file, and notes of JSON; see `LatentVariableMixin.save`."""
     check_is_fitted(estimator)
-    estimator._validate_params()
+    validate_parameters(estimator)
     writer = Writer()
     found = {
         name: value for name, value in vars(estimator).items() if name in estimator._saved_attributes
     }
     header = {
         "estimator": type(estimator).__name__,
-        "parameters": writer.entries(estimator.get_params(deep=False), "parameters"),
+        "parameters": writer.entries(_kept_parameters(estimator), "parameters"),
         "attributes": writer.entries(found, "attributes"),
         "fitted": writer.value(estimator._fitted, "fitted"),
     }
     if notes is not None:
         header["notes"] = dict(notes)
     write_atomically(path, to_bytes(header, writer.tensors))
+
+
+def _kept_parameters(estimator: Any) -> dict[str, Any]:
+    parameters = estimator.get_params(deep=False)
+    return {name: value for name, value in parameters.items() if name not in _NOT_KEPT}
 
 
 def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
@@ -165,12 +179,13 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
     if header["estimator"] != cls.__name__:
         raise ValueError(f"it holds an estimator of the class {header['estimator']}.")
     reader = Reader(tensors)
-    estimator: Any = cls(**reader.entries(header["parameters"]))
+    parameters = reader.entries(header["parameters"])
+    estimator: Any = cls(**{name: parameters[name] for name in parameters if name not in _NOT_KEPT})
     attributes = reader.entries(header["attributes"])
     fitted = reader.value(header["fitted"])
     if tensors:
         raise ValueError(f"the tensors {sorted(tensors)} belong to nothing.")
-    estimator._validate_params()
+    validate_parameters(estimator)
     sizes = _checked_sizes(fitted)
     _check(attributes, estimator._saved_attributes, sizes, fitted.format.dtype)
     names = attributes.get("feature_names_in_")
@@ -279,9 +294,17 @@ class Reader:
         numbers = self.tensors.pop(name).numpy()
         if numbers.dtype != np.int64 or not np.all((numbers >= 0) & (numbers < len(values))):
             raise ValueError(f"the tensor {name} does not number {len(values)} values.")
-        if np.dtype(dtype).str != dtype or not all(isinstance(each, _SCALARS) for each in values):
+        found = np.dtype(dtype)
+        is_known = found.str == dtype and found.kind in _KINDS
+        if not (is_known and all(isinstance(each, _SCALARS) for each in values)):
             raise ValueError(f"{name} is no array of numbers or text.")
-        return np.array(values, dtype=dtype)[numbers]
+        # A few bytes of a file may ask for gigabytes.
+        longest = max((len(each) for each in values if isinstance(each, str)), default=0)
+        if found.itemsize > 4 * max(_WIDTH, longest):
+            raise ValueError(
+                f"{name} has the type {dtype}, but no value longer than {longest} characters."
+            )
+        return np.array(values, dtype=found)[numbers]
 
     def _model(
         self,
@@ -330,7 +353,16 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         raise ValueError(f"{layout} has images of other samples.")
     if fitted.format.resizing not in ("interpolate", "pad"):
         raise ValueError(f"resizing is {fitted.format.resizing!r}.")
+    n_columns = math.prod(layout.shape)
+    columns = fitted.format.columns
+    if columns is not None:
+        n_columns = len(columns)
+        if columns.dtype.kind != "i" or not np.all(np.diff(columns, prepend=-1) > 0):
+            raise ValueError("columns are no rising numbers.")
+        if layout.image is not None or columns.max() >= math.prod(layout.shape):
+            raise ValueError(f"columns has {columns.max()}, which {layout} lacks.")
     sizes = {
+        "columns": (n_columns,),
         "scaled": layout.shape if layout.image is None else (),
         "n_inputs": (math.prod(model.sample_shape),),
         "ends": (2,),
@@ -339,12 +371,16 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         "n_clusters": (model.n_clusters,),
         "latent_dim": (model.settings.latent_dim,),
     }
-    found = {name: getattr(fitted.format, name) for name in ("centre", "scale", "limits")}
+    of_format = ("centre", "scale", "limits", "columns", "rotation", "ends")
+    found = {name: getattr(fitted.format, name) for name in of_format}
     found["residual_variances"] = None if known is None else known.numpy()
     declared = {
         "centre": ("float64", "scaled"),
         "scale": ("float64", "scaled"),
         "limits": (None, "float64", "ends", "scaled"),
+        "columns": (None, "int64", "columns"),
+        "rotation": (None, "float64", "n_inputs", "columns"),
+        "ends": (None, "float64", "ends", "scaled"),
         "residual_variances": (None, "float64", "n_inputs"),
     }
     _check(found, declared, sizes, fitted.format.dtype)

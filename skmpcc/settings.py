@@ -11,12 +11,8 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import (
-    Interval,
-    Options,
-    StrOptions,
-    validate_parameter_constraints,
-)
+
+from skmpcc._sklearn import Interval, Options, StrOptions, validate_parameter_constraints
 
 
 def setting(description: str, *constraints: Any, **default: Any) -> Any:

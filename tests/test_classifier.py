@@ -131,14 +131,15 @@ def test_sample(named, fitted):
 def test_picture_has_a_row_for_each_class(named, fitted):
     X, _ = named
     figure = plot_clusters(fitted, X)
+    low, span = X.min(axis=0), np.ptp(X, axis=0)
     rows = list(zip(figure.axes[::2], figure.axes[1::2], strict=True))
     assert [left.get_ylabel() for left, _ in rows] == ["blue", "green", "red"]
     for (left, right), name in zip(rows, fitted.classes_, strict=True):
         members, samples = ([line.get_ydata() for line in axis.lines] for axis in (left, right))
-        assert all(
-            any(np.array_equal(each, x) for x in X[fitted.predict(X) == name]) for each in members
-        )
-        np.testing.assert_allclose(samples, fitted.sample(10, class_=name)[0])
+        of_class = (X[fitted.predict(X) == name] - low) / span
+        assert all(np.isclose(of_class, each).all(axis=1).any() for each in members)
+        expected = (fitted.sample(10, class_=name)[0] - low) / span
+        np.testing.assert_allclose(samples, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_sample_like(named, fitted):
@@ -265,7 +266,14 @@ def test_minus_one_and_one_are_two_classes(blobs):
         ([0] * 4 + [-1] * 5, {}, "1 class, 0"),
         (["a", "b", -1] * 3, {}, "dtype object"),
         (np.linspace(0, 1, 9), {}, "Unknown label type"),
-        ([0.0, 1.0, np.nan] * 3, {}, "NaN"),
+        ([0.0, 1.0, np.nan] * 3, {}, "y has 3 missing labels .*-1"),
+        ([0, 1, None] * 3, {}, "y has 3 missing labels .*-1"),
+        (["a", "b", None] * 3, {}, "y has 3 missing labels .*-1"),
+        (["a", "b", np.nan] * 3, {}, "y has 3 missing labels .*-1"),
+        (pd.array([0, 1, pd.NA] * 3, dtype="Int64"), {}, "y has 3 missing labels .*-1"),
+        (pd.Series(["a", "b", None] * 3, dtype="string"), {}, "y has 3 missing labels .*-1"),
+        (pd.Categorical(["a", "b", None] * 3), {}, "y has 3 missing labels .*-1"),
+        (torch.tensor([0.0, 1.0, torch.nan] * 3), {}, "y has 3 missing labels .*-1"),
         (None, {}, "requires y"),
         ([0, 1] * 4, {}, "inconsistent"),
         (np.zeros((9, 2)), {}, "1d array"),
@@ -445,3 +453,22 @@ def test_self_training(blobs):
     training = SelfTrainingClassifier(quick, max_iter=2).fit(X, some)
     assert np.sum(training.transduction_ != -1) > 30
     assert training.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("kind", [int, float, list])
+def test_labels_of_minus_one_zero_and_one_are_warned_of(kind):
+    """-1 may be meant as a class there, and is not taken for one."""
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3 - 1
+    y = y.tolist() if kind is list else y.astype(kind)
+    classifier = MPCCClassifier(max_iter=3, width=8, tol=0.0, random_state=0)
+    with pytest.warns(UserWarning, match="-1, 0 and 1, of which -1 is taken for unknown") as caught:
+        classifier.fit(X, y)
+    assert caught[0].filename == __file__
+    assert classifier.classes_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("labels", [[-1, 1], [-1, 0, 2], [0, 1, 2], [-1, 0, 1, 2], ["a", "b"]])
+def test_other_labels_are_not_warned_of(labels, recwarn):
+    X, y = np.random.default_rng(0).normal(size=(24, 2)), np.resize(labels, 24)
+    MPCCClassifier(max_iter=3, width=8, tol=0.0, random_state=0).fit(X, y)
+    assert not [each for each in recwarn if "taken for unknown" in str(each.message)]

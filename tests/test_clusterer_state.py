@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, QUICK, Interrupting, images
 from threadpoolctl import threadpool_info
 
-from skmpcc import MPCCClusterer
+from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 from skmpcc._fit import PreparedFit
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
@@ -350,3 +352,54 @@ def test_a_hundred_fits_take_no_more_memory_than_a_few(shape):
 
     before = resident(20)
     assert resident(100) - before < 8
+
+
+class EndingBadly(Interrupting):
+    """A callback that raises when the whole fit ends."""
+
+    def on_fit_task_end(self, estimator, context):
+        if context.parent is None:
+            raise self.error
+
+
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+def test_an_error_of_a_callback_at_the_end_leaves_the_estimator_as_it_was(blobs, kind, tmp_path):
+    X, y = blobs
+    estimator = kind(max_iter=3, width=8, checkpoint=tmp_path / "kept")
+    estimator.set_callbacks(EndingBadly(KeyError("at the end")))
+    before = dict(vars(estimator))
+    with pytest.raises(KeyError, match="at the end"):
+        estimator.fit(X, y)
+    assert vars(estimator) == before
+    estimator.set_callbacks().fit(X, y)
+
+
+def test_fit_predict_hands_callbacks_y(blobs):
+    X, y = blobs
+    monitor = ScoringMonitor(scoring="adjusted_rand_score")
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF).set_callbacks(monitor)
+    labels = clusterer.fit_predict(X, y)
+    assert monitor.get_logs().data[-1]["adjusted_rand_score"] == adjusted_rand_score(y, labels)
+
+
+@pytest.mark.parametrize("preset_params", [{"labels_only": True}, {"labels_only": True, "tol": 0.5}])
+def test_labels_only_is_the_same_by_parameter_and_preset_params(blobs, preset_params):
+    shared = {"n_clusters": 3, "random_state": 0, "width": 8, "pseudo_labels": "kmeans"}
+    rest = {name: value for name, value in preset_params.items() if name != "labels_only"}
+    one = MPCCClusterer(preset_params=preset_params, **shared).fit(blobs[0])
+    other = MPCCClusterer(preset_params=rest, labels_only=True, **shared).fit(blobs[0])
+    assert one.settings_ == other.settings_
+    np.testing.assert_array_equal(one.means_, other.means_)
+
+
+def test_labels_that_are_not_the_pseudo_labels_are_warned_of(blobs, monkeypatch):
+    """Whatever the cause: here an encoder that is not trained at all."""
+    message = r"labels_ differ from the pseudo-labels in \d+% of the samples"
+    clusterer = MPCCClusterer(3, random_state=0, **BRIEF | {"pseudo_labels": "kmeans"})
+    with pytest.warns(ConvergenceWarning, match=message) as caught:
+        clusterer.fit(blobs[0])
+    differ = np.mean(clusterer.labels_ != clusterer.pseudo_labels_)
+    assert any(f" {differ:.0%} of the samples" in str(each.message) for each in caught)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clusterer.set_params(**QUICK, latent_dim=None).fit(blobs[0])

@@ -1,6 +1,8 @@
+import copy
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -154,3 +156,17 @@ def test_a_process_may_use_torchs_new_switch_of_precision(precision):
         assert matmul.fp32_precision == precision
     finally:
         matmul.fp32_precision = before
+
+
+@pytest.mark.parametrize("device", ["cuda:99", torch.device("cuda", 99)])
+def test_a_missing_device_serves_by_the_cpu_with_a_warning(device, blobs, fitted):
+    expected = fitted.predict_proba(blobs[0])
+    elsewhere = copy.copy(fitted).set_params(device=device)
+    for method in (elsewhere.predict_proba, elsewhere.transform):
+        with pytest.warns(
+            UserWarning, match="device='cuda:99' is not available here; the CPU"
+        ) as caught:
+            method(blobs[0])
+        assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="cuda:99"):
+        np.testing.assert_array_equal(elsewhere.predict_proba(blobs[0]), expected)

@@ -136,10 +136,13 @@ def test_fits_together_are_as_good(tmp_path):
 def test_what_cannot_be_fitted_together_is_an_error_in_all(tmp_path):
     found, _ = launch(2, "refusals", tmp_path)
     for each in found:
-        differing, small, raised = each["said"]
+        differing, small, raised, own, unpicklable, warned = each["said"]
         assert "X, y or the parameters differ between the 2 processes" in differing
         assert "batch_size=3" in small
-        assert raised == "'of the first process'"
+        assert raised == "KeyError: 'of the first process'"
+        assert own.endswith("Own: no pickle")
+        assert unpicklable.startswith(("ValueError: ", "RuntimeError: The first process failed with"))
+        assert warned.startswith("ConvergenceWarning: The training had not converged")
     # Without a seed, too, and processes that fit by themselves as if they were alone.
     assert found[0]["means"] == found[1]["means"]
     X, _ = make_blobs(60, 4, centers=3, random_state=0)

@@ -1,3 +1,7 @@
+import tracemalloc
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
 
-from skmpcc.inputs import TOTAL_STD, InputFormat, Layout, as_array
+from skmpcc.inputs import InputFormat, Layout, as_array
+from skmpcc.scaling import CHUNK_VALUES, TOTAL_STD
 
 
 def fitted(X, image_shape=None):
@@ -110,7 +115,8 @@ def test_channels_stay_apart():
 @pytest.mark.parametrize(
     ("X", "low", "high"),
     [
-        (np.array([3, 7], dtype=np.uint8), 0, 255),
+        (np.array([3, 7], dtype=np.uint8), 3, 7),
+        (np.array([0, 255], dtype=np.uint8), 0, 255),
         (np.array([0, 1], dtype=bool), 0, 1),
         (np.array([-2.0, 6.0]), -2, 6),
         (np.array([0, 65535], dtype=np.uint16), 0, 65535),
@@ -167,8 +173,8 @@ def test_constant_features_come_back_exactly():
     X = np.random.default_rng(0).normal(size=(50, 3))
     X[:, 1] = 1 / 3
     data_format = fitted(X)
-    assert torch.equal(data_format.encode(X)[:, 1], torch.zeros(50))
-    np.testing.assert_array_equal(data_format.decode(torch.randn(9, 3))[:, 1], 1 / 3)
+    assert data_format.tensor_shape == (2,)
+    np.testing.assert_array_equal(data_format.decode(torch.randn(9, 2))[:, 1], 1 / 3)
     constant = np.full((5, 3), 7.0)
     np.testing.assert_array_equal(fitted(constant).decode(torch.randn(9, 3)), 7.0)
 
@@ -305,12 +311,12 @@ def test_outliers_are_found_in_chunks_of_features(monkeypatch):
     np.testing.assert_array_equal(
         np.isfinite(limits), [[True, False, False, False, False], [False, False, False, False, True]]
     )
-    monkeypatch.setattr("skmpcc.inputs.MAX_SORTED", 200)
+    monkeypatch.setattr("skmpcc.scaling.CHUNK_VALUES", 200)
     np.testing.assert_array_equal(fitted(X).limits, limits)
 
 
 def test_encode_all_is_encode_in_chunks(monkeypatch):
-    monkeypatch.setattr("skmpcc.inputs.CHUNK", 7)
+    monkeypatch.setattr("skmpcc.scaling.CHUNK", 7)
     X = np.random.default_rng(0).normal(size=(30, 4))
     data_format = fitted(X)
     torch.testing.assert_close(data_format.encode_all(X), data_format.encode(X))
@@ -324,3 +330,244 @@ def test_tensors_become_arrays():
     assert as_array(tensor.bfloat16()).dtype == np.float32
     frame = pd.DataFrame({"a": [1.0]})
     assert as_array(frame) is frame
+
+
+# ---- Constant columns
+
+CONSTANTS = [0.0, -1.0, 1e9, 1 / 3]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
+@pytest.mark.parametrize("wild", [False, True])
+def test_constant_columns_change_nothing(dtype, wild):
+    X = (np.random.default_rng(0).random((300, 4)) * 20).astype(dtype)
+    if wild:
+        X[3, 1] = 120
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        constants = np.tile(np.array(CONSTANTS).astype(dtype), (300, 1))
+    more = np.column_stack([constants[:, :2], X[:, :3], constants[:, 2:], X[:, 3]])
+    data_format, expected = fitted(more), fitted(X)
+    assert data_format.tensor_shape == (4,)
+    codes = expected.encode(X)
+    assert torch.equal(data_format.encode(more), codes)
+    back = data_format.decode(codes)
+    np.testing.assert_array_equal(back[:, [2, 3, 4, 7]], expected.decode(codes))
+    np.testing.assert_array_equal(back[:, [0, 1, 5, 6]], constants)
+    # Other values there tell nothing, as before.
+    more[:5, 0] += 1
+    assert torch.equal(data_format.encode(more), codes)
+
+
+@pytest.mark.parametrize("shape", [(30, 8, 8), (30, 64)])
+def test_constant_pixels_of_images_stay(shape):
+    X = np.random.default_rng(0).random(shape)
+    X.reshape(30, 64)[:, 3] = 0
+    data_format = InputFormat.from_data(X, Layout.of(shape[1:], (8, 8)))
+    assert data_format.tensor_shape == (1, 8, 8)
+    as_rows = InputFormat.from_data(X, Layout(shape[1:]))
+    assert as_rows.tensor_shape == (63,)
+    np.testing.assert_allclose(as_rows.decode(as_rows.encode(X)), X, atol=1e-6)
+
+
+def test_pixels_far_from_all_others_are_no_error():
+    """A column of few values, all of them beyond the limits that are common to pixels."""
+    X = np.random.default_rng(0).integers(0, 17, size=(500, 6)).astype(float)
+    X[:, 0], X[:3, 0] = 1e6, 1e6 + 1
+    assert torch.isfinite(fitted(X).encode(X)).all()
+
+
+# ---- Wide tables
+
+
+def test_wide_tables_are_rotated():
+    X = np.random.default_rng(0).normal(size=(40, 1500)) * np.linspace(1, 5, 1500) + 3
+    X[:, 7] = 2
+    data_format = fitted(X)
+    assert data_format.tensor_shape == (39,)
+    tensor = data_format.encode_all(X)
+    np.testing.assert_allclose(tensor.var(0, correction=0).sum(), TOTAL_STD**2, rtol=1e-4)
+    np.testing.assert_allclose(data_format.decode(tensor), X, atol=1e-3)
+    # Distances are as without.
+    flat = replace(data_format, rotation=None).encode_all(X)
+    np.testing.assert_allclose(torch.pdist(tensor), torch.pdist(flat), rtol=1e-4)
+    order = np.random.default_rng(1).permutation(40)
+    assert torch.equal(fitted(X[order]).encode_all(X), tensor)
+    assert fitted(X[:, :1002]).rotation is not None
+    assert fitted(X[:, :1000]).rotation is None
+    assert fitted(np.repeat(X, 20, axis=0)).rotation is None
+
+
+# ---- Hard ends
+
+
+def columns_with_ends(random, n=1000):
+    return {
+        "counts": random.poisson(1.5, n),
+        "ages": np.clip(random.normal(40, 20, n), 18, 90).round(),
+        "shares": random.beta(0.8, 2, n),
+        "amounts": random.lognormal(3, 1, n),
+        "waits": random.exponential(size=n),
+        "debts": -random.gamma(2, 100, n),
+        "top-coded": np.minimum(random.normal(size=n), 1.0),
+        "percent": 100 * random.random(n),
+        "bool": random.random(n) < 0.2,
+    }
+
+
+@pytest.mark.parametrize("name", columns_with_ends(np.random.default_rng(0)))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_decoded_values_stay_within_hard_ends(name, dtype):
+    values = columns_with_ends(np.random.default_rng(0))[name].astype(dtype)
+    X = np.column_stack([values, np.random.default_rng(1).normal(size=len(values)).astype(dtype)])
+    data_format = fitted(X)
+    decoded = data_format.decode(50 * torch.randn(2000, 2))
+    low, high = (end in decoded[:, 0] for end in (values.min(), values.max()))
+    assert high if name in ("debts", "top-coded") else low
+    assert (low and high) or name not in ("counts", "ages", "percent", "bool")
+    assert decoded[:, 0].min() >= (values.min() if low else -np.inf)
+    assert decoded[:, 0].max() <= (values.max() if high else np.inf)
+    # A normal distribution ends nowhere.
+    assert decoded[:, 1].min() < X[:, 1].min()
+    assert decoded[:, 1].max() > X[:, 1].max()
+
+
+def test_outliers_are_no_ends():
+    X = np.random.default_rng(0).poisson(3, size=(500, 2)).astype(float)
+    X[3, 0] = -999
+    decoded = fitted(X).decode(100 * torch.randn(2000, 2))
+    assert decoded[:, 0].min() < 0
+    assert decoded[:, 1].min() == 0
+    assert decoded[:, 0].max() == np.delete(X, 3, axis=0)[:, 0].max()
+
+
+# ---- Values far outside of what was fitted
+
+
+@pytest.mark.parametrize("value", [-3.4e38, 1e308, -1.7e308])
+@pytest.mark.parametrize("shape", [(60, 3), (60, 8, 8), (60, 3, 8, 8), (30, 1200)])
+def test_values_far_outside_are_encoded_finite(value, shape):
+    X = np.random.default_rng(0).normal(size=shape)
+    data_format = fitted(X)
+    X[5].flat[1] = value
+    with np.errstate(all="raise"):
+        for limited in (True, False):
+            tensor = data_format.encode(X, limited=limited)
+            assert torch.isfinite(tensor.square()).all()
+            assert tensor[5].abs().max() > 10 * np.delete(tensor, 5, axis=0).abs().max()
+
+
+def test_outliers_are_clipped_or_as_far_as_they_are():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    X[0, 1] = 1e4
+    data_format = fitted(X)
+    within, given = (data_format.encode(X, limited=limited) for limited in (True, False))
+    assert torch.equal(within[1:], given[1:])
+    assert given[0, 1] > 100 * within[0, 1] > 0
+
+
+# ---- Images of few levels, and with faulty pixels
+
+
+@pytest.mark.parametrize(
+    ("levels", "dtype"),
+    [
+        ([0, 1], np.uint8),
+        ([0, 1], bool),
+        (range(17), np.uint8),
+        (range(40), np.uint8),
+        ([7, 9, 30], np.uint8),
+        ([250, 255], np.uint8),
+        ([-1, 1], np.int8),
+        (range(0, 5000, 7), np.uint16),
+        ([0.0, 0.5], np.float32),
+    ],
+)
+def test_images_are_scaled_by_the_levels_they_have(levels, dtype):
+    X = np.random.default_rng(0).choice(np.array(list(levels)), (40, 8, 8)).astype(dtype)
+    data_format = fitted(X)
+    tensor = data_format.encode(X)
+    assert (tensor.min(), tensor.max()) == (-1, 1)
+    assert data_format.limits is None
+    np.testing.assert_allclose(data_format.decode(tensor), X, atol=1e-3)
+
+
+def spots(random, n=60, ground=0.0):
+    """Bright spots on a dark ground, anywhere: no faults."""
+    X = ground * random.random((n, 16, 16))
+    for image in X:
+        i, j = random.integers(2, 12, 2)
+        image[i : i + 2, j : j + 2] = 200.0
+    return X
+
+
+FAULTS = {
+    "one": lambda X, value: X[3].flat.__setitem__(20, value),
+    "stuck": lambda X, value: X.reshape(len(X), -1)[:, 20].fill(value),
+    "a few": lambda X, value: X.reshape(len(X), -1)[::25, ::97].__setitem__(..., value),
+    "an image": lambda X, value: X[3].fill(value),
+    "rays": lambda X, value: X.reshape(-1)[::601].fill(value),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("value", [4095, -9999, 1e30])
+@pytest.mark.parametrize("kind", ["digits", "masks", "uint16", "colour", "noise"])
+def test_faulty_pixels_do_not_set_the_scale(kind, value, fault):
+    random = np.random.default_rng(0)
+    clean = {
+        "digits": load_digits().images[:80],
+        "masks": (random.random((80, 8, 8)) < 0.1).astype(np.float32),
+        "uint16": random.integers(0, 17, (80, 9, 9)).astype(np.uint16),
+        "colour": random.random((80, 8, 8, 3)) * 3,
+        "noise": random.normal(size=(80, 12, 12)),
+    }[kind]
+    if clean.dtype.kind == "u" and value != 4095:
+        value = 65535
+    X = clean.copy()
+    FAULTS[fault](X, value)
+    assert (value == X).any()
+    data_format, expected = fitted(X), fitted(clean)
+    tensor, others = data_format.encode(X), torch.as_tensor(np.asarray(clean == X, dtype=bool))
+    others = others.movedim(-1, 1) if kind == "colour" else others[:, None]
+    others = data_format.to_grid(others.float()) == 1
+    inner = tensor[others]
+    # As wide as without them, or nearly: the largest value may be the one that was replaced.
+    assert inner.max() - inner.min() > 1.6
+    assert tensor.abs().max() == 1
+    assert expected.limits is None
+    assert np.isfinite(data_format.limits).sum() == 1
+    # Farther away where residuals are looked at.
+    assert data_format.encode(X, limited=False).abs().max() > 10
+
+
+@pytest.mark.parametrize("ground", [0.0, 1.0])
+def test_bright_spots_are_no_faults(ground):
+    X = spots(np.random.default_rng(0), ground=ground)
+    assert fitted(X).limits is None
+    X[4, 0, 0] = 1e6
+    data_format = fitted(X)
+    assert data_format.encode(X).max() == 1
+    assert data_format.centre + data_format.scale == 200
+
+
+def test_limits_of_pixels_are_the_same_in_any_order(monkeypatch):
+    monkeypatch.setattr("skmpcc.scaling.MAX_POOLED", 64 * 20)
+    X = load_digits().images[:200].copy()
+    X[5, 2, 2] = 4095
+    expected = fitted(X)
+    shuffled = fitted(X[np.random.default_rng(0).permutation(200)])
+    assert expected.centre == shuffled.centre == 8
+    np.testing.assert_array_equal(expected.limits, shuffled.limits)
+
+
+def test_chunks_are_of_so_many_values():
+    """1,500 images of 64 x 64 x 3 took 354 MiB beside a tensor of 70."""
+    X = np.zeros((900, 64, 64, 3), dtype=np.uint8)
+    X[0] = 1
+    data_format = fitted(X)
+    tracemalloc.start()
+    data_format.encode_all(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * 8 * CHUNK_VALUES < X.size * 8 / 2

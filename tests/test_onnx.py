@@ -56,6 +56,8 @@ CASES = {
     "made smaller": (images((40, 21, 9)), {"preset_params": {"resizing": "interpolate"}}),
     "rows": (DIGITS, {"image_shape": (8, 8)}),
     "images as rows": (DIGITS.reshape(-1, 8, 8), {"preset": "vectors"}),
+    "a hot pixel": (np.where(images((40, 8, 8)) > 199.9, 1e5, images((40, 8, 8))), {}),
+    "wide": (images((30, 1200)), {}),
 }
 
 
@@ -112,3 +114,14 @@ def test_without_a_fit_or_onnx(fitted, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r'pip install "skmpcc\[onnx\]"'):
         fitted.export_onnx(tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [-3.4e38, 1e308])
+@pytest.mark.parametrize("shape", [(40, 4), (40, 8, 8)])
+def test_values_far_outside_are_finite(value, shape, tmp_path):
+    X = images(shape)
+    estimator = MPCCClusterer(3, random_state=0, **BRIEF).fit(X)
+    X[3].flat[2] = value
+    memberships, codes = outputs(assert_exported(estimator, X, tmp_path), X)
+    assert np.isfinite(memberships).all()
+    assert np.isfinite(codes).all()

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import make_blobs, make_moons
+from sklearn.datasets import load_digits, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
+from support import BRIEF
 
-from skmpcc import MPCCClusterer
+from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 
 SQUARE = [[0, 0], [8, 0], [0, 8], [8, 8]]
 SHAPES = {
@@ -63,3 +64,65 @@ def test_scores_point_out_noise(labels_only, shape, least_auc):
     counted = np.append(np.ones(n, bool), is_off)
     is_noise = np.arange(len(noisy)) >= n
     assert roc_auc_score(is_noise[counted], -scores[counted]) >= least_auc
+
+
+ESTIMATORS = {
+    MPCCClusterer: BRIEF | {"n_clusters": 2, "random_state": 0},
+    MPCCClassifier: {"max_iter": 3, "width": 8, "random_state": 0},
+    AIM: {"max_iter": 3, "width": 8, "random_state": 0},
+}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("data", ["table", "with an outlier", "images", "float32", "wide"])
+@pytest.mark.parametrize("value", [-3.4e38, 3e38, 1e308, -1.7e308, 1e12])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_values_far_outside_have_finite_results_and_the_lowest_score(kind, data, value):
+    shape = {"images": (40, 8, 8), "wide": (30, 1100)}.get(data, (40, 3))
+    X, y = np.random.default_rng(0).normal(size=shape), np.arange(shape[0]) % 2
+    if data == "with an outlier":  # for which there are limits, within which both look alike
+        X[7, 1] = np.copysign(1e4, value)
+    if data == "float32":
+        X, value = X.astype(np.float32), np.float32(np.clip(value, -3.4e38, 3.4e38))
+    estimator = kind(**ESTIMATORS[kind]).fit(X, y)
+    others = estimator.score_samples(X)
+    new = X[:3].copy()
+    new[1].flat[1] = value
+    found = {
+        name: getattr(estimator, name)(new)
+        for name in ("predict_proba", "score_samples", "transform", "reconstruct", "sample_posterior")
+        if hasattr(estimator, name)
+    }
+    for name, values in found.items():
+        assert np.isfinite(values).all(), name
+    scores = np.append(others, found["score_samples"])
+    assert np.argsort(scores)[0] == len(others) + 1
+    if kind is not AIM:
+        np.testing.assert_allclose(found["predict_proba"].sum(axis=1), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.full_pseudo_labels
+@pytest.mark.parametrize("labels_only", [True, False])
+@pytest.mark.parametrize("dtype", [np.float64, np.uint16])
+def test_a_hot_pixel_leaves_the_clusters_of_images_alone(labels_only, dtype):
+    X, y = load_digits(n_class=3, return_X_y=True)
+    X = X.reshape(-1, 8, 8).astype(dtype)
+    X[11, 3, 3] = 4095
+    clusterer = MPCCClusterer(3, labels_only=labels_only, random_state=0).fit(X)
+    assert adjusted_rand_score(y, clusterer.labels_) >= 0.95
+    assert clusterer.sample(50)[0].max() <= 16
+    scores = clusterer.score_samples(X)
+    assert scores.argmin() == 11
+
+
+@pytest.mark.slow
+@pytest.mark.full_pseudo_labels
+@pytest.mark.parametrize("dtype", [np.uint8, bool])
+def test_images_of_few_levels_are_clustered(dtype):
+    X, y = load_digits(n_class=3, return_X_y=True)
+    X = X.reshape(-1, 8, 8)
+    X = (X > 8) if dtype is bool else X.astype(dtype)
+    for levels in (X, X.astype(np.uint8)):
+        labels = MPCCClusterer(3, labels_only=True, random_state=0).fit_predict(levels)
+        assert adjusted_rand_score(y, labels) >= 0.9

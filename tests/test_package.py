@@ -17,13 +17,15 @@ MODULES = {
 }
 # Packages and modules below the estimator: whom they may import, beside themselves.
 MAY_IMPORT = {
-    "settings": set(),
+    "_sklearn": set(),
+    "settings": {"_sklearn"},
     "devices": set(),
+    "scaling": set(),
     "processes": set(),
     "progress": set(),
     "method": {"settings"},
     "engine": {"method", "settings", "devices", "processes"},
-    "pseudo_labels": {"method", "devices", "progress"},
+    "pseudo_labels": {"method", "devices", "progress", "scaling"},
     "training": {"engine", "pseudo_labels", "method", "settings", "devices", "progress", "processes"},
 }
 
@@ -37,13 +39,16 @@ TOP = [
     {"aim", "clusterer", "classifier", "model_selection"},
     {"_fit_aim"},
     {"_fit"},
-    {"_rows", "_start"},
+    {"_rows", "_start", "_convergence"},
     {"_latent", "_parameters", "_classes", "scoring", "monitoring", "metrics"},
     {"_checkpoint"},
     {"saving", "export"},
     {"inference", "aim_presets"},
     {"_sliced"},
-    {"inputs", "presets", "versions", "_files", "_reading"},
+    {"_reading"},
+    {"_reading_text"},
+    {"_reading_numbers", "_reading_images"},
+    {"inputs", "presets", "versions", "_files", "_frames"},
 ]
 METHOD = [
     {"method.aim"},
@@ -122,6 +127,16 @@ def test_the_estimators_know_no_networks_and_no_losses():
     for module in ("aim", "clusterer", "classifier", "_latent", "_parameters", "_classes"):
         for imported in imports(MODULES[module]):
             assert imported.split(".")[0] not in ("method", "engine", "pseudo_labels", "training")
+
+
+def test_private_names_of_scikit_learn_are_in_one_module():
+    """They may change with any of its versions."""
+    private = re.compile(
+        r"sklearn[\w.]*\._|^from sklearn[\w.]* import .*\b_|\._(validate_params|init_callback)",
+        re.MULTILINE,
+    )
+    found = {module for module, path in MODULES.items() if private.search(path.read_text())}
+    assert found == {"_sklearn"}
 
 
 def test_files_are_short():

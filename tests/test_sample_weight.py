@@ -13,16 +13,22 @@ from sklearn.preprocessing import StandardScaler
 from support import BRIEF, QUICK, bars, images, stripes
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
-from skmpcc._rows import fitted_rows, rows_by_weight, sort_rows
+from skmpcc._rows import drawn_copies, fitted_rows, sort_rows, whole_copies
+from skmpcc.scaling import row_hashes
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def copies(weights, seed=0):
+def copies(weights, seed=0, order=None):
+    """Numbers of copies; with `order`, of the same rows in another order, brought back."""
     weights = np.asarray(weights, dtype=np.float64)
-    rows = rows_by_weight(weights, np.random.RandomState(seed))
+    order = np.arange(len(weights)) if order is None else order
+    rows = whole_copies(weights[order])
+    if rows is None:
+        hashes = row_hashes(np.arange(len(weights), dtype=float)[order])
+        rows = drawn_copies(weights[order], hashes, np.random.RandomState(seed))
     assert np.all(np.diff(rows) >= 0)
-    return np.bincount(rows, minlength=len(weights))
+    return np.bincount(order[rows], minlength=len(weights))
 
 
 @pytest.mark.parametrize(
@@ -30,25 +36,85 @@ def copies(weights, seed=0):
     [
         ([1, 2, 0, 3], [1, 2, 0, 3]),
         ([2, 4, 0, 6], [1, 2, 0, 3]),
+        ([2, 3, 0, 3], [2, 3, 0, 3]),
+        ([1, 1.5, 0, 1.5], [2, 3, 0, 3]),
         ([0.3, 0.3, 0.0, 0.3], [1, 1, 0, 1]),
+        ([0.1, 0.2, 0.0, 0.3], [1, 2, 0, 3]),
         ([1e300, 1e300, 0.0], [1, 1, 0]),
+        (np.array([0.1, 0.3, 0.2], dtype=np.float32), [1, 3, 2]),
     ],
 )
-def test_whole_weights_are_copies(weights, expected):
+def test_weights_of_whole_ratios_are_copies(weights, expected):
     np.testing.assert_array_equal(copies(weights), expected)
 
 
-@pytest.mark.parametrize("kind", ["lognormal", "counts"])
+KINDS = {
+    "mild": lambda random: random.uniform(1, 3, 50),
+    "lognormal": lambda random: random.lognormal(sigma=2, size=50),
+    "counts": lambda random: random.integers(0, 1000, 50).astype(float),
+    "any": lambda random: 10.0 ** random.uniform(-300, 300, 50),
+}
+
+
+@pytest.mark.parametrize("kind", ["mild", "lognormal", "counts"])
 def test_other_weights_are_met_on_average(kind):
-    random = np.random.default_rng(0)
-    weights = random.lognormal(size=50) if kind == "lognormal" else random.integers(0, 1000, 50)
+    weights = KINDS[kind](np.random.default_rng(0))
     counts = np.array([copies(weights, seed) for seed in range(2000)])
-    n_positive = np.count_nonzero(weights)
-    assert set(counts.sum(axis=1)) == {n_positive}
-    expected = weights * n_positive / weights.sum()
+    n_rows = np.count_nonzero(weights)
+    if kind == "mild":  # the least one counts once, and no row is lost
+        n_rows = int(np.ceil(weights.sum() / weights.min()))
+        assert counts.min() == 1
+    assert set(counts.sum(axis=1)) == {n_rows}
+    expected = weights * n_rows / weights.sum()
     # Rounded up or down, never by more than one row.
     assert np.abs(counts - expected).max() < 1
     np.testing.assert_allclose(counts.mean(axis=0), expected, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_go_by_ratios_and_rows_alone(kind):
+    random = np.random.default_rng(1)
+    weights = KINDS[kind](random)
+    expected = copies(weights)
+    for factor in (0.5, 3.7, 1e-3):
+        np.testing.assert_array_equal(copies(weights * factor), expected)
+    np.testing.assert_array_equal(copies(weights, order=random.permutation(50)), expected)
+
+
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+@pytest.mark.parametrize("weights", ["whole", "mild"])
+def test_fits_go_by_ratios_in_any_order_of_rows(kind, weights):
+    """Half the weights gave other clusters, those without any: copies were drawn in the rows' order."""
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(60, 3)), random.integers(-1, 3, 60)
+    weights = np.tile([1.0, 2.0], 30) if weights == "whole" else random.uniform(1, 3, 60)
+    parameters = {"max_iter": 3, "width": 8, "random_state": 0}
+    parameters |= {"n_clusters": 2} if kind is MPCCClusterer else {}
+
+    def codes(X, y, weights):
+        return kind(**parameters).fit(X, y, sample_weight=weights).transform(X)
+
+    expected, order = codes(X, y, weights), random.permutation(60)
+    np.testing.assert_array_equal(codes(X, y, weights / 2), expected)
+    np.testing.assert_array_equal(codes(X[order], y[order], 5 * weights[order]), expected[order])
+    assert not np.array_equal(codes(X, y, None), expected)
+
+
+@pytest.mark.parametrize("shape", [(60, 3), (60, 8, 8)])
+def test_no_class_with_a_weight_is_lost(shape):
+    X, y = images(shape), np.repeat([3, 0, 7], [30, 28, 2])
+    weights = np.where(y == 7, 1e-4, np.random.default_rng(0).uniform(0.5, 1, 60))
+    parameters = {"max_iter": 3, "width": 8, "random_state": 0}
+    fitted = MPCCClassifier(**parameters, priors=[0.2, 0.5, 0.3]).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(fitted.classes_, [0, 3, 7])
+    np.testing.assert_allclose(fitted.weights_, [0.2, 0.5, 0.3])
+    # Without any weight it is no class of this fit.
+    weights[y == 7] = 0
+    fitted = MPCCClassifier(**parameters, priors=[0.2, 0.8]).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(fitted.classes_, [0, 3])
+    weights[y == 0] = 0
+    with pytest.raises(ValueError, match="y has 1 class among the rows that have a weight, 3"):
+        MPCCClassifier(**parameters).fit(X, y, sample_weight=weights)
 
 
 def test_without_weights_nothing_is_copied(tmp_path):
@@ -64,7 +130,7 @@ def test_sorted_rows_are_the_same_in_any_order(shape, monkeypatch):
     shuffled = np.random.default_rng(1).permutation(len(data))
     first, second = data.clone(), data[shuffled].clone()
     order = sort_rows(first)
-    monkeypatch.setattr("skmpcc._rows.CHUNK", 64)  # several chunks and blocks
+    monkeypatch.setattr("skmpcc.scaling.CHUNK", 64)  # several chunks and blocks
     monkeypatch.setattr("skmpcc._rows._VALUES", 1000)
     assert torch.equal(data[shuffled][sort_rows(second)], second)
     assert torch.equal(first, second)

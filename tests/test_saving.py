@@ -446,6 +446,18 @@ CHANGES = {
         setting("attributes", "feature_names_in_", "values", 1, "i4,i4"),
         "feature_names_in_ is no array",
     ),
+    "names of a huge dtype": (
+        setting("attributes", "feature_names_in_", "values", 1, "<U400000000"),
+        "feature_names_in_ has the type <U400000000, but no value longer than 17 characters",
+    ),
+    "names of a dtype of dates": (
+        setting("attributes", "feature_names_in_", "values", 1, "<M8[ns]"),
+        "feature_names_in_ is no array",
+    ),
+    "columns that do not rise": (
+        setting(*FORMAT, "columns", {"array": "attributes.labels_"}),
+        "unknown or missing|columns",
+    ),
     "names that are no text": (
         setting("attributes", "feature_names_in_", "values", 2, [1, 2, 3, 4]),
         "feature_names_in_ has names that are no text",
@@ -557,3 +569,44 @@ def test_files_of_format_1_are_read(name):
         assert now[key] == before[key]
     for key in ("memberships", "samples"):
         np.testing.assert_allclose(now[key], before[key], rtol=1e-3, atol=1e-4)
+
+
+# ---- What a file has no say in, and how data are seen
+
+
+def test_a_file_does_not_say_what_the_next_fit_writes_and_deletes(saved, tmp_path):
+    loaded = MPCCClusterer.load(saved).set_params(checkpoint=tmp_path / "kept")
+    loaded.save(tmp_path / "model")
+    assert MPCCClusterer.load(tmp_path / "model").checkpoint is None
+    # Nor does one of before, or one that was made up.
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    changed(saved, tmp_path / "changed", setting("parameters", "checkpoint", str(precious)))
+    again = MPCCClusterer.load(tmp_path / "changed").fit(IRIS.data)
+    assert again.checkpoint is None
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["constants", "wide", "counts", "outliers", "a hot pixel"])
+def test_how_data_are_seen_is_kept(kind, tmp_path):
+    random = np.random.default_rng(0)
+    X = {
+        "constants": np.column_stack([random.normal(size=(40, 2)), np.full(40, 3), np.zeros(40)]),
+        "wide": random.normal(size=(30, 1100)),
+        "counts": random.poisson(2, (40, 3)),
+        "outliers": np.vstack([random.normal(size=(40, 3)), [[1e6, 0, 0]]]),
+        "a hot pixel": np.where(random.random((40, 8, 8)) < 1e-3, 1e6, random.random((40, 8, 8))),
+    }[kind]
+    fitted = clusterer(X)
+    fitted.save(tmp_path / "model")
+    loaded = MPCCClusterer.load(tmp_path / "model")
+    for name in ("predict_proba", "transform", "score_samples", "reconstruct"):
+        np.testing.assert_array_equal(getattr(loaded, name)(X), getattr(fitted, name)(X))
+    np.testing.assert_array_equal(loaded.sample(20)[0], fitted.sample(20)[0])
+
+
+def test_wide_names_are_kept(tmp_path):
+    names = np.array(["a", "bb"], dtype="<U60")[np.arange(150) % 2]
+    fitted = classifier(names)
+    fitted.save(tmp_path / "model")
+    assert MPCCClassifier.load(tmp_path / "model").classes_.dtype == "<U60"

@@ -120,7 +120,7 @@ def fit(name, parameters, digits=False):
         X, y = X[:120].reshape(-1, 8, 8), y[:120]
     else:
         X, y = make_blobs(200, 4, centers=3, random_state=0)
-    estimator = getattr(skmpcc, name)(**json.loads(parameters))
+    estimator = getattr(skmpcc, name)(distributed="auto", **json.loads(parameters))
     before = torch.get_rng_state()
     if name == "MPCCClassifier":
         estimator.fit(X, np.where(np.arange(len(y)) % 4, -1, y))
@@ -151,7 +151,7 @@ def qualities():
     agreement, lost = [], []
     for seed in range(5):
         changes = {"max_iter": 200, "pseudo_labels": "gaussian_mixture", "random_state": seed}
-        fitted = MPCCClusterer(3, **QUICK | changes).fit(X)
+        fitted = MPCCClusterer(3, distributed="auto", **QUICK | changes).fit(X)
         agreement.append(adjusted_rand_score(y, fitted.labels_))
         lost.append(float(((fitted.reconstruct(X) - X) ** 2).mean()))
     return {"agreement": agreement, "lost": lost}
@@ -161,35 +161,58 @@ def refusals():
     """What cannot be fitted together is an error in all processes, and the next fit is not disturbed."""
     import numpy as np
     import torch.distributed as dist
+    from sklearn.base import clone
     from sklearn.datasets import make_blobs
     from support import BRIEF
 
     from skmpcc import MPCCClusterer
 
     X, _ = make_blobs(60, 4, centers=3, random_state=0)
-    clusterer = MPCCClusterer(3, random_state=None, **BRIEF)
+    clusterer = MPCCClusterer(3, distributed="auto", random_state=None, **BRIEF)
     assert not dist.is_initialized()
-    by_itself = MPCCClusterer(3, distributed=None, random_state=0, **BRIEF).fit(X)
+    by_itself = MPCCClusterer(3, random_state=0, **BRIEF).fit(X)
     assert not dist.is_initialized()
     said = []
     own = np.concatenate([X, X[: int(os.environ["RANK"])]])
-    for wrong, data in ((clusterer, own), (MPCCClusterer(3, batch_size=3, **BRIEF), X)):
+    small = MPCCClusterer(3, distributed="auto", batch_size=3, **BRIEF)
+    for wrong, data in ((clusterer, own), (small, X)):
         try:
             wrong.fit(data)
         except ValueError as error:
             said.append(str(error))
 
+    class Own(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one} {two}")
+
     class Stopping:
+        def __init__(self, error):
+            self.error = error
+
         def setup(self, estimator, context): ...
         def teardown(self, estimator, context): ...
         def on_fit_task_begin(self, estimator, context): ...
         def on_fit_task_end(self, estimator, context):
-            raise KeyError("of the first process")
+            raise self.error
 
-    try:
-        MPCCClusterer(3, **BRIEF).set_callbacks(Stopping()).fit(X)
-    except KeyError as error:
-        said.append(str(error))
+    # One that a pickle makes again, one of a class that is known here alone, one that holds a file.
+    with open(os.devnull) as file:
+        for error in (KeyError("of the first process"), Own("no", "pickle"), ValueError(file)):
+            stopped = clone(clusterer).set_callbacks(Stopping(error))
+            try:
+                stopped.fit(X)
+            except Exception as raised:
+                said.append(f"{type(raised).__name__}: {raised}")
+            assert not hasattr(stopped, "labels_")
+    # Warnings that are errors, of the fit's end, are errors in all, too.
+    unsettled = clone(clusterer).set_params(tol=1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            unsettled.fit(X)
+        except UserWarning as raised:
+            said.append(f"{type(raised).__name__}: {raised}")
+    assert not hasattr(unsettled, "labels_")
     clusterer.fit(X)
     return {"said": said, "means": clusterer.means_.tolist(), "alone": by_itself.means_.tolist()}
 
@@ -203,7 +226,9 @@ def resumed(folder):
 
     _checkpoint.SECONDS = _checkpoint.SHARE = 1e-9
     X, _ = make_blobs(60, 4, centers=3, random_state=0)
-    clusterer = MPCCClusterer(3, n_init=2, random_state=0, **QUICK | {"max_iter": 20})
+    clusterer = MPCCClusterer(
+        3, distributed="auto", n_init=2, random_state=0, **QUICK | {"max_iter": 20}
+    )
     unbroken = clusterer.fit(X).means_.tolist()
     kept = Path(folder) / f"kept-by-{os.environ['RANK']}"
     clusterer.set_params(checkpoint=kept)
@@ -235,7 +260,7 @@ def killed():
 
     DistributedAlgorithm1._step = kill
     X, _ = make_blobs(60, 4, centers=3, random_state=0)
-    MPCCClusterer(3, **BRIEF | {"max_iter": 100}).fit(X)
+    MPCCClusterer(3, distributed="auto", **BRIEF | {"max_iter": 100}).fit(X)
     return {}
 
 

@@ -21,7 +21,7 @@ from skmpcc.method.networks.layers import (
     Discriminator,
     Encoder,
     draw_biases,
-    frozen_norms,
+    evaluating,
     standing_statistics,
 )
 from skmpcc.method.networks.vector import (
@@ -80,7 +80,8 @@ class MPCCModel(nn.Module):
         self.sample_shape = tuple(sample_shape)
         self.n_clusters = n_clusters
         with _BUILDING, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # torch.manual_seed would seed all devices, too, which nothing puts back.
+            torch.default_generator.manual_seed(seed)
             self._build()
 
     def _build(self) -> None:
@@ -305,7 +306,7 @@ class MPCCModel(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), by `serving_encoder`."""
         encoder = self.serving_encoder
-        with frozen_norms(encoder):
+        with evaluating(encoder):
             return encoder(x)
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from skmpcc.devices import at_most_threads, threads_for
+from skmpcc.scaling import rows_at_once
 
 # Samples among which neighbours are looked for; more are represented by as many drawn at random.
 MAX_ROWS = 70_000
@@ -21,7 +22,6 @@ MAX_VALUES = 256
 N_COMPONENTS = 64
 # Rows that components are fitted to.
 MAX_FITTED = 20_000
-CHUNK = 8192
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,21 @@ class NeighborGraph:
         """Coordinates of any samples: their values, or principal components of many, on the CPU."""
         if self.components is None:
             return data.flatten(1).cpu().numpy()
-        parts = [self.components.transform(part.flatten(1).cpu().numpy()) for part in data.split(CHUNK)]
+        split = data.split(rows_at_once(data[0].numel()))
+        parts = [self.components.transform(part.flatten(1).cpu().numpy()) for part in split]
         return np.concatenate(parts).astype(np.float32, copy=False)
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw `n` samples and one neighbour of each, as indices in the data."""
+        first, second = self.draw_places(n, rng)
+        return self.rows[first], self.rows[second]
+
+    def draw_places(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw `n` samples and one neighbour of each, as indices in `rows`."""
         m, k = self.nearest.shape
         first = torch.randint(m, (n,), generator=rng, device=rng.device)
         which = torch.randint(k, (n,), generator=rng, device=rng.device)
-        return self.rows[first], self.rows[self.nearest[first, which]]
+        return first, self.nearest[first, which]
 
 
 def _nearest(points: NDArray, n_neighbors: int) -> tuple[NDArray, NDArray]:

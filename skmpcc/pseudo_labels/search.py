@@ -1,8 +1,10 @@
 """The search for pseudo-labels: candidates, and the choice among them without labels."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from statistics import fmean
 
+import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
@@ -110,8 +112,9 @@ def best_candidate(
     if table is None and kind == "latent_classes":
         raise ValueError(
             "pseudo_labels='latent_classes' is for tables of at least 3 columns, half of them or more "
-            "with at most 10 values, each value in 5 rows on average; X is not such a table. Take "
-            "'search', or make categories of the columns of X."
+            "with at most 10 values, each in 5 rows on average; copies of a column, and the indicators "
+            "of one variable, count once. X is not such a table. Take 'search', or make categories of "
+            "the columns of X."
         )
     if table is not None:
         labels, worth = latent_classes(table, n_clusters, seed)
@@ -144,10 +147,11 @@ def most_convincing(candidates: Sequence[Candidate], judge: Judge) -> Candidate:
 
     Qualities of good clusters hardly differ from those of clusters that no other method finds.
     """
-
-    def value(candidate: Candidate) -> float:
-        agreement = [adjusted_rand_score(candidate.labels, other.labels) for other in candidates]
-        quality = judge.quality(candidate.labels, candidate.discount)
-        return quality + AGREEMENT_WEIGHT * fmean(agreement)
-
-    return max(candidates, key=value)
+    agreement = np.eye(len(candidates))
+    for (i, one), (j, other) in combinations(enumerate(candidates), 2):
+        agreement[i, j] = agreement[j, i] = adjusted_rand_score(one.labels, other.labels)
+    values = [
+        judge.quality(candidate.labels, candidate.discount) + AGREEMENT_WEIGHT * fmean(with_all)
+        for candidate, with_all in zip(candidates, agreement, strict=True)
+    ]
+    return candidates[values.index(max(values))]

@@ -56,20 +56,35 @@ def affinity(points: NDArray, nearest: NDArray, distances: NDArray) -> csr_matri
             return edges
         # The largest part is reached from the others.
         smaller = np.argsort(-np.bincount(part), kind="stable")[1:]
-        bridges = [_bridge(points, part == index, scale) for index in np.sort(smaller)]
+        finder = NearestNeighbors().fit(points)
+        bridges = [_bridge(points, finder, part == index, scale) for index in np.sort(smaller)]
         ends, weight = np.array([ends for ends, _ in bridges]), [weight for _, weight in bridges]
         added = csr_matrix((weight, (ends[:, 0], ends[:, 1])), shape=(n, n))
         edges = edges.maximum(added).maximum(added.T)
 
 
-def _bridge(points: NDArray, inside: NDArray, scale: NDArray) -> tuple[tuple[int, int], float]:
-    """The nearest pair of points in and out of a part, and the weight of the edge between them."""
-    own, others = np.flatnonzero(inside), np.flatnonzero(~inside)
-    finder = NearestNeighbors(n_neighbors=1).fit(points[others])
-    distance, nearest = finder.kneighbors(points[own])
-    index = distance[:, 0].argmin()
-    start, end = own[index], others[nearest[index, 0]]
-    weight = np.exp(-(distance[index, 0] ** 2) / (scale[start] * scale[end]))
+def _bridge(
+    points: NDArray, finder: NearestNeighbors, inside: NDArray, scale: NDArray
+) -> tuple[tuple[int, int], float]:
+    """The nearest pair of points in and out of a part, and the weight of the edge between them.
+
+    `finder` knows all points.
+    """
+    own = np.flatnonzero(inside)
+    if len(own) ** 2 <= len(points):
+        # One at least of as many neighbours as the part has points, and one more, is outside. Many parts
+        # are small, and to index all points for each of them would take long.
+        distances, nearest = finder.kneighbors(points[own], n_neighbors=len(own) + 1)
+        distances[inside[nearest]] = np.inf
+    else:
+        others = np.flatnonzero(~inside)
+        distances, nearest = NearestNeighbors().fit(points[others]).kneighbors(points[own], 1)
+        nearest = others[nearest]
+    first = distances.argmin(axis=1)
+    distances = np.take_along_axis(distances, first[:, None], 1)[:, 0]
+    index = distances.argmin()
+    start, end = own[index], nearest[index, first[index]]
+    weight = np.exp(-(distances[index] ** 2) / (scale[start] * scale[end]))
     return (start, end), max(FAR, float(weight))
 
 

@@ -88,9 +88,10 @@ def _trained(
     n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
     classifiers = BatchedMLP(n_restarts, data.shape[1], n_clusters, rng)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE, fused=True)
-    begun = torch.zeros((min(len(starts), n_restarts), len(data)), dtype=torch.int64, device=rng.device)
+    n_begun = min(len(starts), n_restarts)
+    begun = torch.zeros((n_begun, len(graph.rows)), dtype=torch.int64, device=rng.device)
     for labels, start in zip(begun, starts, strict=False):
-        labels[graph.rows] = torch.as_tensor(start, device=rng.device)
+        labels.copy_(torch.as_tensor(start))
     kept = {round(done * MAX_ITER): math.ceil(share * n_restarts) for done, share in KEPT.items()}
     for iteration in range(MAX_ITER):
         if kept.get(iteration, n_restarts) < len(classifiers):
@@ -98,8 +99,8 @@ def _trained(
             _keep(classifiers, optimizer, _best(information, kept[iteration]))
         left = 1.0 - iteration / MAX_ITER
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, left / DECAY)
-        rows = torch.cat(graph.draw(batch_size, rng))
-        log_q = classifiers.log_memberships(rows_of(data, rows))
+        drawn = torch.cat(graph.draw_places(batch_size, rng))
+        log_q = classifiers.log_memberships(rows_of(data, graph.rows[drawn]))
         loss = consistency_loss(*log_q.split(batch_size, dim=1))
         balance = BALANCE_WEIGHT * max(0.0, 2.0 * left - 1.0)
         if balance:
@@ -107,7 +108,7 @@ def _trained(
         if iteration < START * MAX_ITER:
             n = len(begun)
             learned = functional.nll_loss(
-                log_q[:n].transpose(1, 2), begun[:, rows], reduction="none"
+                log_q[:n].transpose(1, 2), begun[:, drawn], reduction="none"
             ).mean(1)
             loss = torch.cat([learned, loss[n:]])
         # No parameter is shared: the sum trains each classifier on its own loss.

@@ -319,3 +319,14 @@ def test_networks_are_those_of_the_tables(table, channels, width, latent_dim):
     assert x.shape == (2, channels, side, side)
     assert m.discriminator(x).shape == (2,)
     assert m.encoder(x)[0].shape == m.encoder(x)[1].shape == (2, latent_dim)
+
+
+@pytest.mark.parametrize("table", ["table3", "table4"])
+def test_a_look_at_codes_leaves_the_statistics_of_batch_norms(table):
+    """A health check of a training in progress moved those of the encoder."""
+    m = model((1, dcgan.TABLES[table].side, dcgan.TABLES[table].side), networks=table, width=4)
+    m.train()
+    before = {name: tensor.clone() for name, tensor in m.state_dict().items()}
+    m.is_sound(normal(8, *m.sample_shape))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in m.state_dict().items())
+    assert all(part.training for part in m.serving_encoder.modules())

@@ -185,3 +185,17 @@ def test_work_of_the_largest_layer_goes_by_the_places_it_sees():
     # too small for patches, and no image
     assert model((1, 8, 8), 2).n_places == 64
     assert model((20,), 2).n_places == 1
+
+
+def test_building_a_model_seeds_no_device(monkeypatch):
+    """What torch.manual_seed does to CUDA's generators nothing would put back."""
+    for module in (torch.cuda, torch.mps, torch.xpu):
+        monkeypatch.setattr(module, "manual_seed_all", pytest.fail, raising=False)
+        monkeypatch.setattr(module, "manual_seed", pytest.fail, raising=False)
+    monkeypatch.setattr(torch, "manual_seed", pytest.fail)
+    before = torch.get_rng_state()
+    built = [MPCCModel(SETTINGS, (4,), 3, seed) for seed in (0, 0, 1)]
+    weights = [torch.cat([p.flatten() for p in each.generator.parameters()]) for each in built]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert torch.equal(torch.get_rng_state(), before)

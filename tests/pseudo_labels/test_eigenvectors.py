@@ -54,6 +54,32 @@ def test_parts_that_no_neighbors_connect_are_connected_where_they_are_nearest():
     assert connected_components(csr_matrix(without))[0] == 3
 
 
+@pytest.mark.parametrize("size", [3, 40])
+def test_many_parts_are_connected_where_they_are_nearest(size):
+    """Small parts by one index of all points, large ones by an index of the others: the same edges."""
+    random = np.random.default_rng(0)
+    centres = 100 * random.random((30, 2))
+    points = (centres[:, None] + 0.1 * random.normal(size=(30, size, 2))).reshape(-1, 2)
+    edges = affinity(points, *neighbors(points, 2))
+    assert connected_components(edges)[0] == 1
+    part = connected_components(affinity_without_bridges(points))[1]
+    start, end = np.triu(edges.toarray()).nonzero()
+    bridges = {(i, j) for i, j in zip(start, end, strict=True) if part[i] != part[j]}
+    # Each part's nearest point of another is at the end of one.
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    distances[part[:, None] == part] = np.inf
+    for index in np.unique(part)[1:]:
+        inside = np.flatnonzero(part == index)
+        i, j = np.unravel_index(distances[inside].argmin(), (len(inside), len(points)))
+        assert tuple(sorted((inside[i], j))) in bridges or index == np.bincount(part).argmax()
+
+
+def affinity_without_bridges(points):
+    nearest, _ = neighbors(points, 2)
+    rows = np.repeat(np.arange(len(points)), 2)
+    return csr_matrix((np.ones(rows.size), (rows, nearest.ravel())), shape=(len(points),) * 2)
+
+
 def test_equal_points_have_an_affinity():
     points = np.zeros((6, 2))
     edges = affinity(points, *neighbors(points, 3))

@@ -23,10 +23,15 @@ def answers(n=400, n_questions=12, n_values=3, n_classes=3, seed=0):
 
 
 def test_indicators_of_every_value():
-    rows = np.repeat([[0.5, -1.0, 7.0], [2.5, -1.0, 8.0], [0.5, -1.0, 9.0]], 10, axis=0)
-    measured = np.arange(30)[:, None]
+    rows = np.repeat([[0.5, -1.0, 7.0], [2.5, -1.0, 8.0], [0.5, 3.0, 8.0], [2.5, 3.0, 9.0]], 10, axis=0)
+    measured = np.arange(40)[:, None]
     table = MixedTable.of(np.column_stack([rows[:, :2], measured, rows[:, 2:]]))
-    expected = [[1, 0, 1, 1, 0, 0], [0, 1, 1, 0, 1, 0], [1, 0, 1, 0, 0, 1]]
+    expected = [
+        [1, 0, 1, 0, 1, 0, 0],
+        [0, 1, 1, 0, 0, 1, 0],
+        [1, 0, 0, 1, 0, 1, 0],
+        [0, 1, 0, 1, 0, 0, 1],
+    ]
     np.testing.assert_array_equal(table.indicators.toarray()[::10], expected)
     np.testing.assert_array_equal(table.measured, measured)
     some = table.take(np.array([3, 25]))
@@ -38,14 +43,65 @@ def test_indicators_of_every_value():
 @pytest.mark.parametrize("what", ["measured", "few rows", "two columns"])
 def test_other_tables_have_none(what):
     X, _ = answers()
-    measured = np.arange(400)[:, None] % 11
+    measured = np.random.default_rng(1).integers(0, 11, size=(400, 4))
     tables = {
-        "measured": np.hstack([X[:, :3], *[measured] * 4]),
+        "measured": np.hstack([X[:, :3], measured]),
         "few rows": X[:14],
         "two columns": X[:, :2],
     }
     assert MixedTable.of(tables[what]) is None
-    assert MixedTable.of(np.hstack([X[:, :3], *[measured] * 3])) is not None
+    assert MixedTable.of(np.hstack([X[:, :3], measured[:, :3]])) is not None
+
+
+def same_again(kind):
+    """Columns of one variable, beside two that were measured and are clusters."""
+    random = np.random.default_rng(0)
+    code = random.integers(0, 4, 300)
+    indicators = np.eye(4)[code]
+    unequal = np.eye(12)[random.choice(12, 300, p=[0.45, 0.25, *[0.03] * 10])]
+    return {
+        "constant": np.tile([3.0, 0.0, -1.0, 1e9], (300, 1)),
+        "copies": np.stack([code] * 4, axis=1),
+        "units": np.stack([code, 5 * code + 2, -code, code / 3], axis=1),
+        "indicators": indicators,
+        "indicators but one": indicators[:, 1:],
+        "indicators in any order": indicators[:, [2, 0, 3, 1]],
+        "standardized indicators": (indicators - indicators.mean(0)) / indicators.std(0),
+        "code and indicators": np.column_stack([code, indicators]),
+        "coarser": np.stack([code, code // 2, code == 3], axis=1),
+        "rare": np.eye(300)[:, :4],
+        "indicators of rare values": unequal,
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("constant", "copies", "units", "indicators", "indicators but one", "indicators in any order"),
+        *("standardized indicators", "code and indicators", "coarser", "rare"),
+        "indicators of rare values",
+    ],
+)
+def test_columns_that_tell_the_same_count_once(kind):
+    measured = np.random.default_rng(1).normal(size=(300, 2))
+    same = same_again(kind)
+    assert MixedTable.of(np.column_stack([measured, same])) is None
+    assert MixedTable.of(np.column_stack([same, measured])) is None
+    # Beside categories of their own they are as before.
+    others = np.random.default_rng(2).integers(0, 3, size=(300, 3))
+    table = MixedTable.of(np.column_stack([others, measured, same]))
+    alone = MixedTable.of(np.column_stack([others, measured]))
+    if kind in ("constant", "rare"):
+        assert table is not None
+    else:  # one variable more, with at most a rare value each
+        assert table.indicators.nnz - alone.indicators.nnz in (300, 600)
+
+
+def test_independent_indicators_are_variables_of_their_own():
+    X = (np.random.default_rng(0).random((400, 30)) < 0.3).astype(float)
+    assert MixedTable.of(X).indicators.shape == (400, 60)
+    seldom = (np.random.default_rng(0).random((400, 30)) < 0.05).astype(float)
+    assert MixedTable.of(seldom).indicators.nnz >= 29 * 400
 
 
 def test_latent_classes_of_other_tables_are_an_error():
@@ -106,12 +162,6 @@ def test_large_tables_are_fitted_by_some_rows(monkeypatch):
     monkeypatch.setattr(module, "MAX_FITTED", 300)
     monkeypatch.setattr(module, "MAX_PRODUCTS", 1.0)
     assert adjusted_rand_score(y, latent_classes(MixedTable.of(X), 3, seed=0)[0]) > 0.85
-
-
-def test_rows_that_are_all_alike_are_one_class():
-    labels, worth = latent_classes(MixedTable.of(np.ones((20, 3))), 2, seed=0)
-    assert len(np.unique(labels)) == 1
-    assert not worth
 
 
 def test_independent_columns_have_no_classes():

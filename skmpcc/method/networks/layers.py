@@ -339,6 +339,19 @@ def frozen_norms(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Within, forward passes leave spectral norms and statistics of batch-norms as they are."""
+    training = [part for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+@contextmanager
 def standing_statistics(module: nn.Module) -> Iterator[None]:
     """Within, forward passes are averaged into fresh batch-norm statistics; after, they stand.
 

@@ -1,0 +1,73 @@
+"""What a fit warns of: a training that has not settled, and labels that are not as they should be."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmpcc.presets import Preset
+from skmpcc.training.loop import Outcome
+
+# Share of the samples whose labels are others than their pseudo-labels, above which a fit warns.
+MAX_DIFFERENT = 0.1
+
+
+def warnings_of_training(outcome: Outcome, preset: Preset) -> Iterator[str]:
+    """Say whether the training could not go on, or had not settled at its end."""
+    n_iter = int(outcome.history["iteration"][-1])
+    if outcome.failure is not None:
+        yield (
+            f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at lower "
+            "rates. The state before is kept. Lower learning_rate or prior_learning_rate."
+        )
+    elif not (outcome.converged or outcome.stopped or preset.tol == 0):
+        last = {name: values[-1] for name, values in outcome.history.items()}
+        unsettled = [f"memberships ({last['change']:.2g} of them, tol is {preset.tol:g})"]
+        if not preset.labels_only:
+            unsettled.append(
+                f"the generative half ({last['generation_change']:.2g} in standard deviations or "
+                f"reconstructions, generation_tol is {preset.generation_tol:g})"
+            )
+        yield (
+            f"The training had not converged after max_iter={n_iter} iterations: in the last entry of "
+            f"history_ what changed were {' and '.join(unsettled)}. Raise max_iter or the tolerances."
+        )
+
+
+def warnings_of_labels(
+    labels: NDArray[np.int64],
+    pseudo_labels: NDArray[np.int64] | None,
+    n_clusters: int,
+    are_classes: bool,
+) -> Iterator[str]:
+    """Say whether clusters are empty, and labels are far from what the networks were taught.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        Of the rows that the fit saw.
+    pseudo_labels : ndarray of shape (n,) or None
+    n_clusters : int
+    are_classes : bool
+        Whether clusters are known classes.
+    """
+    if not are_classes and pseudo_labels is not None:
+        differ = float(np.mean(labels != pseudo_labels))
+        if differ > MAX_DIFFERENT:
+            yield (
+                f"labels_ differ from the pseudo-labels in {differ:.0%} of the samples, far more than "
+                "in other fits: the training has not learned, or has lost, what these had. Compare "
+                "labels_ with pseudo_labels_, and try another random_state, more iterations or lower "
+                "rates."
+            )
+    n_empty = n_clusters - len(np.unique(labels))
+    if n_empty and are_classes:
+        yield (
+            f"{n_empty} of the {n_clusters} classes are predicted for no training sample. Raise "
+            "max_iter, or set priors if they are rare."
+        )
+    elif n_empty:
+        yield (
+            f"{n_empty} of n_clusters={n_clusters} clusters have no sample; they are numbered last. Ask "
+            "for fewer clusters or more iterations."
+        )

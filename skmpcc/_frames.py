@@ -1,0 +1,165 @@
+"""Data frames as users have them: columns that hold no numbers, and columns that number the rows."""
+
+import re
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Names of columns that number rows, or tell whose they are: one of the first, or one of the second with
+# or without one of the first, as "row", "No." and "case number"; or they begin or end with one of the
+# third. In small letters, without what stands between words.
+_ROWS = (
+    "row|record|rec|obs|observation|case|serial|sr|sl|seq|sequence|sample|instance|item|entry|line|"
+    "subject|subj|patient|participant|level0"
+)
+_NUMBERS = "no|nr|num|number|n°|nº|#|index|name|names|key|pk"
+_NUMBERING = re.compile(f"{_ROWS}|({_ROWS}|s|primary)?({_NUMBERS})")
+_ID_WORDS = frozenset(
+    {"id", "ids", "idx", "uuid", "guid", "oid", "fid", "gid", "uid", "rowid", "identifier"}
+)
+# As pandas names a column without a name.
+_UNNAMED = re.compile(r"(Unnamed: ?\d+(_level_\d+)?|\.\.\.\d+|)")
+# Rows from which on whole numbers in steps of one number the rows, whatever their name is.
+_MIN_ROWS = 10
+MAX_NAMED = 10
+
+
+def numbers_rows(name: object, values: NDArray) -> bool:
+    """Whether a column numbers the rows, or tells whose they are, and measures nothing.
+
+    Its values are distinct whole numbers, and it has no name, or one that says so, or they go in steps
+    of one.
+
+    Parameters
+    ----------
+    name : str, or None if columns have none
+    values : ndarray of shape (n,)
+        Numbers.
+    """
+    n = len(values)
+    if n < 2 or values.dtype.kind not in "iuf":
+        return False
+    named = name is not None and _names_rows(str(name))
+    # Of so many whole numbers, all different, none is left out between the least and the largest.
+    in_steps = n >= _MIN_ROWS and float(values.max()) - float(values.min()) == n - 1
+    if not (named or in_steps):
+        return False
+    if values.dtype.kind == "f" and not np.all(np.isfinite(values) & (values == np.floor(values))):
+        return False
+    return len(np.unique(values)) == n
+
+
+def _names_rows(name: str) -> bool:
+    name = name.strip().strip("\"'")
+    if _UNNAMED.fullmatch(name):
+        return True
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[#°º]", name)]
+    if not words:
+        return False
+    numbering = _NUMBERING.fullmatch("".join(words)) is not None
+    return numbering or words[0] in _ID_WORDS or words[-1] in _ID_WORDS
+
+
+def columns_of(X: Any) -> list[tuple[Any, Any]] | None:
+    """Names and columns of a data frame, of pandas, polars or another library; None of anything else."""
+    names = getattr(X, "columns", None)
+    if names is None or not hasattr(X, "__array__") or len(getattr(X, "shape", ())) != 2:
+        return None
+    names = list(names)
+    if hasattr(X, "iloc"):  # its names need not differ
+        return [(name, X.iloc[:, index]) for index, name in enumerate(names)]
+    return [(name, X[name]) for name in names]
+
+
+def check_columns(X: Any) -> None:
+    """Check that the columns of a data frame hold numbers, or what can be made numbers.
+
+    Raises
+    ------
+    ValueError
+        Some do not; the message names them, tells what they hold, and what to do.
+    """
+    found = {}
+    for name, column in columns_of(X) or ():
+        what = _no_numbers(column)
+        if what is not None:
+            found[name] = what
+    if found:
+        names = listed(map(repr, found))
+        raise ValueError(
+            "X has columns that hold no numbers: "
+            f"{listed(f'{name!r} ({what})' for name, what in found.items())}. Make numbers of them, of "
+            "categories by sklearn.preprocessing.OneHotEncoder, of dates by their distance from one of "
+            f"them, or leave them out by X.drop(columns=[{names}])."
+        )
+
+
+def _no_numbers(column: Any) -> str | None:
+    """What a column holds that is no number, in words; None if it holds numbers."""
+    dtype = column.dtype
+    if getattr(dtype, "kind", None) in ("b", "u", "i", "f", "c") and isinstance(dtype, np.dtype):
+        return None
+    if str(dtype).lower().startswith(("category", "categorical", "enum")):
+        return "categories"
+    values = np.asarray(column)
+    if values.dtype.kind in "buifc":
+        return None
+    if values.dtype.kind in "Mm":
+        return "dates" if values.dtype.kind == "M" else "durations"
+    try:
+        np.asarray(values, dtype=np.float64)
+        return None
+    except (TypeError, ValueError, OverflowError):
+        pass
+    for value in values.tolist():
+        if is_missing(value):
+            continue
+        try:
+            float(value)
+        except (TypeError, ValueError, OverflowError):
+            return _in_words(value)
+    return None  # missing values, which are an error of their own
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, str | bytes):
+        text = repr(value)
+        return f"text such as {text if len(text) <= 30 else text[:27] + '...'}"
+    kind = type(value).__name__
+    if kind in ("date", "datetime", "Timestamp", "time", "datetime64"):
+        return "dates"
+    if kind in ("timedelta", "Timedelta", "timedelta64"):
+        return "durations"
+    return f"objects of type {kind}"
+
+
+def is_missing(value: Any) -> bool:
+    """Whether it is None, NaN, NaT, or the NA of pandas, which is not equal to anything either."""
+    if value is None:
+        return True
+    equal = value == value
+    return not equal if isinstance(equal, bool | np.bool_) else np.ndim(equal) == 0
+
+
+def warn_of_row_numbers(X: Any, stacklevel: int) -> None:
+    """Warn of columns of a data frame that number its rows, and take part in the fit all the same."""
+    columns = columns_of(X) or []
+    numbering = [name for name, column in columns if numbers_rows(name, np.asarray(column))]
+    if numbering and len(numbering) < len(columns):
+        names = listed(map(repr, numbering))
+        warnings.warn(
+            f"X has columns that seem to number its rows, and take part in the fit: {names}. Unless "
+            f"they measure something, leave them out by X.drop(columns=[{names}]).",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names after each other, the first ones of many."""
+    every = [str(name) for name in names]
+    more = len(every) - MAX_NAMED
+    return ", ".join(every[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
