@@ -2,10 +2,12 @@
 
 import base64
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -143,7 +145,9 @@ def html_report(
         "<h2>Settings</h2>",
         _settings(clusterer, settings or {}),
     ]
-    return _PAGE.substitute(title=escape(title), content="\n".join(content))
+    page = _PAGE.substitute(title=escape(title), content="\n".join(content))
+    # Halves of surrogate pairs, as names of files may have, cannot be written.
+    return page.encode(errors="replace").decode()
 
 
 def _rows(rows: Iterable[Sequence[object]], head: Sequence[str]) -> str:
@@ -163,7 +167,8 @@ def _warnings(warnings: Sequence[str]) -> list[str]:
 def _scores(scores: Mapping[str, float]) -> list[str]:
     if not scores:
         return []
-    table = _rows([[f"{value:.3f}" for value in scores.values()]], list(scores))
+    # Adding 0 makes a 0 of -0.
+    table = _rows([[f"{round(value, 3) + 0.0:.3f}" for value in scores.values()]], list(scores))
     return ["<h2>Beside the known classes</h2>", "<p>They had no part in the fit.</p>", table]
 
 
@@ -180,8 +185,14 @@ def _sizes(clusterer: MPCCClusterer, X: ArrayLike) -> str:
 
 def _differences(X: NDArray, labels: NDArray, n_clusters: int, names: Sequence[str]) -> Iterable[str]:
     """For each cluster the features by which it differs most from all others."""
+    # As the shortest number of their own type: 0.1 of float32 is no 0.100000001490116.
+    first = [float(str(value)) if isinstance(value, np.floating) else float(value) for value in X[0]]
     X = X.astype(np.float64)
-    stds = X.std(axis=0)
+    constant = X.min(axis=0) == X.max(axis=0)
+    # To about 1 by powers of 2, which is exact: squares of large and of small numbers are no numbers.
+    exponents = np.frexp(np.abs(X).max(axis=0))[1]
+    X = np.ldexp(X, -exponents)
+    stds = np.where(constant, 0.0, X.std(axis=0))
     for k in range(n_clusters):
         yield f"<h3>Cluster {k}</h3>"
         inside = labels == k
@@ -191,10 +202,38 @@ def _differences(X: NDArray, labels: NDArray, n_clusters: int, names: Sequence[s
         mean, rest = X[inside].mean(axis=0), X[~inside].mean(axis=0)
         difference = np.divide(mean - rest, stds, out=np.zeros_like(stds), where=stds > 0)
         most = np.argsort(-np.abs(difference), kind="stable")[:MAX_FEATURES]
-        yield _rows(
-            ([names[j], f"{mean[j]:.4g}", f"{rest[j]:.4g}", f"{difference[j]:+.2f}"] for j in most),
-            ["feature", "mean", "mean of the rest", "difference"],
-        )
+        rows = []
+        for j in most:
+            *means, std = np.ldexp([mean[j], rest[j], stds[j]], exponents[j]).tolist()
+            written = _written([first[j]] * 2 if constant[j] else means, std)
+            rows.append([names[j], *written, f"{round(difference[j], 2) + 0.0:+.2f}"])
+        yield _rows(rows, ["feature", "mean", "mean of the rest", "difference"])
+
+
+def _written(values: Sequence[float], scale: float) -> list[str]:
+    """Numbers with digits down to a hundredth of `scale`, or to their last one if that is 0.
+
+    Some more digits are written where only these tell the numbers apart.
+    """
+    if scale == 0 or not np.isfinite([scale, *values]).all():
+        return [f"{value + 0.0:.15g}" for value in values]
+    last, largest = math.floor(math.log10(scale)) - 2, max(*map(abs, values), scale)
+    tries = [[_to_place(value, last - more, largest) for value in values] for more in range(4)]
+    return next((texts for texts in tries if len(set(texts)) == len(set(values))), tries[0])
+
+
+def _to_place(value: float, last: int, largest: float) -> str:
+    """A number to its digit of 10**last, at least four digits; with an exponent beyond 1e-4 and 1e15."""
+    size = math.floor(math.log10(abs(value))) if value else last
+    plain = any(1e-4 <= each < 1e15 for each in (abs(value), largest))
+    text = f"{value + 0.0:.4g}"
+    if size - 3 <= last and not (plain and "e" in text):
+        return text
+    # float64 has no more than 16 digits.
+    if not plain:
+        return f"{value:.{min(15, size - last)}e}"
+    text = f"{value:.{max(0, min(-last, 15 - size))}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def _settings(clusterer: MPCCClusterer, settings: Mapping[str, Any]) -> str:
@@ -207,7 +246,10 @@ def _settings(clusterer: MPCCClusterer, settings: Mapping[str, Any]) -> str:
 
 def _picture(figure: "Figure", text: str) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    with catch_warnings():
+        # Names may have signs that the font lacks: they are in the page's text, too.
+        filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(buffer, format="png", dpi=100)
     content = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{escape(text)}" src="data:image/png;base64,{content}">'
 

@@ -1,9 +1,12 @@
 import inspect
+import io
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
@@ -18,7 +21,9 @@ from skmpcc.plotting import (
     LatentMapDisplay,
     MembershipsDisplay,
     ReconstructionsDisplay,
+    plot_clusters,
 )
+from skmpcc.plotting._drawing import drawn_limits_of
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -341,3 +346,263 @@ def test_maps_need_two_dimensions_and_two_samples(fitted, blobs):
     narrow = MPCCClusterer(2, random_state=0, **BRIEF | {"latent_dim": 1}).fit(X)
     with pytest.raises(ValueError, match="latent_dim=1"):
         LatentMapDisplay.from_estimator(narrow, X)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """A table of columns in different units, with names of all kinds."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    group = np.arange(90) % 3
+    share = (group[:, None] + rng.random((90, 6))) / 3
+    low = np.array([17, 1e4, 0, 1.7e9, 1e-9, -5])
+    X = low + share * np.array([73, 1e6, 1, 3, 1e-12, 1])
+    X[:, 5] = 0.1
+    names = ["price $US", "cost $", "_\\frac{", "over\nline", "long " * 20, "\udcff^"]
+    return pandas.DataFrame(X, columns=pandas.Index(names, dtype=object))
+
+
+@pytest.fixture(scope="module")
+def of_mixed(mixed):
+    return MPCCClusterer(3, random_state=0, **BRIEF).fit(mixed)
+
+
+def profiles(ax, n=None):
+    return np.array([line.get_ydata() for line in ax.lines[:n]])
+
+
+def test_pictures_of_clusters_scale_each_feature(of_mixed, mixed):
+    figure = plot_clusters(of_mixed, mixed, n_columns=7)
+    assert not pyplot.get_fignums()  # drawn without pyplot
+    display = ClustersDisplay.from_estimator(of_mixed, mixed, n_samples=7)
+    X = mixed.to_numpy()
+    scaled = (X - X.min(0)) / np.maximum(np.ptp(X, 0), 1e-300)
+    seen = 0
+    for left, right in zip(figure.axes[::2], display.axes_[:, 0], strict=True):
+        members = profiles(left)
+        np.testing.assert_array_equal(members, profiles(right, len(members)))
+        assert all(np.isclose(scaled, member, atol=1e-3).all(axis=1).any() for member in members)
+        seen += len(members)
+    assert seen
+    np.testing.assert_array_equal(display.limits[1], X.max(0))
+
+
+def names_below(ax):
+    return [tick.get_text() for tick in ax.get_xticklabels()]
+
+
+def test_names_of_features_are_text(of_mixed, mixed):
+    expected = ["price $US", "cost $", "_\\frac{", "over line", ("long " * 20)[:29] + "…", "?^"]
+    figure = plot_clusters(of_mixed, mixed)
+    for form in ("png", "svg", "pdf"):
+        figure.savefig(io.BytesIO(), format=form)
+    assert names_below(figure.axes[-1]) == names_below(figure.axes[-2]) == expected
+    for display_class in (ClustersDisplay, ReconstructionsDisplay):
+        display = display_class.from_estimator(of_mixed, mixed)
+        drawn(display)
+        assert names_below(display.axes_[-1, -1]) == expected
+
+
+def test_long_names_leave_room_for_the_profiles(of_mixed, mixed):
+    one = MPCCClusterer(1, random_state=0, **BRIEF).fit(mixed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of layouts that find no room
+        figure = plot_clusters(one, mixed)
+        figure.savefig(io.BytesIO())
+        drawn(ClustersDisplay.from_estimator(one, mixed))
+        drawn(ReconstructionsDisplay.from_estimator(of_mixed, mixed, n_samples=1))
+    assert figure.axes[0].get_window_extent().height > 50
+
+
+def test_pictures_number_features_without_names(fitted, blobs):
+    figure = plot_clusters(fitted, blobs[0])
+    assert names_below(figure.axes[-1]) == list("0123")
+    assert figure.axes[-1].get_xlabel() == "feature"
+
+
+@pytest.mark.parametrize("wild", [1e30, -1e30, 1e305])
+def test_an_outlier_leaves_the_other_profiles_as_they_are(wild, mixed):
+    X = mixed.to_numpy()
+    with_outlier = X.copy()
+    with_outlier[4, 2] = wild
+    clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(with_outlier)
+    others = np.delete(X, 4, axis=0)
+    expected = (others - others.min(0)) / np.maximum(np.ptp(others, 0), 1e-300)
+    figure = plot_clusters(clusterer, with_outlier, n_columns=90)
+    rows = profiles(figure.axes[0])
+    np.testing.assert_allclose(np.delete(rows, 4, axis=0)[:, 2], expected[:, 2], atol=1e-12)
+    assert rows[4, 2] == (2 if wild > 0 else -1)
+    display = ClustersDisplay.from_estimator(clusterer, with_outlier, n_samples=90)
+    assert abs(profiles(display.axes_[0, 0])[-1, 2] - 0.5) < 0.2  # the mean
+    assert display.limits[wild > 0][2] == wild
+    display = ReconstructionsDisplay.from_estimator(clusterer, with_outlier, n_samples=90)
+    assert all(np.abs(ax.get_ylim()).max() < 3 for ax in display.axes_[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([0.0] * 90 + [1, 2, 3, 4, 5, 1e9], (0, 5)),  # counts
+        ([0.0] * 97 + [1, 1, 1], (0, 1)),
+        ([7.0] * 100, (7, 7)),
+        (list(range(100)), (0, 99)),
+        ([1, 2, 3, 1e9], (1, 1e9)),  # too few to say
+        ([1.7e308, -1.7e308] * 20, (-1.7e308, 1.7e308)),
+    ],
+)
+def test_limits_without_outliers(values, ends):
+    X = np.array(values)
+    np.testing.assert_array_equal(np.ravel(drawn_limits_of(X[:, None], as_images=False)), ends)
+    np.testing.assert_array_equal(drawn_limits_of(X[:, None, None], as_images=True), ends)
+
+
+def test_a_constant_feature_is_a_flat_line():
+    X = images((30, 4))
+    X[:, 1] = 1.7e9
+    display = ClustersDisplay(members=[X], samples=[X + 100], names=[0], limits=(X.min(0), X.max(0)))
+    for ax in display.plot().axes_[0]:
+        np.testing.assert_allclose(profiles(ax)[:, 1], 0, atol=1e-6)
+
+
+STRANGE = np.array(["$\\frac", "_one $x$", "a^b " * 20])
+
+
+def test_names_of_classes_are_text(blobs):
+    X, y = blobs
+    params = {name: value for name, value in BRIEF.items() if name != "pseudo_labels"}
+    classifier = MPCCClassifier(random_state=0, **params | {"max_iter": 30}).fit(X, STRANGE[y])
+    expected = ["$\\frac", "_one $x$", ("a^b " * 20)[:29] + "…"]
+    figure = plot_clusters(classifier, X)
+    figure.savefig(io.BytesIO())
+    assert [ax.get_ylabel() for ax in figure.axes[::2]] == expected
+    display = ClustersDisplay.from_estimator(classifier, X)
+    drawn(display)
+    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == expected
+    display = LatentMapDisplay.from_estimator(classifier, X)
+    drawn(display)
+    assert [text.get_text() for text in display.texts_] == expected
+    display = MembershipsDisplay.from_estimator(classifier, X)
+    drawn(display)
+    assert set(names_below(display.ax_)) <= set(expected)
+
+
+def test_long_names_below_memberships_are_turned():
+    q = np.eye(3)[np.arange(9) % 3]
+    for names, rotation in [(["ash", "beech", "cedar"], 0), (["a rather long name"] * 3 + ["x"], 0)]:
+        display = MembershipsDisplay(memberships=q, names=names).plot()
+        assert {tick.get_rotation() for tick in display.ax_.get_xticklabels()} == {rotation}
+    display = MembershipsDisplay(memberships=q, names=["a name that is much too long"] * 3).plot()
+    assert {tick.get_rotation() for tick in display.ax_.get_xticklabels()} == {90}
+
+
+def test_names_need_not_be_strings():
+    X = images((6, 2))
+    for names in ([0.5, None], [("a", 1), b"b"]):
+        display = ClustersDisplay(
+            members=[X, X], samples=[X, X], names=names, limits=(X.min(0), X.max(0)), feature_names=names
+        ).plot()
+        drawn(display)
+        assert names_below(display.axes_[1, 0]) == [str(name) for name in names]
+
+
+def test_digits_of_thresholds_and_shares():
+    display = MembershipsDisplay(memberships=np.eye(3), names=[0, 1, 2], threshold=0.9999999).plot()
+    assert display.threshold_line_.get_label() == "threshold (0.9999999)"
+    display = LatentMapDisplay(
+        codes=np.zeros((1, 2)),
+        labels=np.zeros(1, dtype=int),
+        means=np.zeros((1, 2)),
+        covariances=np.eye(2)[None],
+        names=[0],
+        explained_variance_ratio=np.array([0.9996, 0.0004]),
+    ).plot()
+    assert display.ax_.get_xlabel() == "first principal component (99.96 %)"
+    assert display.ax_.get_ylabel() == "second principal component (0.04 %)"
+
+
+def coloured(dtype=np.float64):
+    X = np.random.default_rng(0).random((30, 8, 8, 3))
+    X[0, 0, 0], X[0, 0, 1] = 0, 1
+    return X.astype(dtype)
+
+
+def hot(X, value):
+    X = X.copy()
+    X[3, 2, 2, 1] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("X", "low", "high"),
+    [
+        (coloured(), 0, 1),
+        (0.5 * coloured(), 0, 1),
+        (255 * coloured(), 0, 255),
+        ((200 * coloured()).astype(np.uint8), 0, 255),
+        (1000 * coloured(), 0, 1000),
+        ((65535 * coloured()).astype(np.uint16), 0, 65535),
+        (2 * coloured() - 1, -1, 1),
+        (1.5 * coloured(), 0, 1.5),
+        ((16 * coloured()).astype(np.uint8), 0, 16),
+        ((coloured() > 0.5).astype(np.uint8), 0, 1),
+        (100 + 40 * coloured(), 100, 140),
+        (0.1 * coloured(), 0, 0.1),
+        (hot(1000 * coloured(), 1e30), 0, 1000),
+        (hot(2 * coloured() - 1, -1e6), -1, 1),
+        (hot((16 * coloured()).astype(np.uint8), 255), 0, 16),
+    ],
+)
+def test_colours_are_scaled_by_their_limits(X, low, high):
+    clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(X)
+    expected = np.concatenate(list(np.clip((X - float(low)) / (high - low), 0, 1)), axis=1)
+    figure = plot_clusters(clusterer, X, n_columns=30)
+    display = ClustersDisplay.from_estimator(clusterer, X, n_samples=30)
+    assert drawn(display).std() > 5
+    originals = ReconstructionsDisplay.from_estimator(clusterer, X, n_samples=30).axes_[0, 0]
+    for ax in (figure.axes[0], display.axes_[0, 0], originals):
+        np.testing.assert_allclose(ax.images[0].get_array(), expected, rtol=1e-6, atol=1e-9)
+    assert display.limits == (X.min(), X.max())
+
+
+def test_colours_of_one_value():
+    for value, shown in [(255, 1.0), (0, 0.0), (1000, 0.0)]:
+        X = np.full((2, 4, 4, 3), value)
+        display = ClustersDisplay(members=[X], samples=[X], names=[0], limits=(X.min(), X.max())).plot()
+        assert set(np.ravel(display.axes_[0, 0].images[0].get_array())) == {shown}
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(2, (8, 240)), (4, (8, 240, 4)), (5, (8, 240))])
+def test_images_of_other_channels(channels, shape):
+    X = np.random.default_rng(0).random((30, 8, 8, channels))
+    clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(X)
+    ax = ClustersDisplay.from_estimator(clusterer, X, n_samples=30).axes_[0, 0]
+    row = np.concatenate(list(X), axis=1)
+    np.testing.assert_allclose(ax.images[0].get_array(), row if channels == 4 else row[..., 0])
+    assert ax.images[0].get_array().shape == shape
+
+
+def test_a_hot_pixel_leaves_grey_images_as_they_are():
+    X = hot(1000 * coloured(), 1e30)[..., 1]
+    clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(X)
+    image = plot_clusters(clusterer, X).axes[0].images[0]
+    assert image.get_clim() == (np.delete(X, 3, 0).min(), np.partition(X.ravel(), -2)[-2])
+
+
+@pytest.mark.parametrize("kind", ["list", "frame", "tensor"])
+def test_other_kinds_of_X(kind, of_mixed, fitted, mixed, blobs):
+    X = blobs[0]
+    clusterer = of_mixed if kind == "frame" else fitted
+    given = {"list": X.tolist(), "frame": mixed, "tensor": torch.as_tensor(X)}[kind]
+    as_array = np.asarray(mixed) if kind == "frame" else X
+    figure = plot_clusters(clusterer, given)
+    display = ClustersDisplay.from_estimator(clusterer, given)
+    np.testing.assert_array_equal(display.limits, (as_array.min(0), as_array.max(0)))
+    np.testing.assert_array_equal(profiles(display.axes_[0, 1], -1), profiles(figure.axes[1]))
+    drawn(ReconstructionsDisplay.from_estimator(clusterer, given))
+
+
+def test_what_cannot_be_drawn(fitted, blobs):
+    with pytest.raises(TypeError, match=r"fitted MPCCClusterer.*got.*KMeans"):
+        plot_clusters(KMeans(3), blobs[0])
+    with pytest.raises(ValueError, match="n_columns == 0"):
+        plot_clusters(fitted, blobs[0], n_columns=0)

@@ -23,6 +23,17 @@ Limits = tuple[NDArray, NDArray]
 
 # More features than this are numbered along the axis instead of named.
 MAX_NAMED_FEATURES = 30
+# Longer names are cut off in pictures.
+MAX_NAME = 30
+
+# This share of the values at either end may be outliers, which are farther from the others than so many
+# ranges of these.
+OUTLYING = 0.01
+FAR = 10.0
+# Fewer values have no outliers.
+MIN_VALUES = 10
+# Among more values of images it is a part of them that shows where most of them lie.
+MAX_VALUES = 2**20
 
 
 def check_estimator(estimator: Any, wanted: Any = Estimator) -> None:
@@ -39,6 +50,12 @@ def as_numbers(X: Any) -> NDArray:
     """X that the estimator has accepted, as an array to calculate with."""
     X = np.asarray(as_array(X))
     return X.astype(np.float64) if X.dtype.kind in "bO" else X
+
+
+def as_text(name: object) -> str:
+    """A name as it is written in pictures: in one line, not too long, without what no font can have."""
+    text = " ".join(str(name).encode(errors="replace").decode().split())
+    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
 
 
 def names_of(estimator: Estimator) -> list:
@@ -73,6 +90,38 @@ def limits_of(X: NDArray, as_images: bool) -> Limits:
     """Smallest and largest value: of all of X for images, of each feature otherwise."""
     axis = None if as_images else 0
     return X.min(axis=axis), X.max(axis=axis)
+
+
+def drawn_limits_of(X: NDArray, as_images: bool) -> Limits:
+    """The same without outliers: the values between which is drawn."""
+    low, high = limits_of(X, as_images)
+    if as_images:
+        values = X.reshape(-1)
+        return _without_outliers(values[:: max(1, len(values) // MAX_VALUES)], low, high)
+    ends = [_without_outliers(*each) for each in zip(X.T, low, high, strict=True)]
+    low, high = np.array(ends, dtype=np.float64).T
+    return low, high
+
+
+def _without_outliers(values: NDArray, low: Any, high: Any) -> Limits:
+    """`low` and `high`, or the smallest and the largest value that is not far from the others."""
+    values, low, high = (np.asarray(each, dtype=np.float64) for each in (values, low, high))
+    # Where most values are the same, the range is that of the others and this one.
+    common = np.partition(values, len(values) // 2)[len(values) // 2]
+    others = values[values != common]
+    if len(values) < MIN_VALUES or len(others) < 3:
+        return low, high
+    places = [math.ceil(OUTLYING * len(others)), len(others) - 1 - math.ceil(OUTLYING * len(others))]
+    first, last = np.partition(others, places)[places]
+    first, last = min(first, common), max(last, common)
+    with np.errstate(over="ignore"):  # nothing is farther than infinity
+        far = FAR * (last - first)
+        least, largest = first - far, last + far
+    kept = values[(values >= least) & (values <= largest)]
+    return (
+        kept.min() if low < least else low,
+        kept.max() if high > largest else high,
+    )
 
 
 def checked_axes(ax: Any) -> "Axes":
@@ -112,8 +161,10 @@ def colours(n: int) -> NDArray[np.float64]:
     return colormaps["gist_rainbow"](np.linspace(0, 1, n))
 
 
-def strip(items: NDArray, image_shape: tuple[int, ...] | None, n_columns: int, blank: float) -> NDArray:
-    """The images side by side, the missing ones blank, clipped to what can be shown."""
+def strip(
+    items: NDArray, image_shape: tuple[int, ...] | None, n_columns: int, limits: Limits
+) -> NDArray:
+    """The images side by side, the missing ones blank, colours clipped to what can be shown."""
     if image_shape is not None and items.ndim == 2:
         items = items.reshape(len(items), *image_shape)
     if items.ndim == 4 and items.shape[1] < min(items.shape[2:]):
@@ -121,12 +172,31 @@ def strip(items: NDArray, image_shape: tuple[int, ...] | None, n_columns: int, b
     if items.ndim == 4 and items.shape[3] not in (3, 4):
         items = items[..., 0]
     missing = n_columns - len(items)
-    items = np.concatenate([items, np.full((missing, *items.shape[1:]), blank, items.dtype)])
+    items = np.concatenate([items, np.full((missing, *items.shape[1:]), limits[1], items.dtype)])
     row = np.concatenate(list(items), axis=1)
     if row.ndim == 3:
-        scale = 255 if blank > 1 else 1
-        return np.clip(row / scale, 0, 1)
+        return np.clip(_scaled(row, *_colour_limits(*limits)), 0, 1)
     return row
+
+
+def _colour_limits(low: Any, high: Any) -> Limits:
+    """What is drawn as the darkest and the brightest colour.
+
+    Colours from 0 to 1, and bytes, are drawn as they are, unless they fill less than a quarter of that.
+    Anything else is drawn from its smallest to its largest value.
+    """
+    full = 1.0 if high <= 1 else 255.0
+    usual = low >= 0 and high <= full
+    if usual and (low == high or high - low >= full / 4):
+        return np.array(0.0), np.array(full)
+    return np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+
+
+def _scaled(values: NDArray, low: NDArray, high: NDArray) -> NDArray[np.float64]:
+    """The values, of which `low` becomes 0 and `high` 1."""
+    # Halves, as the difference of two large numbers may not be finite.
+    span = np.where(high > low, high / 2 - low / 2, np.maximum(1.0, abs(low / 2)))
+    return (values.astype(np.float64) / 2 - low / 2) / span
 
 
 def draw_strip(
@@ -137,21 +207,23 @@ def draw_strip(
     limits: Limits,
     **kwargs: Any,
 ) -> "AxesImage":
-    """Draw images side by side, in one scale of grey."""
+    """Draw images side by side, in one scale of grey or of colours."""
     low, high = (float(limit) for limit in limits)
     style: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high, "aspect": "equal"} | kwargs
-    image = ax.imshow(strip(items, image_shape, n_columns, high), **style)
+    image = ax.imshow(strip(items, image_shape, n_columns, limits), **style)
     ax.set(xticks=[], yticks=[])
     return image
 
 
-def draw_profiles(ax: "Axes", items: NDArray, limits: Limits, **kwargs: Any) -> "list[Line2D]":
-    """Draw each row as a line over the features, each of which is 0 and 1 at its limits."""
-    low, high = limits
-    span = np.where(high > low, high - low, 1)
-    scaled = (items.astype(np.float64) - low) / span
-    lines = ax.plot(scaled.T, **kwargs)
-    ax.set(xticks=[], yticks=[], xlim=(-0.3, len(low) - 0.7))
+def profiles(items: NDArray, limits: Limits) -> NDArray[np.float64]:
+    """Rows with each feature 0 and 1 at its limits, and at most one such range outside of them."""
+    return np.clip(_scaled(items, *limits), -1.0, 2.0)
+
+
+def draw_profiles(ax: "Axes", rows: NDArray, **kwargs: Any) -> "list[Line2D]":
+    """Draw each row of `profiles` as a line over the features."""
+    lines = ax.plot(rows.T, **kwargs)
+    ax.set(xticks=[], yticks=[], xlim=(-0.3, rows.shape[1] - 0.7))
     return lines
 
 
@@ -166,7 +238,22 @@ def name_features(ax: "Axes", names: list[str] | None, n_features: int) -> None:
         ax.set_xticks(range(n_features))
         ax.set_xlabel("feature")
     else:
-        ax.set_xticks(range(n_features), names, rotation=45, ha="right", rotation_mode="anchor")
+        labels = [as_text(name) for name in names]
+        style: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        # Dollars are no formulas.
+        ax.set_xticks(range(n_features), labels, parse_math=False, **style)
+
+
+def height_of(names: list[str] | None) -> float:
+    """Inches that long names of features need below axes, beyond those that every figure has."""
+    if names is None or len(names) > MAX_NAMED_FEATURES:
+        return 0.0
+    return max(0.0, 0.06 * (max(len(as_text(name)) for name in names) - 18))
+
+
+def name_row(ax: "Axes", name: object) -> None:
+    """Write a name to the left of axes."""
+    ax.set_ylabel(as_text(name), rotation=0, ha="right", va="center", parse_math=False)
 
 
 def feature_names_of(estimator: AnyEstimator) -> list[str] | None:

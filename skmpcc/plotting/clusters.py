@@ -15,12 +15,16 @@ from skmpcc.plotting._drawing import (
     check_estimator,
     draw_profiles,
     draw_strip,
+    drawn_limits_of,
     feature_names_of,
     grid_of_axes,
+    height_of,
     image_shape_of,
     limits_of,
     name_features,
+    name_row,
     names_of,
+    profiles,
 )
 
 if TYPE_CHECKING:
@@ -47,8 +51,9 @@ def plot_clusters(
     X : array-like
         Samples of the shape that `fit` saw.
     image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) to draw vectors as images. Without it images are
-        drawn as such, and other vectors as lines over the feature's index.
+        (height, width), (height, width, channels) or (channels, height, width) to draw vectors as
+        images. Without it images are drawn as such, and other vectors as lines over the features, each
+        of which is drawn from its smallest value to its largest, outliers left out.
     n_columns : int, default=10
         Members, and samples, in each row.
     random_state : int, RandomState instance or None, default=0
@@ -60,25 +65,37 @@ def plot_clusters(
     """
     from matplotlib.figure import Figure
 
-    members, samples = _members_and_samples(clusterer, X, n_columns, random_state)
-    X = np.asarray(as_array(X))
-    names = names_of(clusterer)
-    image_shape = image_shape or clusterer.image_shape
-    as_images = image_shape is not None or X.ndim > 2
-    figure = Figure(figsize=(1.0 * n_columns, max(2.0, (0.5 if as_images else 0.9) * len(names))))
-    axes = figure.subplots(len(names), 2, squeeze=False)
-    low, high = X.min(), X.max()
-    for row, pair in zip(axes, zip(members, samples, strict=True), strict=True):
-        for axis, items in zip(row, pair, strict=True):
-            if as_images:
-                draw_strip(axis, items, image_shape, n_columns, (low, high))
-            else:
-                axis.plot(items.T, linewidth=0.7, alpha=0.7)
-                axis.set_ylim(low, high)
-                axis.set(xticks=[], yticks=[])
-    _name_rows(axes, names)
+    check_estimator(clusterer)
+    check_scalar(n_columns, "n_columns", Integral, min_val=1)
+    display = ClustersDisplay(**_drawn(clusterer, X, n_columns, image_shape, random_state))
+    height = (0.5 if display._as_images else 0.9) * len(display.names)
+    if display._as_images:
+        figure = Figure(figsize=(1.0 * n_columns, max(2.0, height)))
+    else:
+        height += 1.0 + height_of(display.feature_names)
+        figure = Figure(figsize=(max(8.0, 1.0 * n_columns), height))
+    display._draw(figure.subplots(len(display.names), 2, squeeze=False), means=False)
     figure.tight_layout(pad=0.3)
     return figure
+
+
+def _drawn(
+    estimator: Estimator, X: Any, n: int, image_shape: tuple[int, ...] | None, random_state: Any
+) -> dict[str, Any]:
+    """Parameters of a display of X and new samples."""
+    members, samples = _members_and_samples(estimator, X, n, random_state)
+    X = as_numbers(X)
+    image_shape = image_shape_of(estimator, X, image_shape)
+    as_images = image_shape is not None or X.ndim > 2
+    return {
+        "members": members,
+        "samples": samples,
+        "names": names_of(estimator),
+        "limits": limits_of(X, as_images),
+        "image_shape": image_shape,
+        "feature_names": feature_names_of(estimator),
+        "drawn_limits": drawn_limits_of(X, as_images),
+    }
 
 
 def _members_and_samples(
@@ -100,7 +117,7 @@ def _name_rows(axes: NDArray, names: list) -> None:
     for ax, title in zip(axes[0], TITLES, strict=True):
         ax.set_title(title)
     for name, row in zip(names, axes, strict=True):
-        row[0].set_ylabel(str(name), rotation=0, ha="right", va="center")
+        name_row(row[0], name)
 
 
 class ClustersDisplay:
@@ -123,6 +140,9 @@ class ClustersDisplay:
         (height, width), (height, width, channels) or (channels, height, width) of rows that are images.
     feature_names : list of str, default=None
         Names of a table's columns; None numbers them.
+    drawn_limits : tuple of two ndarray, default=None
+        The smallest and the largest value without outliers, which are drawn in place of `limits`; None
+        draws `limits`.
 
     Attributes
     ----------
@@ -135,7 +155,7 @@ class ClustersDisplay:
 
     See Also
     --------
-    plot_clusters : The same as a function, with the values of tables unscaled.
+    plot_clusters : The same as a function, without the means and without pyplot.
 
     Examples
     --------
@@ -164,6 +184,7 @@ class ClustersDisplay:
         limits: Limits,
         image_shape: tuple[int, ...] | None = None,
         feature_names: list[str] | None = None,
+        drawn_limits: Limits | None = None,
     ) -> None:
         self.members = members
         self.samples = samples
@@ -171,6 +192,7 @@ class ClustersDisplay:
         self.limits = limits
         self.image_shape = image_shape
         self.feature_names = feature_names
+        self.drawn_limits = drawn_limits
 
     @classmethod
     def from_estimator(
@@ -218,17 +240,7 @@ class ClustersDisplay:
         """
         check_estimator(estimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        members, samples = _members_and_samples(estimator, X, n_samples, random_state)
-        X = as_numbers(X)
-        image_shape = image_shape_of(estimator, X, image_shape)
-        display = cls(
-            members=members,
-            samples=samples,
-            names=names_of(estimator),
-            limits=limits_of(X, as_images=image_shape is not None or X.ndim > 2),
-            image_shape=image_shape,
-            feature_names=feature_names_of(estimator),
-        )
+        display = cls(**_drawn(estimator, X, n_samples, image_shape, random_state))
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "ClustersDisplay":
@@ -249,29 +261,39 @@ class ClustersDisplay:
         display : ClustersDisplay
             This one, with the attributes above.
         """
-        as_images = self.image_shape is not None or self.samples[0].ndim > 2
         n_columns, n_clusters = len(self.samples[0]), len(self.names)
-        if as_images:
+        if self._as_images:
             size = (1.1 * n_columns + 1, 0.6 * n_clusters + 0.6)
         else:
-            size = (8.0, 1.1 * n_clusters + 1)
+            size = (8.0, 1.1 * n_clusters + 1 + height_of(self.feature_names))
         axes = grid_of_axes(ax, n_clusters, 2, size)
-        for row, *pair in zip(axes, self.members, self.samples, strict=True):
-            for axis, items in zip(row, pair, strict=True):
-                if as_images:
-                    draw_strip(axis, items, self.image_shape, n_columns, self.limits, **kwargs)
-                    continue
-                style: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.7} | kwargs
-                draw_profiles(axis, items, self.limits, **style)
-                if len(items):
-                    mean = items.mean(axis=0, keepdims=True)
-                    draw_profiles(axis, mean, self.limits, color="black", linewidth=1.5)
-                axis.set_ylim(-0.1, 1.1)
-        if not as_images:
-            for axis in axes[-1]:
-                name_features(axis, self.feature_names, self.samples[0].shape[1])
-        _name_rows(axes, self.names)
+        self._draw(axes, **kwargs)
         self.axes_ = axes
         self.bounding_ax_ = ax
         self.figure_ = axes[0, 0].figure
         return self
+
+    @property
+    def _as_images(self) -> bool:
+        return self.image_shape is not None or self.samples[0].ndim > 2
+
+    def _draw(self, axes: NDArray, means: bool = True, **kwargs: Any) -> None:
+        """Draw in a row of axes for each cluster."""
+        n_columns = len(self.samples[0])
+        limits = self.limits if self.drawn_limits is None else self.drawn_limits
+        for row, *pair in zip(axes, self.members, self.samples, strict=True):
+            for axis, items in zip(row, pair, strict=True):
+                if self._as_images:
+                    draw_strip(axis, items, self.image_shape, n_columns, limits, **kwargs)
+                    continue
+                style: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.7} | kwargs
+                rows = profiles(items, limits)
+                draw_profiles(axis, rows, **style)
+                if means and len(rows):
+                    mean = rows.mean(axis=0, keepdims=True)
+                    draw_profiles(axis, mean, color="black", linewidth=1.5)
+                axis.set_ylim(-0.1, 1.1)
+        if not self._as_images:
+            for axis in axes[-1]:
+                name_features(axis, self.feature_names, self.samples[0].shape[1])
+        _name_rows(axes, self.names)

@@ -7,7 +7,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
 from skmpcc.inputs import as_array
-from skmpcc.plotting._drawing import Estimator, check_estimator, checked_axes, colours, names_of
+from skmpcc.plotting._drawing import (
+    Estimator,
+    as_text,
+    check_estimator,
+    checked_axes,
+    colours,
+    names_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,14 +181,17 @@ class LatentMapDisplay:
             self.ellipses_.append(ellipse)
             ax.add_patch(ellipse)
             box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": colour[k]}
-            text = ax.text(mean[0], mean[1], str(self.names[k]), ha="center", va="center", bbox=box)
+            text = ax.text(mean[0], mean[1], as_text(self.names[k]), ha="center", va="center", bbox=box)
+            text.set_parse_math(False)
             self.texts_.append(text)
         ax.autoscale_view()
         ax.set_aspect("equal", adjustable="datalim")
         labels = ["first principal component", "second principal component"]
         if self.explained_variance_ratio is not None:
             for i, share in enumerate(self.explained_variance_ratio):
-                labels[i] += f" ({100 * share:.0f} %)"
+                # Digits enough to see that a share is not all, or not nothing.
+                digits = 0 if 0.01 <= share <= 0.99 or share in (0, 1) else 2
+                labels[i] += f" ({100 * share:.{digits}f} %)"
         ax.set(xlabel=labels[0], ylabel=labels[1])
         self.ax_ = ax
         self.figure_ = ax.figure  # type: ignore[assignment]

@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
 from skmpcc.inputs import as_array
-from skmpcc.plotting._drawing import Estimator, check_estimator, checked_axes, colours, names_of
+from skmpcc.plotting._drawing import (
+    Estimator,
+    as_text,
+    check_estimator,
+    checked_axes,
+    colours,
+    names_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import StepPatch
+
+# Names with more letters have no place beside each other.
+MAX_LETTERS = 60
 
 
 class MembershipsDisplay:
@@ -165,14 +175,16 @@ class MembershipsDisplay:
             style["c"] = colour[second]
         self.scatter_ = ax.scatter(place, largest[self.doubtful_], zorder=3, **style)
         self.threshold_line_ = ax.axhline(
-            self.threshold, color="black", linestyle=":", label=f"threshold ({self.threshold:g})"
+            self.threshold, color="black", linestyle=":", label=f"threshold ({self.threshold:.10g})"
         )
         sizes = np.diff(ends)
         shown = np.flatnonzero(sizes)
+        names = [as_text(self.names[k]) for k in shown]
         ax.set_xticks(
             ((ends[:-1] + ends[1:]) / 2)[shown],
-            [str(self.names[k]) for k in shown],
-            rotation=90 if n_clusters > 20 else 0,
+            names,
+            rotation=90 if n_clusters > 20 or sum(map(len, names)) > MAX_LETTERS else 0,
+            parse_math=False,
         )
         ax.tick_params(axis="x", length=0)
         ax.set(

@@ -99,7 +99,7 @@ class NClustersDisplay:
         } | kwargs
         self.errorbar_ = ax.errorbar(found.candidates, found.scores, found.standard_errors, **style)
         self.threshold_line_ = ax.axhline(
-            found.threshold, color="gray", linestyle=":", label=f"threshold ({found.threshold:g})"
+            found.threshold, color="gray", linestyle=":", label=f"threshold ({found.threshold:.10g})"
         )
         self.suggestion_line_ = ax.axvline(
             found.n_clusters, color="black", linestyle="--", label=f"suggestion ({found.n_clusters})"

@@ -15,11 +15,15 @@ from skmpcc.plotting._drawing import (
     check_estimator,
     draw_profiles,
     draw_strip,
+    drawn_limits_of,
     feature_names_of,
     grid_of_axes,
+    height_of,
     image_shape_of,
     limits_of,
     name_features,
+    name_row,
+    profiles,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +49,9 @@ class ReconstructionsDisplay:
         (height, width), (height, width, channels) or (channels, height, width) of rows that are images.
     feature_names : list of str, default=None
         Names of a table's columns; None numbers them.
+    drawn_limits : tuple of two ndarray, default=None
+        The smallest and the largest value without outliers, which are drawn in place of `limits`; None
+        draws `limits`.
 
     Attributes
     ----------
@@ -82,6 +89,7 @@ class ReconstructionsDisplay:
         limits: Limits,
         image_shape: tuple[int, ...] | None = None,
         feature_names: list[str] | None = None,
+        drawn_limits: Limits | None = None,
     ) -> None:
         self.originals = originals
         self.reconstructions = reconstructions
@@ -89,6 +97,7 @@ class ReconstructionsDisplay:
         self.limits = limits
         self.image_shape = image_shape
         self.feature_names = feature_names
+        self.drawn_limits = drawn_limits
 
     @classmethod
     def from_estimator(
@@ -139,19 +148,23 @@ class ReconstructionsDisplay:
         reconstructions = estimator.reconstruct(as_array(X))
         X = as_numbers(X)
         image_shape = image_shape_of(estimator, X, image_shape)
+        as_images = image_shape is not None or X.ndim > 2
         indices = np.sort(check_random_state(random_state).permutation(len(X))[:n_samples])
         display = cls(
             originals=X[indices],
             reconstructions=reconstructions[indices],
             indices=indices,
-            limits=limits_of(X, as_images=image_shape is not None or X.ndim > 2),
+            limits=limits_of(X, as_images),
             image_shape=image_shape,
             feature_names=feature_names_of(estimator),
+            drawn_limits=drawn_limits_of(X, as_images),
         )
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "ReconstructionsDisplay":
         """Draw originals and reconstructions; in profiles the latter are dashed.
+
+        Profiles reach at most a feature's range outside of it.
 
         Parameters
         ----------
@@ -167,21 +180,23 @@ class ReconstructionsDisplay:
         """
         both = {"original": self.originals, "reconstruction": self.reconstructions}
         n_samples = len(self.indices)
+        limits = self.limits if self.drawn_limits is None else self.drawn_limits
         if self.image_shape is not None or self.originals.ndim > 2:
             axes = grid_of_axes(ax, 2, 1, (0.8 * n_samples + 1.6, 2.2))
             for axis, (name, items) in zip(axes[:, 0], both.items(), strict=True):
-                image = draw_strip(axis, items, self.image_shape, n_samples, self.limits, **kwargs)
-                axis.set_ylabel(name, rotation=0, ha="right", va="center")
+                image = draw_strip(axis, items, self.image_shape, n_samples, limits, **kwargs)
+                name_row(axis, name)
             width = image.get_size()[1] / n_samples
             axes[-1, 0].set_xticks((np.arange(n_samples) + 0.5) * width - 0.5, self.indices)
         else:
-            axes = grid_of_axes(ax, n_samples, 1, (6.0, 0.8 * n_samples + 1.2))
+            height = 0.8 * n_samples + 1.2 + height_of(self.feature_names)
+            axes = grid_of_axes(ax, n_samples, 1, (6.0, height))
             for number, (axis, index) in enumerate(zip(axes[:, 0], self.indices, strict=True)):
                 for (name, items), line in zip(both.items(), ("-", "--"), strict=True):
                     style: dict[str, Any] = {"linestyle": line, "label": name} | kwargs
-                    draw_profiles(axis, items[number : number + 1], self.limits, **style)
+                    draw_profiles(axis, profiles(items[number : number + 1], limits), **style)
                 axis.margins(y=0.15)
-                axis.set_ylabel(str(index), rotation=0, ha="right", va="center")
+                name_row(axis, index)
             name_features(axes[-1, 0], self.feature_names, self.originals.shape[1])
             handles, labels = axes[0, 0].get_legend_handles_labels()
             axes[0, 0].legend(
