@@ -4,27 +4,50 @@
 """
 
 import argparse
+import io
+import os
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from skmpcc._command import cluster, predict
-from skmpcc._reading import SEPARATORS
-
-EXPECTED = (OSError, ValueError, ImportError, FloatingPointError)
+from skmpcc._command import cluster, predict, say, sentence
+from skmpcc._reading_numbers import THOUSANDS
+from skmpcc._reading_text import SEPARATORS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status, 2 for an error."""
+    """Run the command line; returns the exit status: 2 for an error, 130 if it was interrupted.
+
+    If the environment variable SKMPCC_TRACEBACK is set, the traceback of an error is printed as well.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        if arguments[:1] == ["predict"]:
-            predict(_predict_parser().parse_args(arguments[1:]))
-        else:
-            cluster(_parser().parse_args(arguments))
-    except EXPECTED as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 2
+    with _lenient(sys.stdout), _lenient(sys.stderr):
+        try:
+            if arguments[:1] == ["predict"]:
+                predict(_predict_parser().parse_args(arguments[1:]))
+            else:
+                cluster(_parser().parse_args(arguments))
+        except KeyboardInterrupt:
+            say("interrupted", sys.stderr)
+            return 130
+        except Exception as error:
+            if os.environ.get("SKMPCC_TRACEBACK"):
+                traceback.print_exc()
+            say(f"error: {sentence(error)}", sys.stderr)
+            return 2
     return 0
+
+
+@contextmanager
+def _lenient(stream: object) -> Iterator[None]:
+    """Within, characters that a stream cannot print are replaced."""
+    with ExitStack() as stack:
+        if isinstance(stream, io.TextIOWrapper):
+            stack.callback(stream.reconfigure, errors=stream.errors)
+            stream.reconfigure(errors="backslashreplace")
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--force", action="store_true", help="write over what is there")
     parser.add_argument(
-        "--columns", nargs="+", metavar="COLUMN", help="of a table (default: all that hold numbers)"
+        "--columns",
+        nargs="+",
+        metavar="COLUMN",
+        help="of a table (default: all that hold numbers, but for those that number the rows)",
     )
     parser.add_argument(
         "--label-column",
@@ -99,6 +125,26 @@ def _add_data(parser: argparse.ArgumentParser, nargs: str | None = None, more: s
         help="what stands between the columns of a .csv or .tsv (default: found by its first lines)",
     )
     parser.add_argument("--decimal", choices=[".", ","], help="its decimal point (default: .)")
+    parser.add_argument(
+        "--thousands",
+        choices=list(THOUSANDS),
+        metavar="MARK",
+        help="what separates thousands in it, one of , . ' and a blank (default: found by its numbers, "
+        "with a warning)",
+    )
+    parser.add_argument(
+        "--na-values",
+        nargs="+",
+        action="extend",
+        metavar="VALUE",
+        help="what stands in it for missing values, beside an empty field, NA, NaN and the like",
+    )
+    parser.add_argument(
+        "--skip-rows",
+        type=int,
+        metavar="N",
+        help="how many lines come before its table (default: found by its first lines, with a warning)",
+    )
     parser.add_argument("--encoding", help="its encoding, such as cp1252 (default: UTF-8)")
 
 

@@ -12,8 +12,21 @@ def write_atomically(
 
     A temporary file in the same folder takes the place of the other once it is on the disk. It is
     `unfinished`, whatever was there, or by default has a name of its own.
+
+    Raises
+    ------
+    OSError
+        It cannot be written there; the error names the file or the folder.
     """
     target = Path(os.path.realpath(path))
+    if not target.parent.exists():
+        raise FileNotFoundError(f"There is no folder {target.parent}, in which {target.name} should be.")
+    if not target.parent.is_dir():
+        raise NotADirectoryError(f"{target.parent} is no folder, so {target.name} cannot be in it.")
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder, and cannot be written over by a file.")
+    if target.exists() and not target.is_file():
+        raise OSError(f"{target} is no file that can be replaced.")
     mode = "xb" if unfinished is None else "wb"
     unfinished = unfinished or target.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -22,5 +35,10 @@ def write_atomically(
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(target)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # The temporary file is of no interest to who reads it.
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         unfinished.unlink(missing_ok=True)

@@ -75,6 +75,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         warn_of_row_numbers(X, stacklevel=4)
         X = in_slices(X)
         if isinstance(X, SlicedArray):
+            X.check_rows()
             self.n_features_in_ = math.prod(X.shape[1:])
             # Of a fit before, of a data frame.
             if hasattr(self, "feature_names_in_"):

@@ -1,29 +1,29 @@
 """Samples from files and folders, for the command line."""
 
-import csv
 import importlib
+import math
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 
+from skmpcc._frames import listed, numbers_rows
+from skmpcc._reading_images import images_in, read_images
+from skmpcc._reading_numbers import Table, numbers_of_decimals, numbers_of_text
+from skmpcc._reading_text import read_text
+
 TEXTS = (".csv", ".tsv")
 TABLES = (*TEXTS, ".parquet")
-# Commas last, since they may be those of decimals.
-SEPARATORS = {"tab": "\t", ";": ";", "|": "|", ",": ","}
-# Lines of a text that tell what separates its columns.
-N_LINES = 100
 ARRAYS = (".npy", ".npz")
-IMAGES = (".png", ".jpg", ".jpeg")
-MAX_NAMED = 10
+# Bytes that deflate makes of one at most.
+_MAX_DEFLATED = 1032
 
 
 @dataclass
@@ -38,11 +38,14 @@ class Samples:
         Numbers of the known classes, -1 where the class is unknown.
     files : list of str or None
         Names of the images in their folder; None if samples are rows of a file.
+    background : int or None
+        Grey level that transparent images were put on; None if there were none.
     """
 
     X: Any
     y: NDArray[np.int64] | None = None
     files: list[str] | None = None
+    background: int | None = None
 
     @property
     def names(self) -> list[str] | None:
@@ -63,8 +66,13 @@ def read(
     header: bool = True,
     separator: str | None = None,
     decimal: str | None = None,
+    thousands: str | None = None,
     encoding: str | None = None,
+    na_values: Sequence[str] | None = None,
+    skip_rows: int | None = None,
+    n_columns: int | None = None,
     channels: int | None = None,
+    background: int | None = None,
 ) -> Samples:
     """Read the samples of a file, or of a folder of images.
 
@@ -72,20 +80,34 @@ def read(
     ----------
     path : Path
     columns : sequence of str, default=None
-        Columns of a table to take, by default all that hold numbers; others are left out with a warning.
+        Columns of a table to take, by default all that hold numbers, but for those that number the rows;
+        others are left out with a warning.
     label_column : str, default=None
         Column of a table, or array of an .npz file, with known classes. By default an .npz file's y.
     header : bool, default=True
         Whether the first line of text has the columns' names.
     separator : str, default=None
-        What stands between the columns of a text: one of `SEPARATORS`. None is a tab for .tsv; for .csv
-        it is the one of them by which the first lines have the same number of columns.
+        What stands between the columns of a text: one of `SEPARATORS`. None is what a first line "sep=;"
+        says, or a tab for .tsv; for .csv it is the one of them by which the first lines have the same
+        number of columns.
     decimal : str, default=None
-        Decimal point of a text; None is ".".
+        Decimal point of a text; None is ".", or "," if thousands is ".".
+    thousands : str, default=None
+        What separates thousands in a text: one of `THOUSANDS`. None is found by the numbers, with a
+        warning.
     encoding : str, default=None
         Encoding of a text; None is UTF-8, with or without a byte order mark.
+    na_values : sequence of str, default=None
+        What stands where values are missing in a text, beside what pandas takes for it.
+    skip_rows : int, default=None
+        Lines of a text before those of the table; None is found by their fields, with a warning.
+    n_columns : int, default=None
+        Columns of numbers that are needed: where there are so many, none is left out.
     channels : int, default=None
         Channels of images: 1, 3, or None for 3 if any image has colours.
+    background : int, default=None
+        Grey level that transparent images are put on. None is black or white, whichever is farther from
+        their visible pixels.
 
     Raises
     ------
@@ -99,35 +121,53 @@ def read(
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
     suffix = path.suffix.lower()
-    if not path.is_dir() and suffix not in TABLES + ARRAYS:
+    images = images_in(path, TABLES + ARRAYS) if path.is_dir() else None
+    if images is not None:
+        suffix = ""
+    elif suffix not in TABLES + ARRAYS:
         raise ValueError(
             f"{path} cannot be read: DATA must be a file {', '.join(TABLES + ARRAYS)} or a folder of "
             "images."
         )
-    if not is_table(path):
-        for option, value in (("--columns", columns), ("--label-column", label_column)):
-            if value is not None and not (suffix == ".npz" and option == "--label-column"):
-                raise ValueError(f"{option} is for {', '.join(TABLES)}, but DATA is {path}.")
-    if path.is_dir() or suffix not in TEXTS:
-        given = {"--separator": separator, "--decimal": decimal, "--encoding": encoding}
-        for option, value in given.items():
-            if value is not None:
-                raise ValueError(f"{option} is for {', '.join(TEXTS)}, but DATA is {path}.")
-    if path.is_dir():
-        return _images(path, channels)
+    _check_options({"--columns": columns}, TABLES, suffix, path)
+    _check_options({"--label-column": label_column}, (*TABLES, ".npz"), suffix, path)
+    of_text: dict[str, Any] = {
+        "separator": separator,
+        "decimal": decimal,
+        "thousands": thousands,
+        "encoding": encoding,
+        "na_values": na_values,
+        "skip_rows": skip_rows,
+    }
+    named = {f"--{name.replace('_', '-')}": value for name, value in of_text.items()}
+    _check_options(named, TEXTS, suffix, path)
+    if images is not None:
+        required("PIL.Image", f"Reading images of {path}")
+        X, background = read_images(path, images, channels, background)
+        return Samples(X, files=list(images), background=background)
+    if suffix in TABLES:
+        pandas = required("pandas", f"Reading {path}")
+    if suffix == ".parquet":
+        required("pyarrow", f"Reading {path}")
     try:
         if suffix in ARRAYS:
             return _arrays(path, label_column)
         if suffix in TEXTS:
-            table = _text(path, header, separator, decimal or ".", encoding or "utf-8-sig")
+            table = read_text(path, header=header, wanted=columns or (), **of_text)
         else:
-            pandas = required("pandas", f"Reading {path}")
-            required("pyarrow", f"Reading {path}")
-            table = pandas.read_parquet(path, engine="pyarrow")
-        table.columns = table.columns.map(str)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    return _numbers(table, path, columns, label_column)
+            table = Table(pandas.read_parquet(path, engine="pyarrow"))
+        table.frame.columns = table.frame.columns.map(str)
+    except (OSError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # broken files end in many kinds of them
+        raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
+    return _table(table, path, columns, label_column, n_columns)
+
+
+def _check_options(options: dict[str, Any], suffixes: Sequence[str], suffix: str, path: Path) -> None:
+    for option, value in options.items():
+        if value is not None and suffix not in suffixes:
+            raise ValueError(f"{option} is for {', '.join(suffixes)}, but DATA is {path}.")
 
 
 def medians_of(X: Any) -> list[float]:
@@ -144,9 +184,7 @@ def medians_of(X: Any) -> list[float]:
     imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(np.asarray(X))
     empty = np.isnan(np.asarray(X)).all(axis=0)
     if empty.any():
-        raise ValueError(
-            f"{_listed(_column_names(X)[empty])} cannot be imputed: all values are missing."
-        )
+        raise ValueError(f"{listed(_column_names(X)[empty])} cannot be imputed: all values are missing.")
     return imputer.statistics_.tolist()
 
 
@@ -184,18 +222,11 @@ def _places(X: Any, which: NDArray) -> str:
         return ""
     counts = which.sum(axis=0)
     pairs = zip(_column_names(X), counts, strict=True)
-    return f" in the columns {_listed(f'{name} ({count})' for name, count in pairs if count)}"
+    return f" in the columns {listed(f'{name} ({count})' for name, count in pairs if count)}"
 
 
 def _column_names(X: Any) -> NDArray:
     return np.array(getattr(X, "columns", np.arange(X.shape[1])), dtype=object)
-
-
-def _listed(names: Iterable[object]) -> str:
-    """Names after each other, the first ones of many."""
-    all_names = [str(name) for name in names]
-    more = len(all_names) - MAX_NAMED
-    return ", ".join(all_names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def required(module: str, what: str) -> Any:
@@ -210,6 +241,7 @@ def required(module: str, what: str) -> Any:
 
 
 def _arrays(path: Path, label_name: str | None) -> Samples:
+    _check_sizes(path)
     content = np.load(path, allow_pickle=False)
     if isinstance(content, np.ndarray):
         return Samples(_checked(content))
@@ -217,7 +249,7 @@ def _arrays(path: Path, label_name: str | None) -> Samples:
         wanted = ["X"] if label_name is None else ["X", label_name]
         for name in wanted:
             if name not in file:
-                raise ValueError(f"it has no array {name}, only {_listed(file) or 'nothing'}.")
+                raise ValueError(f"it has no array {name}, only {listed(file) or 'nothing'}.")
         X, y = _checked(file["X"]), file.get(label_name or "y")
     if y is None:
         return Samples(X)
@@ -229,6 +261,50 @@ def _arrays(path: Path, label_name: str | None) -> Samples:
     return Samples(X, np.where(np.isnan(y), -1, numbers) if y.dtype.kind == "f" else numbers)
 
 
+def _check_sizes(path: Path) -> None:
+    """Check that arrays are not larger than their file, before memory is taken for them."""
+    size = path.stat().st_size
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if not _check_size(file, size):
+                raise ValueError(
+                    "it is no array that NumPy has saved, and pickled objects are not read."
+                )
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            most = member.file_size
+            if member.compress_type == zipfile.ZIP_STORED:
+                most = min(most, size)
+            elif member.compress_type == zipfile.ZIP_DEFLATED:
+                most = min(most, _MAX_DEFLATED * size)
+            with archive.open(member) as file:
+                _check_size(file, most)
+
+
+def _check_size(file: IO[bytes], most: int) -> bool:
+    """Check that there are as many bytes as an array's header says; returns whether it has one."""
+    if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+        return False
+    version = file.read(2)
+    read_header = {
+        b"\1\0": np.lib.format.read_array_header_1_0,
+        b"\2\0": np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise ValueError(
+            f"it has version {[*version]} of the format, which is not one of plain numbers."
+        )
+    shape, _, dtype = read_header(file)
+    wanted = math.prod(shape) * dtype.itemsize
+    most -= file.tell()
+    if not dtype.hasobject and wanted > most:
+        raise ValueError(
+            f"an array of shape {shape} and dtype {dtype} has {wanted} bytes, the file {most} at most."
+        )
+    return True
+
+
 def _checked(X: NDArray) -> NDArray:
     if X.dtype.kind not in "buif" or X.ndim < 2 or X.size == 0:
         raise ValueError(
@@ -238,144 +314,90 @@ def _checked(X: NDArray) -> NDArray:
     return X
 
 
-def _text(path: Path, header: bool, separator: str | None, decimal: str, encoding: str) -> Any:
-    """Return the data frame of a .csv or .tsv."""
-    pandas = required("pandas", f"Reading {path}")
-    try:
-        path.open(encoding=encoding).close()
-    except LookupError as error:
-        raise ValueError(f"--encoding {encoding} is no encoding of text that Python knows.") from error
-    if separator is None and path.suffix.lower() == ".tsv":
-        separator = "tab"
-    try:
-        delimiter = _separator(path, encoding) if separator is None else SEPARATORS[separator]
-        table = pandas.read_csv(
-            path, sep=delimiter, decimal=decimal, header=0 if header else None, encoding=encoding
-        )
-    except UnicodeError as error:
-        raise ValueError(
-            f"it is no text in {encoding.removesuffix('-sig')} ({error}). Say --encoding, such as "
-            "cp1252 or utf-16."
-        ) from error
-    if header:
-        with path.open(newline="", encoding=encoding) as file:
-            first = next(line for line in csv.reader(file, delimiter=delimiter) if line)
-        counted = [[str(i) for i in range(start, start + len(first))] for start in (0, 1)]
-        if all(_is_number(name.replace(decimal, ".")) for name in first) and first not in counted:
-            warnings.warn(
-                f"The first line of {path} holds numbers, and was read as names of columns; if it is a "
-                "sample, say --no-header.",
-                stacklevel=2,
-            )
-        # As pandas writes an index by default.
-        if first[0] == "" and np.array_equal(table.iloc[:, 0], np.arange(len(table))):
-            warnings.warn("The first column has no name and counts the rows: left out.", stacklevel=2)
-            table = table.iloc[:, 1:]
-    return table
-
-
-def _separator(path: Path, encoding: str) -> str:
-    """Find what separates the columns: by it the first lines have the same number of them.
-
-    `csv.Sniffer` takes the commas of decimals for separators.
-    """
-    for delimiter in SEPARATORS.values():
-        with path.open(newline="", encoding=encoding) as file:
-            try:
-                lines = islice(csv.reader(file, delimiter=delimiter), N_LINES)
-                lengths = {len(line) for line in lines if line}
-            except csv.Error:  # A line of many columns is too long for a single one.
-                continue
-        if len(lengths) == 1 and lengths != {1}:
-            return delimiter
-    return ","
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _has_decimal_comma(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value) is not None
-
-
-def _numbers(table: Any, path: Path, columns: Sequence[str] | None, label_column: str | None) -> Samples:
+def _table(
+    table: Table,
+    path: Path,
+    columns: Sequence[str] | None,
+    label_column: str | None,
+    n_columns: int | None,
+) -> Samples:
     """Columns that hold numbers, and known classes."""
-    wanted = list(columns or [])
+    frame = table.frame
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()]
+        raise ValueError(f"{path} has more than one column of the name {listed(dict.fromkeys(twice))}.")
+    wanted = list(dict.fromkeys(columns or []))
     asked = wanted if label_column is None else [*wanted, label_column]
-    unknown = [name for name in asked if name not in table.columns]
+    unknown = [name for name in asked if name not in frame.columns]
     if unknown:
         raise ValueError(
-            f"{path} has no column {_listed(unknown)}; its columns are {_listed(table.columns)}."
+            f"{path} has no column {listed(unknown)}; its columns are {listed(frame.columns)}."
         )
     if label_column in wanted:
         raise ValueError(f"{label_column} is the label column, and cannot be one of --columns as well.")
-    if len(table) == 0:
+    if len(frame) == 0:
         raise ValueError(f"{path} has no rows.")
     pandas = importlib.import_module("pandas")
-    y = None if label_column is None else pandas.factorize(table[label_column])[0].astype(np.int64)
-    rest = (
-        table[wanted] if wanted else table.drop(columns=[] if label_column is None else [label_column])
-    )
+    y = None if label_column is None else pandas.factorize(frame[label_column])[0].astype(np.int64)
+    rest = frame[wanted] if wanted else frame.drop(columns=asked)
+    found = numbers_of_text(table, list(rest.columns)) if table.decimal else numbers_of_decimals(rest)
+    rest = rest.assign(**found.columns)
     numbers = rest.select_dtypes(["number", "bool"], exclude=["timedelta", "complexfloating"])
     other = [name for name in rest.columns if name not in numbers.columns]
     if other and wanted:
-        raise ValueError(f"Columns of {path} that are asked for do not hold numbers: {_listed(other)}.")
+        told = (
+            f"{name}, where {found.faults[name]}" if name in found.faults else name for name in other
+        )
+        raise ValueError(
+            f"Columns of {path} that are asked for do not hold numbers: {listed(told)}.{found.advice}"
+        )
     if not wanted:
         empty = list(numbers.columns[numbers.isna().all()])
         numbers = numbers.drop(columns=empty)
-        for names, reason in ((other, "do not hold numbers"), (empty, "have no values")):
+        for name in found.faults:
+            warnings.warn(f"The column {name} is left out: {found.faults[name]}.", stacklevel=2)
+        text = [name for name in other if name not in found.faults]
+        for names, reason, advice in (
+            (text, "do not hold numbers", found.advice),
+            (empty, "have no values", ""),
+        ):
             if names:
-                commas = any(table[name].map(_has_decimal_comma).any() for name in names)
-                advice = " Where commas stand for decimal points, say --decimal ','." if commas else ""
                 warnings.warn(
-                    f"Columns that {reason} are left out: {_listed(names)}.{advice}", stacklevel=2
+                    f"Columns that {reason} are left out: {listed(names)}.{advice}", stacklevel=2
                 )
+        numbers = _without_row_numbers(numbers, table, n_columns)
     if numbers.shape[1] == 0:
-        raise ValueError(f"{path} has no column of numbers; its columns are {_listed(table.columns)}.")
+        raise ValueError(f"{path} has no column of numbers; its columns are {listed(frame.columns)}.")
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     return Samples(pandas.DataFrame(values, columns=numbers.columns), y)
 
 
-def _images(folder: Path, channels: int | None) -> Samples:
-    """Images in a folder and the folders below it, but for hidden ones."""
-    image_module = required("PIL.Image", f"Reading images of {folder}")
-    transposed = importlib.import_module("PIL.ImageOps").exif_transpose
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(part[0] == "." for part in path.relative_to(folder).parts)
-    }
-    images = {}
-    for name, path in files.items():
-        if path.suffix.lower() in IMAGES:
-            try:
-                with image_module.open(path) as image:
-                    images[name] = transposed(image)
-            except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
-                raise ValueError(f"{path} cannot be read as an image: {error}") from error
-    if not images:
-        raise ValueError(f"{folder} has no image: no file that ends with {', '.join(IMAGES)}.")
-    if len(images) < len(files):
-        others = _listed(name for name in files if name not in images)
-        warnings.warn(f"Files that are no images are left out: {others}.", stacklevel=2)
-    (first, image), *others_of_size = images.items()
-    for name, other in others_of_size:
-        if other.size != image.size:
-            raise ValueError(
-                f"Images of {folder} differ in size: {first} has {image.width} x {image.height} pixels, "
-                f"{name} has {other.width} x {other.height}. Bring them to one size first."
-            )
-    modes = {each.mode for each in images.values()}
-    if all(mode[0] in "IF" for mode in modes) and channels != 3:  # 16 bits and more
-        arrays = [np.asarray(each) for each in images.values()]
-    else:
-        grey = channels == 1 or (channels is None and modes <= {"1", "L", "LA"})
-        if any(mode[0] in "IF" for mode in modes):
-            raise ValueError(f"Images of {folder} differ in kind: some have 8 bits, others more.")
-        arrays = [np.asarray(each.convert("L" if grey else "RGB")) for each in images.values()]
-    return Samples(np.stack(arrays), files=list(images))
+def _without_row_numbers(numbers: Any, table: Table, n_columns: int | None) -> Any:
+    """Leave out columns that number the rows or name them, as long as others are left."""
+    for name in list(numbers.columns):
+        if numbers.shape[1] in (1, n_columns):
+            break
+        if name in table.row_names:
+            what = "has the names of the rows, for which the header has no name"
+        elif re.fullmatch(r"__index_level_\d+__", name):
+            what = "is a saved index"
+        elif _numbers_rows(numbers[name], name if table.named else None):
+            what = "numbers the rows"
+        else:
+            continue
+        numbers = numbers.drop(columns=name)
+        warnings.warn(
+            f"The column {name} {what}, and is left out; to keep it, name it with the others in "
+            "--columns.",
+            stacklevel=2,
+        )
+    return numbers
+
+
+def _numbers_rows(column: Any, name: str | None) -> bool:
+    values = column.to_numpy()
+    if values.dtype.kind not in "iufb":  # of pandas' own types
+        if column.isna().any():
+            return False
+        values = np.array(column.tolist())
+    return numbers_rows(name, values)

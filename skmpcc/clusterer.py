@@ -278,12 +278,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Notes
         -----
         A row of weight 2 counts as two copies of it, one of weight 0 as if it were not there; the latter
-        gets a label all the same. Weights that are no whole numbers, or that ask for more than five
-        copies of a row on average, are rounded up or down at random, so that the fit sees as many rows
-        as have a weight. Rows are copied in memory if there are weights.
+        gets a label all the same. Only ratios matter. Those that are no whole numbers to the smallest
+        weight are rounded up or down at random; where copies were more than five of a row on average, as
+        many rows are drawn as have a weight. Rows are copied in memory if there are weights.
 
-        The order of rows plays no part, but for how weights are rounded: the fit sorts them by what they
-        hold.
+        The order of rows plays no part: the fit sorts them by what they hold.
 
         After an exception or an interruption the estimator is as it was before the call, also where
         warnings are turned into errors. A file at `checkpoint` stays.

@@ -16,6 +16,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_scalar
 
+from skmpcc._frames import check_columns
 from skmpcc._latent import random_state_of
 from skmpcc.devices import at_most_threads
 from skmpcc.inputs import InputFormat, Layout, as_array, as_real
@@ -188,6 +189,7 @@ def _checked_candidates(n_clusters: Iterable[int]) -> NDArray[np.int64]:
 
 def _scaled_table(X: Any, largest: int) -> NDArray[np.float64]:
     """Validate X and scale it as the networks see it."""
+    check_columns(X)
     X = as_array(X)
     if getattr(X, "ndim", 2) > 2:
         raise ValueError(

@@ -1,12 +1,16 @@
 """python -m skmpcc with a file or folder of samples."""
 
 import csv
+import io
+import os
 import re
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 from sklearn.datasets import make_blobs
@@ -133,7 +137,9 @@ def test_other_tables(here, table, capsys, kind):
 def test_index_and_columns_without_values_are_left_out(here, table, capsys):
     table.assign(nothing=np.nan).to_csv("data.csv")
     run("data.csv", *BRIEF)
-    assert "have no values are left out: nothing" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "have no values are left out: nothing" in told
+    assert "The column Unnamed: 0 numbers the rows, and is left out; to keep it" in told
     names = MPCCClusterer.load("results/model.safetensors").feature_names_in_
     assert list(names) == ["height", "<b>width", "age", "flag"]
 
@@ -449,3 +455,294 @@ def test_report_of_one_cluster_in_one_dimension(table):
     assert "It has all samples." in page
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         html_report(clusterer, X[:5])
+
+
+# ---- What files and folders of others have
+
+
+def test_separators_at_the_end_of_rows(here, table):
+    """The right columns, in a fit and afterwards."""
+    numbers = table[["height", "age"]]
+    numbers.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF)
+    header, *rows = (here / "data.csv").read_text().splitlines()
+    (here / "ends.csv").write_text("\n".join([header, *(f"{row}," for row in rows)]))
+    run("ends.csv", *BRIEF, "--output", "ends")
+    assert rows_of("ends/labels.csv") == rows_of("results/labels.csv")
+    assert predicted_as_fitted("ends.csv")
+
+
+def test_options_of_texts(here, table, fails):
+    """Thousands, values for missing ones and lines before the table, in a fit and afterwards."""
+    table = table.assign(age=np.round(table["age"] * 10_000), height=table["height"] * 10_000)
+    table = table[["height", "age"]]
+    text = table.map("{:,.1f}".format)
+    text.loc[3, "age"] = "-"
+    text.to_csv("text.csv", index=False)
+    (here / "data.csv").write_text("of,two fields\n" + (here / "text.csv").read_text())
+    assert "has text where" not in fails("data.csv", *BRIEF)
+    options = ["--thousands", ",", "--na-values", "?", " -", "--skip-rows", "1"]
+    run("data.csv", *BRIEF, *options, "--impute", "median")
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    assert list(clusterer.feature_names_in_) == ["height", "age"]
+    table.loc[3, "age"] = np.nan
+    expected = clusterer.predict(table.round(1).fillna(table.round(1).median()))
+    np.testing.assert_array_equal(expected, clusterer.labels_)
+    assert predicted_as_fitted("data.csv", "results", *options)
+    assert "--thousands is for DATA" in fails("--thousands", ",")
+
+
+def test_row_numbers_beside_a_model_of_arrays(here, table):
+    X = table[["height", "age"]]
+    np.save("data.npy", X)
+    run("data.npy", *BRIEF)
+    # With them left out there are as many columns as in the fit.
+    X.set_axis(range(5, 65)).to_csv("data.csv")
+    run("predict", "results/model.safetensors", "data.csv")
+    np.save("numbered.npy", X.assign(age=np.arange(60)))
+    run("numbered.npy", *BRIEF, "--output", "numbered")
+    X.assign(age=np.arange(60)).to_csv("numbered.csv", index=False)
+    run("predict", "numbered/model.safetensors", "numbered.csv", "--force")
+    labels = [row["label"] for row in rows_of("labels.csv")]
+    assert labels == [row["label"] for row in rows_of("numbered/labels.csv")]
+
+
+def test_files_without_header_that_number_rows(here):
+    X = make_blobs(40, 2, random_state=0)[0]
+    np.savetxt("data.csv", np.column_stack([np.arange(40), X]), delimiter=",")
+    run("data.csv", *BRIEF, "--no-header")
+    assert list(MPCCClusterer.load("results/model.safetensors").feature_names_in_) == ["1", "2"]
+    assert predicted_as_fitted("data.csv", "results", "--no-header")
+
+
+def test_transparent_images_get_the_background_of_the_fit(here, capsys):
+    rng = np.random.default_rng(0)
+
+    def draw(folder, level, n):
+        (here / folder).mkdir()
+        for i in range(n):
+            values = np.full((10, 12, 2), level, dtype=np.uint8)
+            values[..., 1] = 255 * (rng.random((10, 12)) < 0.5)
+            Image.fromarray(values, "LA").save(f"{folder}/{i:02}.png")
+
+    draw("dark", 30, 20)
+    draw("bright", 220, 3)
+    run("dark", *BRIEF)
+    told = "transparent in places, and were put on white"
+    assert told in capsys.readouterr().err
+    assert told in (here / "results/report.html").read_text()
+    assert predicted_as_fitted("dark")
+    capsys.readouterr()
+    run("predict", "results/model.safetensors", "bright")
+    assert told in capsys.readouterr().err
+
+
+# ---- What must not happen
+
+
+def test_names_that_a_spreadsheet_would_run(here):
+    images(here / "data", (20, 10, 12))
+    names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\td.png", "\re.png", "f=g.png"]
+    for i, name in enumerate(names):
+        (here / f"data/0/{i:02}.png").rename(here / "data" / name)
+    run("data", *BRIEF)
+    written = [row["file"] for row in rows_of("results/labels.csv")]
+    harmless = [name if name == "f=g.png" else f"'{name}" for name in names]
+    assert set(harmless) <= set(written)
+    assert not any(name.startswith(tuple("=+-@\t\r")) for name in written)
+
+
+def test_output_is_tried_before_the_fit(here, table, fails, monkeypatch):
+    table.to_csv("data.csv", index=False)
+    (here / "file").write_text("mine")
+    (here / "picture.png").mkdir()
+    (here / "results/labels.csv").mkdir(parents=True)
+    run("data.csv", *BRIEF, "--output", "fitted")
+    monkeypatch.setattr(MPCCClusterer, "fit", None)
+    monkeypatch.setattr(MPCCClusterer, "predict", None)
+    assert "data.csv is a file, but should be a folder" in fails(
+        "data.csv", *BRIEF, "--output", "data.csv"
+    )
+    assert "file is a file" in fails("data.csv", *BRIEF, "--output", "file/below")
+    assert "picture.png is a folder" in fails("data.csv", *BRIEF, "--output", "picture.png")
+    assert "results/labels.csv is a folder" in fails("data.csv", *BRIEF, "--force")
+    model = "fitted/model.safetensors"
+    for output in ("data.csv", model):
+        error = fails("predict", model, "data.csv", "--output", output, "--force")
+        assert f"{output} would be written over, but is read" in error
+    assert "file is a file" in fails("predict", model, "data.csv", "--output", "file/below.csv")
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "name")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    told = "nothing can be written to the folder new: Permission denied."
+    assert told in fails("data.csv", *BRIEF, "--output", "new")
+    assert "Permission denied" in fails("predict", model, "data.csv", "--output", "new/labels.csv")
+    assert (here / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("part", "lost"), [("plot_clusters", "clusters.png"), ("html_report", "report.html")]
+)
+def test_a_result_that_fails_loses_no_other(here, table, fails, monkeypatch, part, lost):
+    table.to_csv("data.csv", index=False)
+
+    def fail(*arguments, **options):
+        raise RuntimeError("of no importance")
+
+    module = {"plot_clusters": "plotting", "html_report": "report"}[part]
+    monkeypatch.setattr(f"skmpcc.{module}.{part}", fail)
+    error = fails("data.csv", *BRIEF)
+    assert f"results/{lost} could not be written" in error
+    assert sorted(path.name for path in (here / "results").iterdir()) == sorted({*RESULTS} - {lost})
+    if lost == "clusters.png":
+        assert "of no importance" in (here / "results/report.html").read_text()
+    assert len(rows_of("results/labels.csv")) == 60
+
+
+def test_names_that_are_not_utf8(here, capsys):
+    images(here / "data", (20, 10, 12))
+    odd = os.fsdecode(b"caf\xe9")
+    (here / "data/0/00.png").rename(here / f"data/{odd}.png")
+    (here / "data").rename(here / odd)
+    run(odd, *BRIEF, "--output", f"{odd}s")
+    assert len(rows_of(f"{odd}s/labels.csv")) == 20
+    assert rows_of(f"{odd}s/labels.csv")[-1]["file"] == r"caf\udce9.png"
+    assert r"Clusters of caf\udce9" in (here / f"{odd}s/report.html").read_text()
+    assert r"caf\udce9s/report.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_terminals_that_cannot_print(here, table, monkeypatch, encoding):
+    table.to_csv("größe_Ω.csv", index=False)
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    run("größe_Ω.csv", *BRIEF, "--output", "Ω")
+    assert sorted(path.name for path in (here / "Ω").iterdir()) == RESULTS
+    assert rb"\u03a9/report.html" in terminal.buffer.getvalue()
+    assert terminal.errors == "strict"
+
+
+def test_nobody_reads_the_output(here, table, monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF, "--output", "first")
+    monkeypatch.setattr(sys, "stdout", Closed())
+    run("predict", "first/model.safetensors", "data.csv")
+    assert rows_of("labels.csv") == rows_of("first/labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "There is not enough memory."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "There is not enough memory. Def"),
+        (RecursionError("too deep"), "nested too deeply: too deep"),
+        (OverflowError("too large"), "too large"),
+        (BrokenPipeError(), "What reads the output has ended."),
+        (pd.errors.ParserError("of pandas"), "of pandas"),
+        (
+            pa.ArrowNotImplementedError("of pyarrow"),
+            "ArrowNotImplementedError: of pyarrow; please report",
+        ),
+        (PermissionError(13, "Permission denied", "x"), "x: Permission denied."),
+        (KeyError("x"), "an unexpected error of skmpcc: KeyError: 'x'; please report it."),
+        (ValueError(), "an unexpected error of skmpcc: ValueError: ; please report it."),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["data.csv", *BRIEF], ["predict", "m", "data.csv"]])
+def test_every_error_is_a_sentence(here, fails, monkeypatch, capsys, arguments, error, told):
+    def fail(*arguments, **options):
+        raise error
+
+    (here / "data.csv").write_text("a,b\n1,2\n")
+    monkeypatch.setattr("skmpcc._command._check_output", fail)
+    assert told in fails(*arguments)
+    monkeypatch.setenv("SKMPCC_TRACEBACK", "1")
+    assert main([str(each) for each in arguments]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interrupted(here, table, monkeypatch, capsys):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF)
+    capsys.readouterr()
+    monkeypatch.setattr(MPCCClusterer, "fit", interrupt)
+    monkeypatch.setattr(MPCCClusterer, "predict_proba", interrupt)
+    for arguments in (
+        ["data.csv", *BRIEF, "--force"],
+        ["predict", "results/model.safetensors", "data.csv"],
+    ):
+        assert main(arguments) == 130
+        assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+
+
+def test_interrupted_process(here):
+    np.save("data.npy", np.random.default_rng(0).normal(size=(2000, 8)))
+    command = [sys.executable, "-m", "skmpcc", "data.npy", "--n-clusters", "5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()  # then the fit begins
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1].splitlines()[-1] == "interrupted"
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("save", [MPCCClusterer.save, MPCCClusterer.export_onnx])
+def test_saving_where_it_cannot_be(here, table, monkeypatch, save):
+    clusterer = MPCCClusterer(2, latent_dim=1, width=8, max_iter=3, random_state=0)
+    clusterer.fit(table[["age", "height"]])
+    (here / "file").write_text("mine")
+    (here / "folder").mkdir()
+    with pytest.raises(FileNotFoundError, match=f"There is no folder {here / 'none'}"):
+        save(clusterer, "none/model")
+    with pytest.raises(NotADirectoryError, match=f"{here / 'file'} is no folder"):
+        save(clusterer, "file/model")
+    with pytest.raises(IsADirectoryError, match=f"{here / 'folder'} is a folder"):
+        save(clusterer, "folder")
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", ".1234.part")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(PermissionError, match=f"Permission denied: '{here / 'model'}'"):
+        save(clusterer, "model")
+    assert not list(here.glob(".*.part"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"a,b\n",
+        b"\0\0",
+        b"a,b\n1,2,3\n4,5\n",
+        b"\xff\xfe",
+        b"PK\x03\x04",
+        b"\x93NUMPY\x07\0",
+        bytes(range(256)),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "npy", "npz"])
+def test_odd_files(here, fails, content, suffix):
+    (here / f"odd.{suffix}").write_bytes(content)
+    assert f"odd.{suffix}" in fails(f"odd.{suffix}", *BRIEF)
+    (here / f"loop.{suffix}").symlink_to(f"loop.{suffix}")
+    assert "no file or folder" in fails(f"loop.{suffix}", *BRIEF)
+    assert "no file or folder" in fails(f"odd.{suffix}/data.{suffix}", *BRIEF)
+
+
+def test_odd_models(here, table, fails):
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF)
+    whole = (here / "results/model.safetensors").read_bytes()
+    for content in (b"", whole[:-9], whole[:100], b"x" * 100):
+        (here / "odd.safetensors").write_bytes(content)
+        assert "odd.safetensors cannot be loaded" in fails("predict", "odd.safetensors", "data.csv")
+    assert "results is a folder, but MODEL is a file" in fails("predict", "results", "data.csv")

@@ -11,6 +11,7 @@ from support import BRIEF
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 from skmpcc._frames import numbers_rows
+from skmpcc.model_selection import suggest_n_clusters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -84,6 +85,11 @@ def test_columns_of_numbers_are_taken(values):
     found = AIM(**PARAMETERS[AIM]).fit(X).transform(X)
     expected = AIM(**PARAMETERS[AIM]).fit(X.astype(float)).transform(X.astype(float))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_the_number_of_clusters_names_columns_too():
+    with pytest.raises(ValueError, match=r"hold no numbers: 'kind' \(text such as 'a'\)"):
+        suggest_n_clusters(frame(kind=["a"] * N), range(2, 4))
 
 
 def test_missing_values_are_called_so():

@@ -237,3 +237,50 @@ def test_small_arrays_of_other_libraries_are_read(monkeypatch):
     other = MPCCClusterer(2, random_state=0, **BRIEF).fit(Stored(X))
     np.testing.assert_array_equal(clusterer.labels_, other.labels_)
     np.testing.assert_array_equal(clusterer.transform(X), other.transform(Stored(X)))
+
+
+KINDS = {
+    MPCCClusterer: BRIEF | {"n_clusters": 2, "random_state": 0},
+    MPCCClassifier: {"max_iter": 3, "width": 8, "random_state": 0},
+    AIM: {"max_iter": 3, "width": 8, "random_state": 0},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("n", "side", "message"),
+    [
+        (1, 300, "X has 1 sample.* while a minimum of 2 is required"),
+        (3, 300, "Each sample of X takes .* MiB, but of data on disk a fit holds at most"),
+        (1, 10, "minimum of 2 is required"),
+    ],
+)
+def test_too_few_samples_are_an_error(kind, n, side, message, tmp_path, monkeypatch):
+    """One sample larger than all that memory is to hold was an index out of bounds."""
+    monkeypatch.setattr(_sliced, "MAX_BYTES", 1000)
+    X = mapped(np.ones((n, side), np.float32), tmp_path / "x")
+    with pytest.raises(ValueError, match=message):
+        kind(**KINDS[kind]).fit(X, np.arange(n))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_rows_on_disk_are_drawn_by_weight_in_any_order():
+    X = blobs()[0]
+    order, weights = np.random.default_rng(0).permutation(N), np.random.default_rng(1).uniform(1, 3, N)
+    codes = [
+        MPCCClusterer(**KINDS[MPCCClusterer])
+        .fit(Stored(X[rows]), None, factor * weights[rows])
+        .transform(X)
+        for rows, factor in ((slice(None), 1.0), (order, 0.3))
+    ]
+    np.testing.assert_array_equal(*codes)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_no_class_on_disk_is_lost(weighted):
+    X, y = blobs()
+    y = np.where(np.arange(N) == 700, 17, y)
+    weights = np.where(y == 17, 1e-5, np.random.default_rng(1).uniform(1, 3, N)) if weighted else None
+    classifier = MPCCClassifier(**KINDS[MPCCClassifier]).fit(Stored(X), y, weights)
+    assert classifier.classes_.tolist() == [0, 1, 2, 17]

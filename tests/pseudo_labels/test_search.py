@@ -112,6 +112,19 @@ def test_of_candidates_as_good_the_one_wins_that_others_agree_with(monkeypatch):
     assert most_convincing(candidates, Given()).kind == "a"
 
 
+def test_each_pair_of_candidates_is_compared_once(monkeypatch):
+    compared = []
+    monkeypatch.setattr(search, "adjusted_rand_score", lambda a, b: compared.append((a[0], b[0])) or 0.5)
+    candidates = [Candidate("kmeans", np.array([k, 1]), None) for k in range(9)]
+
+    class Alike:
+        def quality(self, labels, discount):
+            return float(labels[0] == 4)
+
+    assert most_convincing(candidates, Alike()).labels[0] == 4
+    assert len(compared) == len(set(map(frozenset, compared))) == 36
+
+
 def test_classifiers_need_not_run_where_neighbors_agree_on_other_clusters(monkeypatch):
     monkeypatch.setattr(search, "classifier_labels", None)
     X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)

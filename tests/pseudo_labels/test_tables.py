@@ -98,3 +98,23 @@ def test_classifiers_can_start_from_other_clusters(monkeypatch):
     for halves in ((data[:, 0] > 0).numpy().astype(int), (data.sum(1) > 0).numpy().astype(int)):
         labels = classifier_labels(data, graph, 2, generator(), [halves] * 4)
         assert adjusted_rand_score(halves, labels) > 0.6
+
+
+def test_starts_take_room_for_the_rows_of_the_graph_alone(monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_ROWS", 100)
+    monkeypatch.setattr(tables, "MAX_ITER", 10)
+    data, _ = stripes(600)
+    graph = NeighborGraph.of(data, 5, 2, generator())
+    learned, zeros = [], torch.zeros
+
+    def noted(*args, **kwargs):
+        if kwargs.get("dtype") == torch.int64:
+            learned.append(zeros(*args, **kwargs))
+            return learned[-1]
+        return zeros(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "zeros", noted)
+    start = np.arange(100) % 2
+    classifier_labels(data, graph, 2, generator(), [start, 1 - start])
+    assert [tuple(each.shape) for each in learned] == [(2, 100)]
+    np.testing.assert_array_equal(learned[0], [start, 1 - start])
