@@ -42,7 +42,9 @@ def numbers_rows(name: object, values: NDArray) -> bool:
     n = len(values)
     if n < 2 or values.dtype.kind not in "iuf":
         return False
-    named = name is not None and _names_rows(str(name))
+    # R calls a column without a name X; coordinates are called so, too, and seldom rise from row to row.
+    rises = str(name) == "X" and bool(np.all(values[1:] > values[:-1]))
+    named = rises or (name is not None and _names_rows(str(name)))
     # Of so many whole numbers, all different, none is left out between the least and the largest.
     in_steps = n >= _MIN_ROWS and float(values.max()) - float(values.min()) == n - 1
     if not (named or in_steps):
