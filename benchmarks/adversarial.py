@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skmpcc import AIM
-from skmpcc._fit_aim import PreparedAIM
 from skmpcc.method import losses
 from skmpcc.method.aim import AIMModel, AIMTraining
 from skmpcc.method.algorithm import DrawBatch, descend
 from skmpcc.method.networks.layers import chunked
+from skmpcc.training.fit_aim import PreparedAIM
 
 # Weight of ALICE's mean square error of reconstructions: the one of its authors' code for Gaussians in
 # the plane (github.com/ChunyuanLI/ALICE, toy_data/ALICE_l2.py). They tell that it is to be tuned: the

@@ -53,7 +53,7 @@ from torch.nn import functional
 from vae import mixture
 
 from skmpcc import MPCCClassifier
-from skmpcc.inputs import InputFormat, Layout
+from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import choose
 from skmpcc.pseudo_labels.augmentation import random_affine

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from skmpcc.inference import FittedModel
-from skmpcc.inputs import InputFormat, Layout
+from skmpcc.data.inputs import InputFormat, Layout
+from skmpcc.fitted.model import FittedModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
 from skmpcc.presets import PRESETS, Preset, choose

@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skmpcc.engine.distributed import DistributedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.presets import PRESETS, Preset
-from skmpcc.processes import Processes
+from skmpcc.system.processes import Processes
 from skmpcc.training import loop
 
 # An H100, as it is assumed: FLOP/s of bfloat16 or TF32 in such layers; seconds that it takes to launch

@@ -53,7 +53,7 @@ from sklearn.preprocessing import StandardScaler
 from vae import VAEMixture, mixture
 
 from skmpcc import MPCCClusterer
-from skmpcc.inputs import Layout
+from skmpcc.data.inputs import Layout
 from skmpcc.metrics import clustering_scores
 from skmpcc.presets import choose
 

@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from sklearn.mixture import GaussianMixture
 
-from skmpcc.inputs import InputFormat, Layout
+from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.model_selection import suggest_n_clusters
 
 NUMBERS = np.arange(2, 21)

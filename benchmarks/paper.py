@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc import MPCCClusterer
-from skmpcc._checkpoint import Checkpoint
-from skmpcc.inference import FittedModel
-from skmpcc.inputs import InputFormat
+from skmpcc.data.inputs import InputFormat
+from skmpcc.fitted.model import FittedModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import Encoder, frozen_norms
 from skmpcc.metrics import clustering_accuracy, clustering_scores, majority_accuracy
 from skmpcc.presets import PRESETS
+from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.loop import interval_of
 
 N_COLUMNS = 10

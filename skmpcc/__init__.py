@@ -3,7 +3,7 @@
 from skmpcc.aim import AIM
 from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
-from skmpcc.versions import show_versions
+from skmpcc.system.versions import show_versions
 
 __version__ = "0.1.0"
 __all__ = ["AIM", "MPCCClassifier", "MPCCClusterer", "show_versions"]

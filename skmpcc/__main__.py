@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from skmpcc._command import cluster, predict, say, sentence
-from skmpcc._reading_numbers import THOUSANDS
-from skmpcc._reading_text import SEPARATORS
+from skmpcc.command.reading_numbers import THOUSANDS
+from skmpcc.command.reading_text import SEPARATORS
+from skmpcc.command.run import cluster, predict, say, sentence
 
 
 def main(arguments: list[str] | None = None) -> int:

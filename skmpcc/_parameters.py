@@ -7,9 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from skmpcc.inputs import Layout
+from skmpcc.data.inputs import Layout
+from skmpcc.data.scaling import n_inputs
 from skmpcc.presets import PRESETS, Preset, choose
-from skmpcc.scaling import n_inputs
 
 # Parameters that override the preset's field of the same name; all other fields go by preset_params.
 PRESET_FIELDS = (

@@ -12,17 +12,13 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 
-from skmpcc._fit import from_validation, run
-from skmpcc._fit_aim import PreparedAIM
-from skmpcc._latent import LatentVariableMixin, random_state_of, tensor_for_tensor
+from skmpcc._base import LatentVariableMixin, tensor_for_tensor
 from skmpcc._parameters import check_given_once, given_fields
-from skmpcc._rows import fitted_rows
 from skmpcc._sklearn import StrOptions, fit_context
-from skmpcc._start import checkpoint_of
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
-from skmpcc.devices import resolve_device
-from skmpcc.inputs import Layout
-from skmpcc.saving import OF_FITS
+from skmpcc.data.inputs import Layout
+from skmpcc.data.rows import fitted_rows
+from skmpcc.fitted.saving import OF_FITS
 from skmpcc.settings import (
     AIMNetworkSettings,
     constraints_of,
@@ -30,6 +26,11 @@ from skmpcc.settings import (
     parameter_docs,
     settings_of,
 )
+from skmpcc.system.devices import resolve_device
+from skmpcc.system.random import random_state_of
+from skmpcc.training.fit import from_validation, run
+from skmpcc.training.fit_aim import PreparedAIM
+from skmpcc.training.start import checkpoint_of
 
 # Parameters that override the preset's field of the same name, latent_dim first.
 _PRESET_FIELDS = ("latent_dim", "width", "max_iter", "tol", "batch_size", "learning_rate")

@@ -13,19 +13,20 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils.validation import column_or_1d
 
-from skmpcc._classes import KnownClasses, labels_of, warn_of_minus_one
-from skmpcc._fit import PreparedFit, Seeds, from_validation, run
-from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
+from skmpcc._base import MixtureMixin, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
-from skmpcc._rows import fitted_rows
 from skmpcc._sklearn import StrOptions, fit_context
-from skmpcc._start import begin
-from skmpcc.devices import resolve_device
-from skmpcc.inputs import InputFormat, as_array
+from skmpcc.data.classes import KnownClasses, labels_of, warn_of_minus_one
+from skmpcc.data.inputs import InputFormat, as_array
+from skmpcc.data.rows import fitted_rows
+from skmpcc.fitted.saving import OF_MIXTURES
 from skmpcc.presets import PRESETS, Preset
-from skmpcc.processes import Processes
-from skmpcc.saving import OF_MIXTURES
 from skmpcc.settings import constraints_of, parameter_docs, settings_of
+from skmpcc.system.devices import resolve_device
+from skmpcc.system.processes import Processes
+from skmpcc.system.random import random_state_of
+from skmpcc.training.fit import PreparedFit, Seeds, from_validation, run
+from skmpcc.training.start import begin
 
 # Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")

@@ -12,18 +12,13 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 
-from skmpcc._fit import PreparedFit, Seeds, from_validation, run
-from skmpcc._latent import MixtureMixin, random_state_of, tensor_for_tensor
+from skmpcc._base import MixtureMixin, tensor_for_tensor
 from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
-from skmpcc._rows import fitted_rows
 from skmpcc._sklearn import Interval, StrOptions, fit_context
-from skmpcc._start import begin
-from skmpcc.devices import resolve_device
-from skmpcc.inputs import InputFormat, Layout
+from skmpcc.data.inputs import InputFormat, Layout
+from skmpcc.data.rows import fitted_rows
+from skmpcc.fitted.saving import OF_MIXTURES
 from skmpcc.presets import PRESETS, Preset
-from skmpcc.processes import Processes
-from skmpcc.saving import OF_MIXTURES
-from skmpcc.scoring import Scorer
 from skmpcc.settings import (
     NetworkSettings,
     constraints_of,
@@ -32,6 +27,12 @@ from skmpcc.settings import (
     part,
     settings_of,
 )
+from skmpcc.system.devices import resolve_device
+from skmpcc.system.processes import Processes
+from skmpcc.system.random import random_state_of
+from skmpcc.training.fit import PreparedFit, Seeds, from_validation, run
+from skmpcc.training.scoring import Scorer
+from skmpcc.training.start import begin
 
 
 class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstimator):

@@ -16,12 +16,12 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_scalar
 
-from skmpcc._frames import check_columns
-from skmpcc._latent import random_state_of
-from skmpcc.devices import at_most_threads
-from skmpcc.inputs import InputFormat, Layout, as_array, as_real
+from skmpcc.data.frames import check_columns
+from skmpcc.data.inputs import InputFormat, Layout, as_array, as_real
 from skmpcc.pseudo_labels.candidates import BROAD, N_VOTES, gaussian_points, variance_floor
 from skmpcc.pseudo_labels.spectral import affinity, clusters_of_rows, eigenvectors, is_factored
+from skmpcc.system.devices import at_most_threads
+from skmpcc.system.random import random_state_of
 
 # Rows of both halves together. More take longer and change little.
 MAX_ROWS = 2000

@@ -15,9 +15,9 @@ from sklearn.utils import resample
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmpcc.clusterer import MPCCClusterer
-from skmpcc.inputs import as_array
+from skmpcc.data.inputs import as_array
 from skmpcc.plotting import HistoryDisplay, LatentMapDisplay, plot_clusters
-from skmpcc.versions import installed_versions
+from skmpcc.system.versions import installed_versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

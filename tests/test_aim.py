@@ -221,7 +221,9 @@ def test_feature_names_and_pipelines(blobs):
     ],
 )
 def test_bad_parameters_are_errors_before_training(blobs, parameters, message, monkeypatch):
-    monkeypatch.setattr("skmpcc._fit_aim.PreparedAIM.best", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr(
+        "skmpcc.training.fit_aim.PreparedAIM.best", lambda *_: pytest.fail("training began")
+    )
     with pytest.raises(ValueError, match=message):
         AIM(**{"random_state": 0} | parameters).fit(blobs[0])
 

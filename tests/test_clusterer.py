@@ -176,7 +176,7 @@ def test_sample_posterior(blobs, fitted):
 def test_inference_does_not_depend_on_the_batch(blobs, fitted, monkeypatch):
     X = blobs[0]
     whole = fitted.transform(X)
-    monkeypatch.setattr("skmpcc.inference._BATCH_VALUES", 32 * 20)
+    monkeypatch.setattr("skmpcc.fitted.model._BATCH_VALUES", 32 * 20)
     assert fitted._fitted.batch_size == 20
     np.testing.assert_allclose(fitted.transform(X), whole, atol=1e-10)
     np.testing.assert_allclose(fitted.transform(X[3:4]), whole[3:4], atol=1e-10)

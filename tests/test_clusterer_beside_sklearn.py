@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from support import BRIEF, QUICK, Interrupting
 
 from skmpcc import MPCCClusterer
-from skmpcc._fit import PreparedFit
 from skmpcc.presets import PRESETS
+from skmpcc.training.fit import PreparedFit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -18,9 +18,9 @@ from support import BRIEF, QUICK, Interrupting, images
 from threadpoolctl import threadpool_info
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
-from skmpcc._fit import PreparedFit
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
+from skmpcc.training.fit import PreparedFit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score
 from support import BRIEF, images
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
-from skmpcc.inputs import as_given
+from skmpcc.data.inputs import as_given
 from skmpcc.plotting import (
     ClustersDisplay,
     LatentMapDisplay,

@@ -60,8 +60,8 @@ def iterations(*cases):
     from skmpcc.engine.distributed import DistributedAlgorithm1
     from skmpcc.method.algorithm import Algorithm1
     from skmpcc.method.model import MPCCModel
-    from skmpcc.processes import Processes
     from skmpcc.settings import NetworkSettings
+    from skmpcc.system.processes import Processes
 
     processes = Processes.join("auto", torch.device("cpu"))
 
@@ -222,7 +222,8 @@ def resumed(folder):
     from sklearn.datasets import make_blobs
     from support import QUICK, Interrupting
 
-    from skmpcc import MPCCClusterer, _checkpoint
+    from skmpcc import MPCCClusterer
+    from skmpcc.training import checkpoint as _checkpoint
 
     _checkpoint.SECONDS = _checkpoint.SHARE = 1e-9
     X, _ = make_blobs(60, 4, centers=3, random_state=0)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skmpcc.engine.flat import FlatParameters
-from skmpcc.engine.spectral import SpectralNorms
+from skmpcc.engine.spectral_norms import SpectralNorms
 from skmpcc.method.networks.layers import Discriminator, Encoder, chunked
 
 Network = TypeVar("Network", bound=nn.Module)

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from skmpcc.engine.flat import FlatParameters
 from skmpcc.engine.projection import class_matrix, sum_by_class
-from skmpcc.engine.spectral import power_iteration
+from skmpcc.engine.spectral_norms import power_iteration
 from skmpcc.method.networks.layers import ConditionalBatchNorm
 from skmpcc.method.networks.vector import SLOPE, VectorDiscriminator, VectorEncoder, VectorGenerator
 

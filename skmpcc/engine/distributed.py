@@ -22,8 +22,8 @@ from skmpcc.engine.flat import FlatParameters
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import BatchNorm, ConditionalBatchNorm, normalized_by
 from skmpcc.method.optimizers import Adam
-from skmpcc.processes import Processes, Share
 from skmpcc.settings import ResolvedSettings
+from skmpcc.system.processes import Processes, Share
 
 
 class DistributedAlgorithm1(FastAlgorithm1):

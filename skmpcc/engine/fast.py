@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from skmpcc.devices import matmul_dtype
 from skmpcc.engine.autograd import (
     AutogradDiscriminator,
     AutogradEncoder,
@@ -34,6 +33,7 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.vector import VectorGenerator
 from skmpcc.method.optimizers import Adam
 from skmpcc.settings import ResolvedSettings
+from skmpcc.system.devices import matmul_dtype
 
 
 class FastAlgorithm1(Algorithm1):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skmpcc.engine.spectral import power_iteration
+from skmpcc.engine.spectral_norms import power_iteration
 from skmpcc.method.networks.layers import ClassProjection
 
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmpcc.aim import AIM
 from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
-from skmpcc.inputs import as_array
+from skmpcc.data.inputs import as_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 
-from skmpcc.inputs import as_array
+from skmpcc.data.inputs import as_array
 from skmpcc.plotting._drawing import (
     Estimator,
     Limits,

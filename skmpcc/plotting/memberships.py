@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
-from skmpcc.inputs import as_array
+from skmpcc.data.inputs import as_array
 from skmpcc.plotting._drawing import (
     Estimator,
     as_text,

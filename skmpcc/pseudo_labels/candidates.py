@@ -15,7 +15,6 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from skmpcc.devices import at_most_threads
 from skmpcc.pseudo_labels.merging import LINKAGES, merge_clusters
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.spectral import (
@@ -25,6 +24,7 @@ from skmpcc.pseudo_labels.spectral import (
     eigenvectors,
     is_factored,
 )
+from skmpcc.system.devices import at_most_threads
 
 # Samples up to which KMeans sees all of them at once, and the same where there are many clusters.
 MANY_SAMPLES = 10_000

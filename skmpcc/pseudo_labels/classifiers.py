@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skmpcc.devices import matmul_dtype
+from skmpcc.system.devices import matmul_dtype
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam
 
-from skmpcc.devices import at_most_threads, rows_of
-from skmpcc.progress import Progress, State
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
 from skmpcc.pseudo_labels.classifiers import ConvNet
 from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
+from skmpcc.system.devices import at_most_threads, rows_of
+from skmpcc.system.progress import Progress, State
 
 # Augmentation leaves little to chance, so few restarts do. Which is best is known at the end alone.
 N_IMAGE_RESTARTS = 3

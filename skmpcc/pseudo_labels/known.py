@@ -8,11 +8,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
-from skmpcc.devices import at_most_threads
-from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_edges
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.system.devices import at_most_threads
+from skmpcc.system.progress import Progress
 
 # Weight of known classes beside that of neighbours, mu in Zhou et al. (2004): at least the first, and
 # the second times their share. Where many are known, none has to be carried far.

@@ -11,8 +11,8 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from skmpcc.devices import at_most_threads, threads_for
-from skmpcc.scaling import rows_at_once
+from skmpcc.data.scaling import rows_at_once
+from skmpcc.system.devices import at_most_threads, threads_for
 
 # Samples among which neighbours are looked for; more are represented by as many drawn at random.
 MAX_ROWS = 70_000

@@ -9,7 +9,6 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.candidates import (
     MAX_CLUSTERS,
     Candidate,
@@ -25,6 +24,7 @@ from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.latent_classes import MixedTable, latent_classes
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.tables import classifier_labels
+from skmpcc.system.progress import Progress
 
 # What the lost information of the classifiers' clusters is multiplied by. Where clusters touch,
 # neighbours disagree somewhat more on theirs than on those of eigenvectors, and they are better all the

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam
 
-from skmpcc.devices import at_most_threads, rows_of
 from skmpcc.method.losses import consistency_loss
 from skmpcc.pseudo_labels.classifiers import BatchedMLP
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 from skmpcc.pseudo_labels.objectives import marginal_entropy
+from skmpcc.system.devices import at_most_threads, rows_of
 
 MAX_RESTARTS = 24
 # Memberships that all restarts hold at once, which is what many clusters cost.

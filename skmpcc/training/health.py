@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from skmpcc.method.algorithm import Algorithm1
-from skmpcc.processes import ALONE, Processes
 from skmpcc.settings import ResolvedSettings
+from skmpcc.system.processes import ALONE, Processes
 
 # Samples that are looked at: at least so many in all, and so many for each cluster.
 N_SAMPLES = 512

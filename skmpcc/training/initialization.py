@@ -9,14 +9,14 @@ from joblib import delayed
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skmpcc.devices import matmul_precision, to_device_if_fits
 from skmpcc.method.model import MPCCModel
-from skmpcc.processes import ALONE, Processes
-from skmpcc.progress import Progress
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import search_pseudo_labels
 from skmpcc.settings import ResolvedSettings, TrainingSettings
+from skmpcc.system.devices import matmul_precision, to_device_if_fits
+from skmpcc.system.processes import ALONE, Processes
+from skmpcc.system.progress import Progress
 from skmpcc.training.loop import STAGE, DivergedError, Engine, OnInterval, Outcome, train
 from skmpcc.training.resolution import resolve
 

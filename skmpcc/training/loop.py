@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skmpcc.devices import at_most_threads, matmul_precision, threads_for
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.distributed import DistributedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
-from skmpcc.processes import ALONE, Processes
-from skmpcc.progress import Progress, State
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings
+from skmpcc.system.devices import at_most_threads, matmul_precision, threads_for
+from skmpcc.system.processes import ALONE, Processes
+from skmpcc.system.progress import Progress, State
 from skmpcc.training.batches import BatchSampler
 from skmpcc.training.health import TrainingHealth, is_settled
 

@@ -10,13 +10,13 @@ from support import resolved
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from skmpcc import devices
 from skmpcc.engine import cuda_graph
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
+from skmpcc.system import devices
 from skmpcc.training.health import PATIENCE, TrainingHealth
 
 VECTOR, IMAGE = (5,), (1, 8, 8)

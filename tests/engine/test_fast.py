@@ -7,12 +7,13 @@ import pytest
 import torch
 from support import resolved
 
-from skmpcc import devices
-from skmpcc.engine import dense, spectral
+from skmpcc.engine import dense
+from skmpcc.engine import spectral_norms as spectral
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
+from skmpcc.system import devices
 
 BASE = {"latent_dim": 6, "conditioning": "embedding", "width": 8}
 VECTOR, IMAGE = (5,), (1, 8, 8)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from support import Kept, normal, resolved
 
-from skmpcc.devices import matmul_precision
 from skmpcc.engine import cuda_graph
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
@@ -15,6 +14,7 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.method.prior import GaussianMixturePrior
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import NetworkSettings
+from skmpcc.system.devices import matmul_precision
 from skmpcc.training.loop import train
 
 pytestmark = pytest.mark.cuda

@@ -64,7 +64,7 @@ def test_rows_that_are_all_alike_are_neighbors_in_a_ring():
 def test_neighbors_in_wide_data_are_those_of_principal_components(monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_VALUES", 8)
     monkeypatch.setattr(neighbors, "N_COMPONENTS", 2)
-    monkeypatch.setattr("skmpcc.scaling.CHUNK", 64)
+    monkeypatch.setattr("skmpcc.data.scaling.CHUNK", 64)
     X = np.random.default_rng(0).normal(size=(150, 12)) * ([5.0, 3.0] + [0.1] * 10)
     data = torch.as_tensor(X, dtype=torch.float32).view(150, 1, 3, 4)
     graph = NeighborGraph.of(data, 4, 3, generator())

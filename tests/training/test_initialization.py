@@ -5,7 +5,7 @@ import torch
 from support import BRIEF
 
 from skmpcc import MPCCClusterer
-from skmpcc._fit import from_validation
+from skmpcc.training.fit import from_validation
 from skmpcc.training.initialization import SharedArrays
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from support import resolved
 
-from skmpcc import devices
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
+from skmpcc.system import devices
 from skmpcc.training.loop import DivergedError, fastest_engine, interval_of, train
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8)

@@ -1,0 +1,378 @@
+"""Methods of an estimator that holds a latent variable model: encode, decode, sample."""
+
+import functools
+import inspect
+import math
+import os
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, ClassVar, ParamSpec, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, check_consistent_length, check_scalar
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from skmpcc._sklearn import makes_arrays
+from skmpcc.data.frames import check_columns, warn_of_row_numbers
+from skmpcc.data.inputs import as_array, as_given, as_real
+from skmpcc.data.sliced import Rows, SlicedArray, in_slices
+from skmpcc.fitted import onnx as export
+from skmpcc.fitted import saving
+from skmpcc.fitted.model import FittedModel
+from skmpcc.system.devices import inference_device
+from skmpcc.system.random import random_state_of
+
+P = ParamSpec("P")
+
+
+class _Text(str):
+    """Text that scikit-learn's tables do not shorten to a few letters."""
+
+
+def tensor_for_tensor(method: Callable[P, Any]) -> Callable[P, Any]:
+    """Make a method return a tensor where its first argument is one, on the same device."""
+    _, first, *_ = inspect.signature(method).parameters
+
+    @functools.wraps(method)
+    def with_tensors(*args: P.args, **kwargs: P.kwargs) -> Any:
+        given = args[1] if len(args) > 1 else kwargs.get(first)
+        return as_given(method(*args, **kwargs), given)
+
+    return with_tensors
+
+
+class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Methods of an estimator whose `fit` sets `_fitted`.
+
+    It is a TransformerMixin itself, because scikit-learn's `set_output` wraps `transform` where it is
+    defined.
+
+    Attributes
+    ----------
+    device : str or torch.device
+        Parameter of the estimator.
+    random_state : int, RandomState instance or None
+        Parameter of the estimator.
+    """
+
+    device: str | torch.device
+    random_state: Any
+    _fitted: FittedModel
+    # What a file keeps beside parameters and model; see `saving.OF_FITS`.
+    _saved_attributes: ClassVar[dict[str, Any]]
+
+    def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[Rows, Any]:
+        """Check what `fit` is given, by default without `y`, and set what it has to know of X.
+
+        Of data that are read in slices, what is in them is checked when they are.
+        """
+        check_columns(X)
+        if getattr(self, "warm_start", False) and hasattr(self, "_fitted"):
+            # Names of columns alone, as predict checks them: those of the fit that goes on.
+            validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
+        # To fit, its wrapper, and the caller.
+        warn_of_row_numbers(X, stacklevel=4)
+        X = in_slices(X)
+        if isinstance(X, SlicedArray):
+            X.check_rows()
+            self.n_features_in_ = math.prod(X.shape[1:])
+            # Of a fit before, of a data frame.
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            if not isinstance(y, str):
+                y = column_or_1d(as_array(y), warn=True)
+                check_consistent_length(X, y)
+            return X, y
+        checked = validate_data(self, as_array(X), as_array(y), allow_nd=True, ensure_min_samples=2)
+        X, y = checked if isinstance(checked, tuple) else (checked, None)
+        self.n_features_in_ = math.prod(X.shape[1:])
+        return as_real(X), y
+
+    def _check_X(self, X: Any) -> Rows:
+        """Return X, of the shape that `fit` saw, as an array of real numbers, or of slices of them."""
+        check_columns(X)
+        X, wanted = in_slices(as_array(X)), self._fitted.format.layout.shape
+        sliced = isinstance(X, SlicedArray)
+        if len(wanted) == 1 and not sliced:
+            X = validate_data(self, X, reset=False)
+        else:
+            if not sliced:
+                X = check_array(X, allow_nd=True, estimator=self, input_name="X")
+            if X.shape[1:] != wanted:
+                raise ValueError(
+                    f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
+                    f"samples of shape {wanted}."
+                )
+        return X if sliced else as_real(X)
+
+    def _check_codes(self, Z: Any) -> NDArray[np.float64]:
+        """Return Z, of the latent space's dimensions, as an array."""
+        codes = check_array(as_array(Z), dtype=np.float64, input_name="Z", estimator=self)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {codes.shape[1]} columns, but the latent space has {self._n_features_out} "
+                "dimensions."
+            )
+        return codes
+
+    def _ready(self) -> FittedModel:
+        check_is_fitted(self)
+        return self._fitted.on(inference_device(self.device))
+
+    @tensor_for_tensor
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Compute the log-density of each sample with its code: log p(z) + log p(x | z).
+
+        Low for samples unlike the training data: z, the sample's code, is far from where the latent
+        prior has its mass, or decodes to something else than x. p(x | z) is Gaussian around the
+        reconstruction, with the variances of the training data's reconstruction errors.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        log_density : ndarray or Tensor of shape (n_samples,)
+            In nats, of the data as the networks see them, which are scaled: for comparisons of samples,
+            not of models.
+        """
+        return self._ready().log_density(self._check_X(X))
+
+    def transform(self, X: ArrayLike) -> NDArray:
+        """Encode X: the latent codes, means of q(z | x).
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        codes : ndarray or Tensor of shape (n_samples, latent_dim)
+            float32 if the fit saw float16 or float32, float64 otherwise.
+        """
+        codes = self._ready().codes(self._check_X(X))
+        # `set_output` makes other containers of arrays.
+        return as_given(codes, X) if makes_arrays(self) else codes
+
+    @tensor_for_tensor
+    def reconstruct(self, X: ArrayLike) -> NDArray:
+        """Encode and decode X: G at each sample's code, in its most probable component.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        X : ndarray or Tensor of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        return self._ready().reconstruct(self._check_X(X))
+
+    @tensor_for_tensor
+    def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
+        """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        n_samples : int, default=1
+            Draws for each sample; each is decoded in its own most probable component.
+
+        Returns
+        -------
+        X : ndarray or Tensor of shape (n, n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        fitted = self._ready()
+        rows = self._check_X(X)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        return fitted.posterior_samples(rows, n_samples, random_state_of(self.random_state))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a file of safetensors, from which `load` restores it.
+
+        Unlike a pickle, the file holds nothing but numbers and text, and other versions of this package
+        and of PyTorch read it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What is there is replaced once the file is complete.
+
+        Raises
+        ------
+        NotFittedError
+            The estimator is not fitted.
+        TypeError
+            A parameter cannot be written: a RandomState of another generator than MT19937, say.
+
+        Notes
+        -----
+        Parameters, all fitted attributes and the networks are kept, those of the training too, so that
+        `warm_start` works after. A `RandomState` is kept as it stands, a `torch.device` by its name, and
+        other arrays among the parameters as numpy's. Callbacks, `set_output` and metadata requests are
+        not kept.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sklearn.datasets import make_blobs
+        >>> from skmpcc import MPCCClusterer
+        >>> X, _ = make_blobs(100, centers=3, random_state=0)
+        >>> clusterer = MPCCClusterer(3, max_iter=10, width=16, tol=0.0, random_state=0).fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     clusterer.save(Path(folder) / "model.safetensors")
+        ...     restored = MPCCClusterer.load(Path(folder) / "model.safetensors")
+        >>> bool((restored.predict_proba(X) == clusterer.predict_proba(X)).all())
+        True
+        """
+        saving.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Restore an estimator from a file that `save` wrote. No code of the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        estimator : Self
+            Fitted. It predicts on its parameter `device`, or on the CPU where that is missing.
+
+        Raises
+        ------
+        ValueError
+            The file is cut off, damaged or foreign, holds another estimator, was written in a newer
+            format, or has names, shapes or types that do not fit; the message says which.
+        OSError
+            There is no such file, or it cannot be read.
+
+        Notes
+        -----
+        The file's checksum shows damage. It does not prove who wrote the file.
+        """
+        return saving.load(cls, path)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write X to memberships and codes as an ONNX model, for onnxruntime and others. Needs onnx.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What is there is replaced once the file is complete.
+
+        Raises
+        ------
+        NotFittedError
+            The estimator is not fitted.
+        ImportError
+            onnx is not installed: pip install "skmpcc[onnx]".
+
+        Notes
+        -----
+        The input "X" is a batch of any length, unscaled and in the shape that `fit` saw, of float32 if
+        the fit saw float16 or float32 and of float64 otherwise, also for images of uint8. The outputs
+        are "memberships", as of `predict_proba` where the estimator has it, and "codes", as of
+        `transform`. A classifier's `classes_` are in the metadata, as JSON. Opset 17, with operations in
+        double precision.
+
+        Examples
+        --------
+        >>> clusterer.export_onnx("model.onnx")  # doctest: +SKIP
+        >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+        >>> memberships, codes = session.run(None, {"X": X})  # doctest: +SKIP
+        """
+        check_is_fitted(self)
+        export.export_onnx(self, path)
+
+    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+        """Return scikit-learn's table of fitted attributes, begun by the settings that were chosen."""
+        table = super()._get_fitted_attr_html(doc_link)
+        rows = {}
+        for name, value in getattr(self, "settings_", {}).items():
+            given = getattr(self, name, "")  # by preset_params, if it is no parameter
+            if given is None or (isinstance(given, str) and given == "auto"):
+                rows[f"settings_[{name!r}]"] = {"type_name": type(value).__name__, "value": value}
+        table.data = rows | table.data
+        for row in table.data.values():
+            if isinstance(row["value"], str):
+                row["value"] = _Text(row["value"])
+        return table
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._fitted.model.settings.latent_dim
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+
+class MixtureMixin(LatentVariableMixin):
+    """Methods of estimators whose latent prior is a mixture, of which `fit` sets means and weights."""
+
+    means_: NDArray
+    covariances_: NDArray
+    weights_: NDArray
+
+    @tensor_for_tensor
+    def inverse_transform(self, Z: ArrayLike, labels: ArrayLike | None = None) -> NDArray:
+        """Decode latent codes: G(z, y).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+        labels : array-like of shape (n_samples,), or a single one, default=None
+            The clusters or classes to decode in. By default the most probable of each code.
+
+        Returns
+        -------
+        X : ndarray or Tensor of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError
+            Z has another number of columns than there are latent dimensions, or a label is none that
+            `fit` knows.
+        """
+        fitted = self._ready()
+        codes = self._check_codes(Z)
+        if labels is None:
+            y = fitted.labels_of_codes(codes)
+        else:
+            labels = as_array(labels)
+            given = column_or_1d(np.full(len(codes), labels) if np.ndim(labels) == 0 else labels)
+            if len(given) != len(codes):
+                raise ValueError(f"labels has {len(given)} entries for {len(codes)} rows of Z.")
+            y = self._components_of(given)
+        return fitted.decode(codes, y)
+
+    def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
+        """Return the components' numbers for labels; unknown labels are a ValueError."""
+        raise NotImplementedError
+
+    def _draw_components(
+        self, n_samples: int, component: int | None, rng: np.random.RandomState
+    ) -> NDArray[np.int64]:
+        """Numbers of components in rising order, drawn by the weights, or all the same."""
+        if component is not None:
+            return np.full(n_samples, component, dtype=np.int64)
+        counts = rng.multinomial(n_samples, self.weights_)
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def _draw_from(self, y: NDArray[np.int64], rng: np.random.RandomState) -> NDArray:
+        """Draw a sample of each component in `y`, in the shape and units of the fitted data."""
+        noise = rng.standard_normal((len(y), self._n_features_out))
+        return self._ready().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)

@@ -1,0 +1,1 @@
+"""The work of `python -m skmpcc`: reading, running, writing."""

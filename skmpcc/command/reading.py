@@ -1,0 +1,403 @@
+"""Samples from files and folders, for the command line."""
+
+import importlib
+import math
+import re
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+
+from skmpcc.command.reading_images import images_in, read_images
+from skmpcc.command.reading_numbers import Table, numbers_of_decimals, numbers_of_text
+from skmpcc.command.reading_text import read_text
+from skmpcc.data.frames import listed, numbers_rows
+
+TEXTS = (".csv", ".tsv")
+TABLES = (*TEXTS, ".parquet")
+ARRAYS = (".npy", ".npz")
+# Bytes that deflate makes of one at most.
+_MAX_DEFLATED = 1032
+
+
+@dataclass
+class Samples:
+    """Samples of a file or a folder, and what was said of them there.
+
+    Attributes
+    ----------
+    X : DataFrame of float64, or ndarray
+        A data frame where columns have names.
+    y : ndarray of int or None
+        Numbers of the known classes, -1 where the class is unknown.
+    files : list of str or None
+        Names of the images in their folder; None if samples are rows of a file.
+    background : int or None
+        Grey level that transparent images were put on; None if there were none.
+    """
+
+    X: Any
+    y: NDArray[np.int64] | None = None
+    files: list[str] | None = None
+    background: int | None = None
+
+    @property
+    def names(self) -> list[str] | None:
+        """Names of the columns, if they have any."""
+        return list(self.X.columns) if hasattr(self.X, "columns") else None
+
+
+def is_table(path: Path) -> bool:
+    """Whether columns of this file have names."""
+    return path.suffix.lower() in TABLES and not path.is_dir()
+
+
+def read(
+    path: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    label_column: str | None = None,
+    header: bool = True,
+    separator: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str | None = None,
+    na_values: Sequence[str] | None = None,
+    skip_rows: int | None = None,
+    n_columns: int | None = None,
+    channels: int | None = None,
+    background: int | None = None,
+) -> Samples:
+    """Read the samples of a file, or of a folder of images.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str, default=None
+        Columns of a table to take, by default all that hold numbers, but for those that number the rows;
+        others are left out with a warning.
+    label_column : str, default=None
+        Column of a table, or array of an .npz file, with known classes. By default an .npz file's y.
+    header : bool, default=True
+        Whether the first line of text has the columns' names.
+    separator : str, default=None
+        What stands between the columns of a text: one of `SEPARATORS`. None is what a first line "sep=;"
+        says, or a tab for .tsv; for .csv it is the one of them by which the first lines have the same
+        number of columns.
+    decimal : str, default=None
+        Decimal point of a text; None is ".", or "," if thousands is ".".
+    thousands : str, default=None
+        What separates thousands in a text: one of `THOUSANDS`. None is found by the numbers, with a
+        warning.
+    encoding : str, default=None
+        Encoding of a text; None is UTF-8, with or without a byte order mark.
+    na_values : sequence of str, default=None
+        What stands where values are missing in a text, beside what pandas takes for it.
+    skip_rows : int, default=None
+        Lines of a text before those of the table; None is found by their fields, with a warning.
+    n_columns : int, default=None
+        Columns of numbers that are needed: where there are so many, none is left out.
+    channels : int, default=None
+        Channels of images: 1, 3, or None for 3 if any image has colours.
+    background : int, default=None
+        Grey level that transparent images are put on. None is black or white, whichever is farther from
+        their visible pixels.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, of an unknown kind, or does not have what is asked for.
+    OSError
+        There is no such file, or it cannot be read.
+    ImportError
+        A package that reads such files is not installed.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder {path}.")
+    suffix = path.suffix.lower()
+    images = images_in(path, TABLES + ARRAYS) if path.is_dir() else None
+    if images is not None:
+        suffix = ""
+    elif suffix not in TABLES + ARRAYS:
+        raise ValueError(
+            f"{path} cannot be read: DATA must be a file {', '.join(TABLES + ARRAYS)} or a folder of "
+            "images."
+        )
+    _check_options({"--columns": columns}, TABLES, suffix, path)
+    _check_options({"--label-column": label_column}, (*TABLES, ".npz"), suffix, path)
+    of_text: dict[str, Any] = {
+        "separator": separator,
+        "decimal": decimal,
+        "thousands": thousands,
+        "encoding": encoding,
+        "na_values": na_values,
+        "skip_rows": skip_rows,
+    }
+    named = {f"--{name.replace('_', '-')}": value for name, value in of_text.items()}
+    _check_options(named, TEXTS, suffix, path)
+    if images is not None:
+        required("PIL.Image", f"Reading images of {path}")
+        X, background = read_images(path, images, channels, background)
+        return Samples(X, files=list(images), background=background)
+    if suffix in TABLES:
+        pandas = required("pandas", f"Reading {path}")
+    if suffix == ".parquet":
+        required("pyarrow", f"Reading {path}")
+    try:
+        if suffix in ARRAYS:
+            return _arrays(path, label_column)
+        if suffix in TEXTS:
+            table = read_text(path, header=header, wanted=columns or (), **of_text)
+        else:
+            table = Table(pandas.read_parquet(path, engine="pyarrow"))
+        table.frame.columns = table.frame.columns.map(str)
+    except (OSError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # broken files end in many kinds of them
+        raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
+    return _table(table, path, columns, label_column, n_columns)
+
+
+def _check_options(options: dict[str, Any], suffixes: Sequence[str], suffix: str, path: Path) -> None:
+    for option, value in options.items():
+        if value is not None and suffix not in suffixes:
+            raise ValueError(f"{option} is for {', '.join(suffixes)}, but DATA is {path}.")
+
+
+def medians_of(X: Any) -> list[float]:
+    """Median of each column, of those of its values that are not missing.
+
+    Raises
+    ------
+    ValueError
+        X is not a table, or one of its columns has no value or infinite ones.
+    """
+    if X.ndim != 2:
+        raise ValueError("--impute is for tables, but DATA holds images.")
+    _check_no_infinite(X)
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(np.asarray(X))
+    empty = np.isnan(np.asarray(X)).all(axis=0)
+    if empty.any():
+        raise ValueError(f"{listed(_column_names(X)[empty])} cannot be imputed: all values are missing.")
+    return imputer.statistics_.tolist()
+
+
+def without_missing(X: Any, medians: Sequence[float] | None = None) -> Any:
+    """Return X with missing values replaced by medians, of which a warning tells.
+
+    Raises
+    ------
+    ValueError
+        Values are missing, and there is no median for each column; or values are infinite.
+    """
+    _check_no_infinite(X)
+    values = np.asarray(X)
+    missing = np.isnan(values)
+    if not missing.any():
+        return X
+    places = _places(X, missing)
+    if medians is None or values.shape[1:] != (len(medians),):
+        advice = "Fit with --impute median, or leave the columns out by --columns."
+        raise ValueError(f"DATA has {missing.sum()} missing values{places}. {advice if places else ''}")
+    warnings.warn(f"Missing values{places} were replaced by medians.", stacklevel=2)
+    filled = np.where(missing, medians, values)
+    return filled if isinstance(X, np.ndarray) else type(X)(filled, columns=X.columns)
+
+
+def _check_no_infinite(X: Any) -> None:
+    infinite = np.isinf(np.asarray(X))
+    if infinite.any():
+        raise ValueError(f"DATA has {infinite.sum()} infinite values{_places(X, infinite)}.")
+
+
+def _places(X: Any, which: NDArray) -> str:
+    """Tell the columns of a table that have such values, and how many each."""
+    if which.ndim != 2:
+        return ""
+    counts = which.sum(axis=0)
+    pairs = zip(_column_names(X), counts, strict=True)
+    return f" in the columns {listed(f'{name} ({count})' for name, count in pairs if count)}"
+
+
+def _column_names(X: Any) -> NDArray:
+    return np.array(getattr(X, "columns", np.arange(X.shape[1])), dtype=object)
+
+
+def required(module: str, what: str) -> Any:
+    """Import a package of the extra `command`."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.replace("PIL.Image", "pillow")
+        raise ImportError(
+            f'{what} needs {package} ({error}): pip install "skmpcc[command]", or pip install {package}.'
+        ) from error
+
+
+def _arrays(path: Path, label_name: str | None) -> Samples:
+    _check_sizes(path)
+    content = np.load(path, allow_pickle=False)
+    if isinstance(content, np.ndarray):
+        return Samples(_checked(content))
+    with content as file:
+        wanted = ["X"] if label_name is None else ["X", label_name]
+        for name in wanted:
+            if name not in file:
+                raise ValueError(f"it has no array {name}, only {listed(file) or 'nothing'}.")
+        X, y = _checked(file["X"]), file.get(label_name or "y")
+    if y is None:
+        return Samples(X)
+    if y.shape != (len(X),):
+        raise ValueError(
+            f"there should be one label for each of {len(X)} samples, but they are {y.shape}."
+        )
+    numbers = np.unique(y, return_inverse=True)[1].astype(np.int64)
+    return Samples(X, np.where(np.isnan(y), -1, numbers) if y.dtype.kind == "f" else numbers)
+
+
+def _check_sizes(path: Path) -> None:
+    """Check that arrays are not larger than their file, before memory is taken for them."""
+    size = path.stat().st_size
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if not _check_size(file, size):
+                raise ValueError(
+                    "it is no array that NumPy has saved, and pickled objects are not read."
+                )
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            most = member.file_size
+            if member.compress_type == zipfile.ZIP_STORED:
+                most = min(most, size)
+            elif member.compress_type == zipfile.ZIP_DEFLATED:
+                most = min(most, _MAX_DEFLATED * size)
+            with archive.open(member) as file:
+                _check_size(file, most)
+
+
+def _check_size(file: IO[bytes], most: int) -> bool:
+    """Check that there are as many bytes as an array's header says; returns whether it has one."""
+    if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+        return False
+    version = file.read(2)
+    read_header = {
+        b"\1\0": np.lib.format.read_array_header_1_0,
+        b"\2\0": np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise ValueError(
+            f"it has version {[*version]} of the format, which is not one of plain numbers."
+        )
+    shape, _, dtype = read_header(file)
+    wanted = math.prod(shape) * dtype.itemsize
+    most -= file.tell()
+    if not dtype.hasobject and wanted > most:
+        raise ValueError(
+            f"an array of shape {shape} and dtype {dtype} has {wanted} bytes, the file {most} at most."
+        )
+    return True
+
+
+def _checked(X: NDArray) -> NDArray:
+    if X.dtype.kind not in "buif" or X.ndim < 2 or X.size == 0:
+        raise ValueError(
+            "it should hold rows of numbers or images of numbers, but is an array of dtype "
+            f"{X.dtype} and shape {X.shape}."
+        )
+    return X
+
+
+def _table(
+    table: Table,
+    path: Path,
+    columns: Sequence[str] | None,
+    label_column: str | None,
+    n_columns: int | None,
+) -> Samples:
+    """Columns that hold numbers, and known classes."""
+    frame = table.frame
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()]
+        raise ValueError(f"{path} has more than one column of the name {listed(dict.fromkeys(twice))}.")
+    wanted = list(dict.fromkeys(columns or []))
+    asked = wanted if label_column is None else [*wanted, label_column]
+    unknown = [name for name in asked if name not in frame.columns]
+    if unknown:
+        raise ValueError(
+            f"{path} has no column {listed(unknown)}; its columns are {listed(frame.columns)}."
+        )
+    if label_column in wanted:
+        raise ValueError(f"{label_column} is the label column, and cannot be one of --columns as well.")
+    if len(frame) == 0:
+        raise ValueError(f"{path} has no rows.")
+    pandas = importlib.import_module("pandas")
+    y = None if label_column is None else pandas.factorize(frame[label_column])[0].astype(np.int64)
+    rest = frame[wanted] if wanted else frame.drop(columns=asked)
+    found = numbers_of_text(table, list(rest.columns)) if table.decimal else numbers_of_decimals(rest)
+    rest = rest.assign(**found.columns)
+    numbers = rest.select_dtypes(["number", "bool"], exclude=["timedelta", "complexfloating"])
+    other = [name for name in rest.columns if name not in numbers.columns]
+    if other and wanted:
+        told = (
+            f"{name}, where {found.faults[name]}" if name in found.faults else name for name in other
+        )
+        raise ValueError(
+            f"Columns of {path} that are asked for do not hold numbers: {listed(told)}.{found.advice}"
+        )
+    if not wanted:
+        empty = list(numbers.columns[numbers.isna().all()])
+        numbers = numbers.drop(columns=empty)
+        for name in found.faults:
+            warnings.warn(f"The column {name} is left out: {found.faults[name]}.", stacklevel=2)
+        text = [name for name in other if name not in found.faults]
+        for names, reason, advice in (
+            (text, "do not hold numbers", found.advice),
+            (empty, "have no values", ""),
+        ):
+            if names:
+                warnings.warn(
+                    f"Columns that {reason} are left out: {listed(names)}.{advice}", stacklevel=2
+                )
+        numbers = _without_row_numbers(numbers, table, n_columns)
+    if numbers.shape[1] == 0:
+        raise ValueError(f"{path} has no column of numbers; its columns are {listed(frame.columns)}.")
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    return Samples(pandas.DataFrame(values, columns=numbers.columns), y)
+
+
+def _without_row_numbers(numbers: Any, table: Table, n_columns: int | None) -> Any:
+    """Leave out columns that number the rows or name them, as long as others are left."""
+    for name in list(numbers.columns):
+        if numbers.shape[1] in (1, n_columns):
+            break
+        if name in table.row_names:
+            what = "has the names of the rows, for which the header has no name"
+        elif re.fullmatch(r"__index_level_\d+__", name):
+            what = "is a saved index"
+        elif _numbers_rows(numbers[name], name if table.named else None):
+            what = "numbers the rows"
+        else:
+            continue
+        numbers = numbers.drop(columns=name)
+        warnings.warn(
+            f"The column {name} {what}, and is left out; to keep it, name it with the others in "
+            "--columns.",
+            stacklevel=2,
+        )
+    return numbers
+
+
+def _numbers_rows(column: Any, name: str | None) -> bool:
+    values = column.to_numpy()
+    if values.dtype.kind not in "iufb":  # of pandas' own types
+        if column.isna().any():
+            return False
+        values = np.array(column.tolist())
+    return numbers_rows(name, values)

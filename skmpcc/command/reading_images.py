@@ -1,0 +1,138 @@
+"""Images in a folder."""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skmpcc.data.frames import listed
+
+IMAGES = (".png", ".jpg", ".jpeg")
+# How files of each kind begin.
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_MIDDLE = 127.5
+
+
+def images_in(folder: Path, tables: Sequence[str]) -> dict[str, Path]:
+    """Images in a folder and the folders below it, by name; files that end like tables are told.
+
+    Hidden ones are left out.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part[0] == "." for part in path.relative_to(folder).parts)
+    }
+    images = {name: path for name, path in files.items() if path.suffix.lower() in IMAGES}
+    if not images:
+        counts = Counter(path.suffix.lower() for path in files.values())
+        held = [f"{counts[suffix]} {suffix} files" for suffix in tables if counts[suffix]]
+        if held:
+            raise ValueError(
+                f"{folder} is a folder, which is read as one of images, but it holds "
+                f"{' and '.join(held)} and no image. DATA should be one file: put them together first, "
+                "as pandas.concat does."
+            )
+        raise ValueError(f"{folder} has no image: no file that ends with {', '.join(IMAGES)}.")
+    if len(images) < len(files):
+        others = listed(name for name in files if name not in images)
+        warnings.warn(f"Files that are no images are left out: {others}.", stacklevel=2)
+    return images
+
+
+def read_images(
+    folder: Path, files: Mapping[str, Path], channels: int | None, background: int | None
+) -> tuple[NDArray, int | None]:
+    """Read images of a folder, which have to be of one size.
+
+    Parameters
+    ----------
+    folder : Path
+    files : mapping of str to Path
+        The images by name.
+    channels : int or None
+        1, 3, or None for 3 if any image has colours.
+    background : int or None
+        Grey level, 0 to 255, that transparent images are put on. None is black or white, whichever is
+        farther from their visible pixels.
+
+    Returns
+    -------
+    array : ndarray
+    background : int or None
+        The one that images were put on; None if none was transparent.
+    """
+    images = {name: _opened(path) for name, path in files.items()}
+    (first, image), *rest = images.items()
+    for name, other in rest:
+        if other.size != image.size:
+            raise ValueError(
+                f"Images of {folder} differ in size: {first} has {image.width} x {image.height} pixels, "
+                f"{name} has {other.width} x {other.height}. Bring them to one size first."
+            )
+    modes = {each.mode for each in images.values()}
+    if all(mode[0] in "IF" for mode in modes) and channels != 3:  # 16 bits and more
+        return np.stack([np.asarray(each) for each in images.values()]), None
+    if any(mode[0] in "IF" for mode in modes):
+        raise ValueError(f"Images of {folder} differ in kind: some have 8 bits, others more.")
+    images, background = _opaque(images, background)
+    grey = channels == 1 or (channels is None and modes <= {"1", "L", "LA"})
+    arrays = [np.asarray(each.convert("L" if grey else "RGB")) for each in images.values()]
+    return np.stack(arrays), background
+
+
+def _opened(path: Path) -> Any:
+    """Return an image with all of its pixels, if the content of its file is PNG or JPEG.
+
+    Other kinds are not even tried, since Pillow runs another program for some of them.
+    """
+    image_module = import_module("PIL.Image")
+    with path.open("rb") as file:
+        if not file.read(8).startswith(_SIGNATURES):
+            raise ValueError(f"{path} cannot be read: it is neither PNG nor JPEG, whatever its name.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", image_module.DecompressionBombWarning)
+            with image_module.open(path, formats=("PNG", "JPEG")) as image:
+                return import_module("PIL.ImageOps").exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # broken files end in many kinds of them
+        why = str(error) or type(error).__name__
+        raise ValueError(f"{path} cannot be read as an image: {why}") from error
+
+
+def _opaque(images: dict[str, Any], background: int | None) -> tuple[dict[str, Any], int | None]:
+    """Put transparent images on a background, of which a warning tells."""
+    image_module = import_module("PIL.Image")
+    layers = {
+        name: image.convert("RGBA")
+        for name, image in images.items()
+        if "A" in image.getbands() or "transparency" in image.info
+    }
+    layers = {
+        name: image for name, image in layers.items() if image.getchannel("A").getextrema()[0] < 255
+    }
+    if not layers:
+        return images, None
+    if background is None:
+        # Where every image is as bright as its visible pixels.
+        brightness = weight = 0.0
+        for image in layers.values():
+            alpha = np.asarray(image.getchannel("A"), dtype=np.float64)
+            brightness += float((np.asarray(image.convert("RGB").convert("L")) * alpha).sum())
+            weight += float(alpha.sum())
+        background = 0 if brightness > _MIDDLE * weight else 255
+    below = image_module.new("RGBA", next(iter(layers.values())).size, (background,) * 3 + (255,))
+    opaque = {name: image_module.alpha_composite(below, image) for name, image in layers.items()}
+    tone = {0: "black", 255: "white"}.get(background, f"grey of level {background}")
+    warnings.warn(
+        f"{len(layers)} of {len(images)} images are transparent in places, and were put on {tone}.",
+        stacklevel=2,
+    )
+    return images | opaque, background

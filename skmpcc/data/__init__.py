@@ -1,0 +1,1 @@
+"""X on its way in and out: layout, scaling, rows, classes, frames, data on disk."""

@@ -1,0 +1,1 @@
+"""What there is after a fit: the model behind arrays, files, ONNX."""

@@ -1,0 +1,286 @@
+"""A trained model behind arrays: codes of X, memberships of codes, decoded codes, all in batches."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from skmpcc.data.inputs import InputFormat
+from skmpcc.data.sliced import Rows, in_batches
+from skmpcc.method.model import MPCCModel
+from skmpcc.system.devices import at_most_threads, threads_for
+
+# Values of one activation that a batch may hold.
+_BATCH_VALUES = 2**24
+_MAX_ROWS = 8192
+# Fewer rows than this are padded: a product with one row rounds differently from one with many.
+_MIN_ROWS = 16
+# A call is worth a thread for so many operations that are.
+_N_OPERATIONS = 16
+
+# Samples whose reconstructions tell how far off they are.
+_MAX_RESIDUALS = 4096
+# No input's residual variance is less than this share of the mean one.
+_LEAST_RESIDUAL = 1e-3
+
+# Of q(z | x), when codes are drawn from it. A training at rates far too high leaves an encoder with
+# variances whose draws would not be finite.
+_MAX_LOG_VARIANCE = 20.0
+
+# Samples in the user's form, read at once or slice by slice, or already encoded.
+Samples = Rows | Tensor
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A model that is prepared for inference, and what it knows of the data.
+
+    Methods take samples in the user's form, an array, or encoded by `format`, a tensor.
+
+    Attributes
+    ----------
+    model : MPCCModel
+        After `prepare_for_inference`.
+    format : InputFormat
+    n_neighbors : int
+        Neighbours of each sample that the score of a table looks at.
+    residual_variances : Tensor of shape (n_inputs,) or None
+        Mean square errors of reconstructions of the training data, by input; see `with_residuals`.
+    """
+
+    model: MPCCModel
+    format: InputFormat
+    n_neighbors: int
+    residual_variances: Tensor | None = None
+    _copies: dict[torch.device, "FittedModel"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def on(self, device: torch.device) -> "FittedModel":
+        """Return this on `device`: itself if it is there, otherwise a copy, which is made once."""
+        here = self.model.device
+        if here.type == device.type and device.index in (None, here.index):
+            return self
+        if device not in self._copies:
+            self._copies[device] = replace(self, model=copy.deepcopy(self.model).to(device))
+        return self._copies[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_copies": {}}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the networks' parameters; the prior's are double precision."""
+        return next(self.model.averaged_encoder.parameters()).dtype
+
+    @property
+    def batch_size(self) -> int:
+        """Rows for which the largest activation stays within bounds."""
+        values = max(
+            self.model.settings.width * self.model.n_places, math.prod(self.format.layout.shape)
+        )
+        return max(_MIN_ROWS, min(_MAX_ROWS, _BATCH_VALUES // values))
+
+    def _threads(self, n_samples: int) -> AbstractContextManager[None]:
+        """Limit threads by the work of a whole call; a short one gains nothing from them."""
+        return at_most_threads(threads_for(self.model.hidden_flops(n_samples) / _N_OPERATIONS))
+
+    def _batches(self, n_samples: int) -> Iterator[slice]:
+        # Memberships of a batch are an activation too.
+        rows = max(1, min(self.batch_size, _BATCH_VALUES // self.model.n_clusters))
+        return gen_batches(n_samples, rows)
+
+    def _encoded(self, X: Samples, batches: list[slice]) -> Iterator[Tensor]:
+        if isinstance(X, Tensor):
+            encoded = (X[rows] for rows in batches)
+        else:
+            encoded = (self.format.encode(values) for values in in_batches(X, batches))
+        return (x.to(self.dtype) for x in encoded)
+
+    def _to_device(self, batch: Tensor) -> Tensor:
+        """Move a batch to the model's device; to a GPU while the host goes on."""
+        if self.model.device.type == "cuda" and batch.device.type == "cpu":
+            return batch.pin_memory().to(self.model.device, non_blocking=True)
+        return batch.to(self.model.device)
+
+    @torch.no_grad()
+    def _encoded_batches(
+        self,
+        X: Samples,
+        function: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]],
+        augment: Callable[[Tensor], Tensor] = _unchanged,
+    ) -> Iterator[tuple[slice, list[NDArray]]]:
+        """Yield `function` of the mean and log-variance of q(z | x), and of x, batch by batch.
+
+        The first two are in double precision. All are of the batch after `augment`. A batch is prepared
+        while the one before is computed.
+        """
+        waiting = None
+        batches = list(self._batches(len(X)))
+        for rows, encoded in zip(batches, self._encoded(X, batches), strict=True):
+            x = self._to_device(_padded(augment(encoded)))
+            n = rows.stop - rows.start
+            mean, log_variance = (moment[:n].double() for moment in self.model.encode(x))
+            results = rows, function(mean, log_variance, x[:n])
+            if waiting is not None:
+                yield _to_numpy(*waiting)
+            waiting = results
+        if waiting is not None:
+            yield _to_numpy(*waiting)
+
+    def _collect(
+        self,
+        X: Samples,
+        out: NDArray,
+        function: Callable[[Tensor, Tensor], Tensor],
+        augment: Callable[[Tensor], Tensor] = _unchanged,
+    ) -> NDArray:
+        """Fill `out` with `function` of all codes and their samples."""
+        with self._threads(len(X)):
+            for rows, (values,) in self._encoded_batches(X, lambda z, _, x: (function(z, x),), augment):
+                out[rows] = values
+        return out
+
+    def codes(self, X: Samples) -> NDArray:
+        """Encoder's means, shape (n, J), of the data's floating type."""
+        shape = (len(X), self.model.settings.latent_dim)
+        return self._collect(X, np.empty(shape, self.format.dtype), lambda z, _: z)
+
+    def labels(self, X: Samples, augment: Callable[[Tensor], Tensor] = _unchanged) -> NDArray[np.int64]:
+        """Most probable component of each code, shape (n,); with `augment`, of augmented batches."""
+        prior = self.model.prior
+        return self._collect(X, np.empty(len(X), np.int64), lambda z, _: prior.most_probable(z), augment)
+
+    def memberships(self, X: Samples) -> NDArray[np.float64]:
+        """q(y | z), shape (n, K)."""
+        out = np.empty((len(X), self.model.n_clusters))
+        return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z).exp())
+
+    def log_memberships(self, X: Samples) -> NDArray[np.float64]:
+        """log q(y | z), shape (n, K)."""
+        out = np.empty((len(X), self.model.n_clusters))
+        return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z))
+
+    def with_residuals(self, data: Tensor) -> "FittedModel":
+        """Return this with the errors of its reconstructions of the training data, or some of them."""
+        rows = torch.linspace(0, len(data) - 1, min(len(data), _MAX_RESIDUALS), dtype=torch.float64)
+        total, n_rows = torch.zeros(math.prod(data.shape[1:]), dtype=torch.float64), 0
+        chosen = data[rows.round().long().to(data.device)]
+
+        def squares(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+            return (self._residuals(z, x)[1].square(),)
+
+        with self._threads(len(chosen)):
+            for _, (errors,) in self._encoded_batches(chosen, squares):
+                total += torch.from_numpy(errors).sum(0)
+                n_rows += len(errors)
+        variances = total / n_rows
+        least = max(_LEAST_RESIDUAL * float(variances.mean()), torch.finfo(torch.float32).tiny)
+        return replace(self, residual_variances=variances.clamp_min(least))
+
+    def is_sound(self, data: Tensor) -> bool:
+        """Whether the training data are rebuilt with finite errors, and codes of some lie near."""
+        if self.residual_variances is None or not self.residual_variances.isfinite().all():
+            return False
+        some = self._to_device(data[: self.batch_size].to(self.dtype))
+        return self.model.is_sound(some)
+
+    def _residuals(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(z), and x less its reconstruction, shape (n, n_inputs)."""
+        joint = self.model.prior.joint_log_density(z)
+        rebuilt = self._decode(z, joint.argmax(1))
+        return torch.logsumexp(joint, 1), (x - rebuilt).flatten(1).double()
+
+    @torch.no_grad()
+    def log_density(self, X: Rows) -> NDArray[np.float64]:
+        """log p(z) + log p(x | z) at each code z, shape (n,).
+
+        The encoder sees outliers within limits, p(x | z) sees them where they are.
+        """
+        assert self.residual_variances is not None
+        variances = self.residual_variances.to(self.model.device)
+        constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
+        out, batches = np.empty(len(X)), list(self._batches(len(X)))
+        with self._threads(len(X)):
+            for rows, values in zip(batches, in_batches(X, batches), strict=True):
+                x = given = self._to_device(self.format.encode(values).to(self.dtype))
+                if self.format.limits is not None:
+                    given = self.format.encode(values, limited=False).to(x)
+                z = self.model.encode(_padded(x))[0][: len(x)].double()
+                of_code, residuals = self._residuals(z, given)
+                out[rows] = (of_code - 0.5 * (residuals.square() / variances).sum(1) - constant).cpu()
+        return out
+
+    @torch.no_grad()
+    def labels_of_codes(self, Z: NDArray) -> NDArray[np.int64]:
+        """Most probable component at each code, shape (n,)."""
+        out = np.empty(len(Z), np.int64)
+        for rows in self._batches(len(Z)):
+            z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
+            out[rows] = self.model.prior.most_probable(z.to(self.model.device)).cpu()
+        return out
+
+    def decode(self, Z: NDArray, labels: NDArray) -> NDArray:
+        """G(z, y) in the user's form, shape (n, ...)."""
+        out = np.empty((len(Z), *self.format.layout.shape), self.format.dtype)
+        device = self.model.device
+        with self._threads(len(Z)):
+            for rows in self._batches(len(Z)):
+                z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
+                y = torch.as_tensor(np.ascontiguousarray(labels[rows]), dtype=torch.int64)
+                out[rows] = self.format.decode(self._decode(z.to(device), y.to(device)))
+        return out
+
+    def _decode(self, z: Tensor, y: Tensor) -> Tensor:
+        """G(z, y) as the networks see it."""
+        return self.model.decode(_padded(z.to(self.dtype)), _padded(y))[: len(z)]
+
+    def reconstruct(self, X: Samples) -> NDArray:
+        """G at each code and its most probable component, shape (n, ...)."""
+        out = np.empty((len(X), *self.format.layout.shape), self.format.dtype)
+        prior = self.model.prior
+
+        def decoded(z: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+            return (self._decode(z, prior.most_probable(z)),)
+
+        with self._threads(len(X)):
+            for rows, (values,) in self._encoded_batches(X, decoded):
+                out[rows] = self.format.decode(torch.from_numpy(values))
+        return out
+
+    def posterior_samples(self, X: Samples, n_draws: int, rng: np.random.RandomState) -> NDArray:
+        """Decoded draws from q(z | x), each in its own most probable component; (n, n_draws, ...)."""
+        out = np.empty((len(X), n_draws, *self.format.layout.shape), self.format.dtype)
+        with self._threads(len(X) * n_draws):
+            for rows, (means, stds) in self._encoded_batches(
+                X, lambda m, v, _: (m, torch.exp(0.5 * v.clamp_max(_MAX_LOG_VARIANCE)))
+            ):
+                n = len(means)
+                noise = rng.standard_normal((n, n_draws, means.shape[1]))
+                codes = (means[:, None] + stds[:, None] * noise).reshape(n * n_draws, -1)
+                decoded = self.decode(codes, self.labels_of_codes(codes))
+                out[rows] = decoded.reshape(n, n_draws, *decoded.shape[1:])
+        return out
+
+
+def _padded(batch: Tensor) -> Tensor:
+    missing = _MIN_ROWS - len(batch)
+    if missing <= 0:
+        return batch
+    return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])])
+
+
+def _to_numpy(rows: slice, results: tuple[Tensor, ...]) -> tuple[slice, list[NDArray]]:
+    return rows, [result.cpu().numpy() for result in results]

@@ -1,0 +1,416 @@
+"""Fitted estimators in files of safetensors, which are read without running code of theirs.
+
+A file holds tensors, and in its metadata the header, a text of JSON with a SHA-256 of all. What JSON
+lacks is an object of one entry there, whose key says what it is. An estimator that is to be kept lists
+its fitted attributes in `_saved_attributes`, and the classes that it is made of are in `_CLASSES`.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skmpcc._sklearn import validate_parameters
+from skmpcc.aim_presets import AIMPreset
+from skmpcc.data.inputs import InputFormat, Layout
+from skmpcc.fitted.model import FittedModel
+from skmpcc.method.aim import AIMModel
+from skmpcc.method.model import MPCCModel
+from skmpcc.presets import Preset
+from skmpcc.settings import AIMNetworkSettings, NetworkSettings
+from skmpcc.system.files import write_atomically
+from skmpcc.system.versions import installed_versions
+
+# Raise it with a change that a reader of the format before would take wrongly. A new field or parameter
+# whose default means what was before is no such change.
+FORMAT = 1
+
+# What a file may ask for, by name.
+_CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        FittedModel,
+        InputFormat,
+        Layout,
+        MPCCModel,
+        NetworkSettings,
+        Preset,
+        AIMModel,
+        AIMNetworkSettings,
+        AIMPreset,
+    )
+}
+_NUMERIC = [np.dtype(kind) for kind in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")]
+_SCALARS = bool | int | float | str
+_WRONG = (
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
+)
+# Of text and other values that are no numbers of torch's: kinds of dtypes, and characters up to which
+# text may be wider than its longest value.
+_KINDS, _WIDTH = "OUSbiuf", 64
+
+# Fitted attributes: the type of a value, where dict stands for columns of numbers of one length; or
+# dtype and sizes of an array; after None if it may be missing, a type is that of a single value or of
+# single values by name. "data" is the dtype of decoded samples,
+# "any" that of labels, and a size has one value wherever it is named.
+OF_FITS: dict[str, Any] = {
+    "n_iter_": int,
+    "converged_": bool,
+    "preset_": str,
+    "device_": (None, str),
+    "settings_": (None, dict),
+    "history_": dict,
+    "n_features_in_": int,
+    "feature_names_in_": (None, "object", "n_features"),
+}
+OF_MIXTURES = OF_FITS | {
+    "means_": ("float64", "n_clusters", "latent_dim"),
+    "covariances_": ("float64", "n_clusters", "latent_dim"),
+    "weights_": ("float64", "n_clusters"),
+}
+
+# Parameters that a file has no say in: the next fit writes, reads and deletes what is there.
+_NOT_KEPT = ("checkpoint",)
+
+Estimator = TypeVar("Estimator")
+
+
+def save(estimator: Any, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
+    """Write a fitted estimator to a file, and notes of JSON; see `LatentVariableMixin.save`."""
+    check_is_fitted(estimator)
+    validate_parameters(estimator)
+    writer = Writer()
+    found = {
+        name: value for name, value in vars(estimator).items() if name in estimator._saved_attributes
+    }
+    header = {
+        "estimator": type(estimator).__name__,
+        "parameters": writer.entries(_kept_parameters(estimator), "parameters"),
+        "attributes": writer.entries(found, "attributes"),
+        "fitted": writer.value(estimator._fitted, "fitted"),
+    }
+    if notes is not None:
+        header["notes"] = dict(notes)
+    write_atomically(path, to_bytes(header, writer.tensors))
+
+
+def _kept_parameters(estimator: Any) -> dict[str, Any]:
+    parameters = estimator.get_params(deep=False)
+    return {name: value for name, value in parameters.items() if name not in _NOT_KEPT}
+
+
+def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
+    """Read an estimator that `save` wrote; see `LatentVariableMixin.load`."""
+    return load_with_notes(cls, path)[0]
+
+
+def load_with_notes(
+    cls: type[Estimator], path: str | os.PathLike[str]
+) -> tuple[Estimator, dict[str, Any]]:
+    """Read an estimator, and the notes that `save` wrote with it; none are an empty dictionary."""
+    path = os.fspath(path)
+    with explained(f"{path} cannot be loaded by {cls.__name__}"):
+        header, tensors = read(path)
+        return _restored(cls, header, tensors), dict(header.get("notes", {}))
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Within, whatever shows that a file is not as it has to be is a ValueError that begins so."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (*_WRONG, SafetensorError) as error:
+        why = f"{error} is unknown or missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{what}: {why}") from error
+
+
+def to_bytes(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> bytes:
+    """Make the content of a file, with format, versions and a checksum in its header."""
+    from safetensors.torch import save  # here, so that fits go without
+
+    header = {"format": FORMAT, "versions": installed_versions()} | dict(header)
+    header["sha256"] = _digest(header, tensors)
+    return save(tensors, {"skmpcc": json.dumps(header)})
+
+
+def _digest(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(header).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors of an undamaged file of a format that is known."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get("skmpcc")
+        if text is None:
+            raise ValueError("it is a file of safetensors, but none that skmpcc wrote.")
+        header = json.loads(text)
+        # First, since all else may be otherwise then.
+        if header["format"] > FORMAT:
+            raise ValueError(
+                f"it has format {header['format']}, but skmpcc {installed_versions()['skmpcc']} reads "
+                f"formats up to {FORMAT}. It was written by {header['versions']}."
+            )
+        # Clones, since the file may change later.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    if header.pop("sha256") != _digest(header, tensors):
+        raise ValueError("it is damaged or was changed: its checksum is that of other content.")
+    return header, tensors
+
+
+def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, Tensor]) -> Estimator:
+    if header["estimator"] != cls.__name__:
+        raise ValueError(f"it holds an estimator of the class {header['estimator']}.")
+    reader = Reader(tensors)
+    parameters = reader.entries(header["parameters"])
+    estimator: Any = cls(**{name: parameters[name] for name in parameters if name not in _NOT_KEPT})
+    attributes = reader.entries(header["attributes"])
+    fitted = reader.value(header["fitted"])
+    if tensors:
+        raise ValueError(f"the tensors {sorted(tensors)} belong to nothing.")
+    validate_parameters(estimator)
+    sizes = _checked_sizes(fitted)
+    _check(attributes, estimator._saved_attributes, sizes, fitted.format.dtype)
+    names = attributes.get("feature_names_in_")
+    if not all(isinstance(name, str) for name in (() if names is None else names)):
+        raise ValueError("feature_names_in_ has names that are no text.")
+    if (attributes["n_features_in_"],) != sizes["n_features"]:
+        raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
+    vars(estimator).update(attributes, _fitted=fitted)
+    return estimator
+
+
+class Writer:
+    """Turns values into what JSON knows, and arrays and tensors among them into `tensors`."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+
+    def entries(self, values: Mapping[str, Any], name: str) -> dict[str, Any]:
+        return {key: self.value(value, f"{name}.{key}") for key, value in values.items()}
+
+    def value(self, value: Any, name: str) -> Any:
+        cls = type(value)
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, _SCALARS):
+            return value
+        if isinstance(value, torch.device):
+            return str(value)
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, list | tuple):
+            values = [self.value(each, f"{name}.{i}") for i, each in enumerate(value)]
+            return values if isinstance(value, list) else {"tuple": values}
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            return {"dict": self.entries(value, name)}
+        if isinstance(value, np.dtype):
+            return {"dtype": value.name}
+        if isinstance(value, np.random.RandomState):
+            stream = dict(value.get_state(legacy=False))
+            if stream["bit_generator"] == "MT19937":  # the one that a new RandomState takes
+                return {"RandomState": self.entries(stream, name)}
+        if _CLASSES.get(cls.__name__) is cls and issubclass(cls, MPCCModel):
+            self.tensors |= {f"{name}.{key}": t.contiguous() for key, t in value.own_state().items()}
+            made_by = (value.settings, value.sample_shape, value.n_clusters)
+            return {cls.__name__: [name, *(self.value(each, name) for each in made_by)]}
+        if _CLASSES.get(cls.__name__) is cls:
+            of_init = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
+            return {cls.__name__: self.entries(of_init, name)}
+        if isinstance(value, Tensor):
+            self.tensors[name] = value.detach().cpu().contiguous()
+            return {"tensor": name}
+        if hasattr(value, "__array__"):
+            return self._array(np.asarray(value), name)
+        raise TypeError(f"{name} cannot be saved: it is {value!r}, of type {cls.__name__}.")
+
+    def _array(self, array: NDArray, name: str) -> Any:
+        if array.dtype in _NUMERIC:
+            self.tensors[name] = torch.from_numpy(array.copy())
+            return {"array": name}
+        # Text, and numbers that torch lacks: each value once.
+        values, numbers = np.unique(array, return_inverse=True)
+        self.tensors[name] = torch.from_numpy(numbers.astype(np.int64).reshape(array.shape))
+        as_list = [each.item() if isinstance(each, np.generic) else each for each in values.tolist()]
+        if not all(isinstance(each, _SCALARS) for each in as_list):
+            raise TypeError(f"{name} cannot be saved: it has other values than numbers and text.")
+        return {"values": [name, array.dtype.str, as_list]}
+
+
+class Reader:
+    """Turns what `Writer` made into values, and takes what they need out of `tensors`."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self.tensors = tensors
+
+    def entries(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: self.value(value) for key, value in content.items()}
+
+    def value(self, content: Any) -> Any:
+        if content is None or isinstance(content, _SCALARS):
+            return content
+        if isinstance(content, list):
+            return [self.value(each) for each in content]
+        ((kind, of_kind),) = content.items()
+        if kind == "dict":
+            return self.entries(of_kind)
+        if kind == "tuple":
+            return tuple(self.value(of_kind))
+        if kind == "dtype":
+            return {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}[of_kind]
+        if kind == "RandomState":
+            stream = np.random.RandomState()
+            stream.set_state(self.entries(of_kind))
+            return stream
+        if kind == "tensor":
+            return self.tensors.pop(of_kind)
+        if kind == "array":
+            return self.tensors.pop(of_kind).numpy()
+        if kind == "values":
+            return self._values(*of_kind)
+        cls = _CLASSES[kind]
+        if issubclass(cls, MPCCModel):
+            return self._model(cls, *self.value(of_kind))
+        return cls(**self.entries(of_kind))
+
+    def _values(self, name: str, dtype: str, values: list[Any]) -> NDArray:
+        numbers = self.tensors.pop(name).numpy()
+        if numbers.dtype != np.int64 or not np.all((numbers >= 0) & (numbers < len(values))):
+            raise ValueError(f"the tensor {name} does not number {len(values)} values.")
+        found = np.dtype(dtype)
+        is_known = found.str == dtype and found.kind in _KINDS
+        if not (is_known and all(isinstance(each, _SCALARS) for each in values)):
+            raise ValueError(f"{name} is no array of numbers or text.")
+        # A few bytes of a file may ask for gigabytes.
+        longest = max((len(each) for each in values if isinstance(each, str)), default=0)
+        if found.itemsize > 4 * max(_WIDTH, longest):
+            raise ValueError(
+                f"{name} has the type {dtype}, but no value longer than {longest} characters."
+            )
+        return np.array(values, dtype=found)[numbers]
+
+    def _model(
+        self,
+        cls: type[MPCCModel],
+        name: str,
+        settings: NetworkSettings,
+        sample_shape: tuple[int, ...],
+        n_clusters: int,
+    ) -> MPCCModel:
+        names = [key for key in self.tensors if key.startswith(f"{name}.")]
+        state = {key.removeprefix(f"{name}."): self.tensors.pop(key) for key in names}
+        # Before memory is taken for it: no layer has more values than the file.
+        width, sides = settings.width, sample_shape[1:] or (1,)
+        least = max(
+            width * max(width, sample_shape[0], max(sides) // min(sides), settings.latent_dim // 2),
+            n_clusters * settings.latent_dim,
+        )
+        if least > sum(map(Tensor.numel, state.values())) or settings.n_layers > len(state):
+            raise ValueError(f"{settings} are of a larger model than the tensors {name}.")
+        model = cls(settings, sample_shape, n_clusters)
+        model.lay_out_for_inference()
+        wanted, found = (
+            {key: (t.dtype, tuple(t.shape)) for key, t in each.items()}
+            for each in (model.own_state(), state)
+        )
+        for key in sorted(wanted.keys() | found.keys()):
+            if wanted.get(key) != found.get(key):
+                raise ValueError(
+                    f"tensor {name}.{key} has {found.get(key, 'none')}, but the model has "
+                    f"{wanted.get(key, 'none')}."
+                )
+        model.load_own_state(state)
+        model.lay_out_for_inference()
+        return model
+
+
+def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
+    """Sizes that a fitted model gives to attributes, once its parts are what they have to be."""
+    layout, model, known = fitted.format.layout, fitted.model, fitted.residual_variances
+    numbers = [fitted.n_neighbors, *layout.shape, *(layout.image or ())]
+    if not all(type(number) is int and number > 0 for number in numbers):
+        raise ValueError(f"{numbers} are not all positive integers.")
+    if fitted.format.tensor_shape != model.sample_shape or type(layout.channels_last) is not bool:
+        raise ValueError(f"the networks see samples of {model.sample_shape}, not those of {layout}.")
+    if math.prod(layout.image or layout.shape) != math.prod(layout.shape):
+        raise ValueError(f"{layout} has images of other samples.")
+    if fitted.format.resizing not in ("interpolate", "pad"):
+        raise ValueError(f"resizing is {fitted.format.resizing!r}.")
+    n_columns = math.prod(layout.shape)
+    columns = fitted.format.columns
+    if columns is not None:
+        n_columns = len(columns)
+        if columns.dtype.kind != "i" or not np.all(np.diff(columns, prepend=-1) > 0):
+            raise ValueError("columns are no rising numbers.")
+        if layout.image is not None or columns.max() >= math.prod(layout.shape):
+            raise ValueError(f"columns has {columns.max()}, which {layout} lacks.")
+    sizes = {
+        "columns": (n_columns,),
+        "scaled": layout.shape if layout.image is None else (),
+        "n_inputs": (math.prod(model.sample_shape),),
+        "ends": (2,),
+        "sample": layout.shape,
+        "n_features": (math.prod(layout.shape),),
+        "n_clusters": (model.n_clusters,),
+        "latent_dim": (model.settings.latent_dim,),
+    }
+    of_format = ("centre", "scale", "limits", "columns", "rotation", "ends")
+    found = {name: getattr(fitted.format, name) for name in of_format}
+    found["residual_variances"] = None if known is None else known.numpy()
+    declared = {
+        "centre": ("float64", "scaled"),
+        "scale": ("float64", "scaled"),
+        "limits": (None, "float64", "ends", "scaled"),
+        "columns": (None, "int64", "columns"),
+        "rotation": (None, "float64", "n_inputs", "columns"),
+        "ends": (None, "float64", "ends", "scaled"),
+        "residual_variances": (None, "float64", "n_inputs"),
+    }
+    _check(found, declared, sizes, fitted.format.dtype)
+    return sizes
+
+
+def _check(
+    found: Mapping[str, Any],
+    declared: Mapping[str, Any],
+    sizes: dict[str, tuple[int, ...]],
+    data: np.dtype,
+) -> None:
+    """Check that values are what was declared, as `OF_FITS` is."""
+    for name in sorted(declared.keys() | found.keys()):
+        wanted, value = declared[name], found.get(name)
+        if wanted is dict and isinstance(value, dict):
+            shapes = {column.shape for column in value.values() if column.dtype.kind in "if"}
+            correct = [len(shape) for shape in shapes] == [1]
+        elif isinstance(wanted, type):
+            correct = type(value) is wanted
+        elif value is None:
+            correct = wanted[0] is None
+        elif isinstance(wanted[1], type):
+            values = value.values() if isinstance(value, dict) else [value]
+            single = all(each is None or isinstance(each, _SCALARS) for each in values)
+            correct = type(value) is wanted[1] and single
+        else:
+            dtype, *names = wanted[wanted[0] is None :]
+            shape = sum((sizes.setdefault(size, value.shape[:1]) for size in names), ())
+            wanted = {"data": data, "any": value.dtype}.get(dtype, dtype), shape
+            correct = (value.dtype, value.shape) == wanted
+        if not correct:
+            raise ValueError(f"{name} should be {wanted}, but is {value!r}.")
