@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from skmpcc import AIM
 from skmpcc.method import losses
 from skmpcc.method.aim import AIMModel, AIMTraining
-from skmpcc.method.algorithm import DrawBatch, descend
 from skmpcc.method.networks.layers import chunked
+from skmpcc.method.trainer import DrawBatch, descend
 from skmpcc.training.fit_aim import PreparedAIM
 
 # Weight of ALICE's mean square error of reconstructions: the one of its authors' code for Gaussians in
@@ -36,7 +36,7 @@ class GAN(AIMTraining):
         fake = self.model.generator(z, y)
         out = {"discriminator": self._update_discriminator(draw_real, fake.detach())}
         loss = self._generator_loss(self.model.discriminator(self._noisy(fake)))
-        descend(loss, self.optimizers.generator)
+        descend(loss, self.optimizers["generator"])
         self._update_averages()
         return out | {"generator": loss.detach()}
 
@@ -58,7 +58,7 @@ class ALI(AIMTraining):
                 nn.Linear(width, 1),
             ).to(model.device)
         for parameter in self.pair.parameters():
-            self.optimizers.discriminator.add(parameter)
+            self.optimizers["discriminator"].add(parameter)
 
     def _scores(self, x: Tensor, z: Tensor | None) -> Tensor:
         assert z is not None
@@ -83,7 +83,7 @@ class ALI(AIMTraining):
         with chunked(self.model.discriminator, 2):
             scores = self._scores(x, torch.cat([codes, z]))
         loss = self._loss(scores[:n], scores[n:], real, codes, fake, z)
-        descend(loss, optimizers.generator, optimizers.encoder)
+        descend(loss, optimizers["generator"], optimizers["encoder"])
         self._update_averages()
         return {"discriminator": d_loss, "generator": loss.detach()}
 
@@ -93,7 +93,7 @@ class ALI(AIMTraining):
         with chunked(self.model.discriminator, 2):
             scores = self._scores(x, z)
         loss = losses.log_discriminator_loss(*scores.chunk(2))
-        descend(loss + self._penalty(scores, x), self.optimizers.discriminator)
+        descend(loss + self._penalty(scores, x), self.optimizers["discriminator"])
         return loss.detach()
 
     def state(self) -> dict[str, Any]:

@@ -37,7 +37,8 @@ LEVELS = [
 METHOD = [
     {"method.aim"},
     {"method.algorithm"},
-    {"method.model", "method.losses", "method.optimizers"},
+    {"method.model", "method.trainer", "method.losses"},
+    {"method.latent_model", "method.optimizers"},
     {"method.prior", "method.networks.image", "method.networks.vector", "method.networks.dcgan"},
     {"method.networks.layers"},
 ]

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from skmpcc.engine.fast import FastAlgorithm1
-from skmpcc.method.algorithm import Algorithm1, Batch, DrawBatch
+from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
+from skmpcc.method.trainer import Batch, DrawBatch
 from skmpcc.settings import ResolvedSettings
 
 Losses = dict[str, Tensor]

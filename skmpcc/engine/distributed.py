@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from skmpcc.engine.autograd import AutogradGenerator
@@ -55,7 +55,7 @@ class DistributedAlgorithm1(FastAlgorithm1):
         self.processes = processes
         self.share = processes.share(settings.batch_size)
         super().__init__(model, replace(settings, batch_size=self.share.sizes[processes.rank]), rng)
-        modules = [model] if self.projection is None else [model, self.projection]
+        modules: list[nn.Module] = [model] if self.projection is None else [model, self.projection]
         # Initial values may differ by rounding where processors do.
         processes.copy_first([t for module in modules for t in module.state_dict().values()])
 

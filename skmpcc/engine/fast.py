@@ -28,10 +28,11 @@ from skmpcc.engine.flat import FlatModel
 from skmpcc.engine.passes import DiscriminatorPass, EncoderPass, GeneratorPass
 from skmpcc.engine.projection import ProjectionPass
 from skmpcc.method import losses
-from skmpcc.method.algorithm import Algorithm1, Batch, DrawBatch
+from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.vector import VectorGenerator
 from skmpcc.method.optimizers import Adam
+from skmpcc.method.trainer import Batch, DrawBatch
 from skmpcc.settings import ResolvedSettings
 from skmpcc.system.devices import matmul_dtype
 
@@ -100,7 +101,7 @@ class FastAlgorithm1(Algorithm1):
                 projection.backward(projected)
                 to_features = projection.input_gradient(projected)
             self._discriminator.backward(gradient, to_features)
-            self._step(self.optimizers.discriminator)
+            self._step(self.optimizers["discriminator"])
         return losses.discriminator_loss(*scores.split(n))
 
     def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
@@ -131,11 +132,11 @@ class FastAlgorithm1(Algorithm1):
         to_codes = self._generator.backward(gradient)
         self._flat.prior.attach_gradients()
         z.backward(to_codes[:n], inputs=self._flat.prior.parameters)
-        updated = [optimizers.generator, optimizers.generator_prior]
+        updated = [optimizers["generator"], optimizers["generator_prior"]]
         if settings.reconstruction_weight and by_encoder:
             to_means = to_codes[n:].contiguous()
             self._encoder.backward(to_means, torch.zeros_like(to_means))
-            updated.append(optimizers.encoder)
+            updated.append(optimizers["encoder"])
         self._step(*updated)
         return out
 
@@ -151,7 +152,7 @@ class FastAlgorithm1(Algorithm1):
                 mean, log_variance = losses.latent_gradient(code, *moments)
                 weight = self.settings.latent_loss_weight
                 self._encoder.backward(mean.mul_(weight), log_variance.mul_(weight))
-                self._step(self.optimizers.encoder)
+                self._step(self.optimizers["encoder"])
             out["latent"] = losses.latent_loss(code, *moments)
         return out
 
@@ -169,7 +170,7 @@ class FastAlgorithm1(Algorithm1):
         self._flat.prior.attach_gradients()
         loss.backward(inputs=[means, log_variances, *self._flat.prior.parameters])
         self._encoder.backward(gradient_of(means), gradient_of(log_variances))
-        self._step(self.optimizers.encoder, self.optimizers.prior)
+        self._step(self.optimizers["encoder"], self.optimizers["prior"])
         self._update_weights()
         return {name: term.detach() for name, term in terms.items()}
 

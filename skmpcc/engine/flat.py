@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from skmpcc.method.model import AveragedTensors, MPCCModel
+from skmpcc.method.latent_model import AveragedTensors
+from skmpcc.method.model import MPCCModel
 
 
 class FlatParameters:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from skmpcc.data.inputs import InputFormat
 from skmpcc.data.sliced import Rows, in_batches
-from skmpcc.method.model import MPCCModel
+from skmpcc.method.latent_model import LatentModel
 from skmpcc.system.devices import at_most_threads, threads_for
 
 # Values of one activation that a batch may hold.
@@ -51,7 +51,7 @@ class FittedModel:
 
     Attributes
     ----------
-    model : MPCCModel
+    model : LatentModel
         After `prepare_for_inference`.
     format : InputFormat
     n_neighbors : int
@@ -60,7 +60,7 @@ class FittedModel:
         Mean square errors of reconstructions of the training data, by input; see `with_residuals`.
     """
 
-    model: MPCCModel
+    model: LatentModel
     format: InputFormat
     n_neighbors: int
     residual_variances: Tensor | None = None

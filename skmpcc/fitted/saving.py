@@ -25,6 +25,7 @@ from skmpcc.aim_presets import AIMPreset
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.aim import AIMModel
+from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import Preset
 from skmpcc.settings import AIMNetworkSettings, NetworkSettings
@@ -50,6 +51,14 @@ _CLASSES: dict[str, type] = {
         AIMPreset,
     )
 }
+
+
+def known_to_files(cls: type) -> type:
+    """Let files ask for a class, a `LatentModel` or a dataclass, by its name; a decorator of it."""
+    _CLASSES[cls.__name__] = cls
+    return cls
+
+
 _NUMERIC = [np.dtype(kind) for kind in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")]
 _SCALARS = bool | int | float | str
 _WRONG = (
@@ -227,7 +236,7 @@ class Writer:
             stream = dict(value.get_state(legacy=False))
             if stream["bit_generator"] == "MT19937":  # the one that a new RandomState takes
                 return {"RandomState": self.entries(stream, name)}
-        if _CLASSES.get(cls.__name__) is cls and issubclass(cls, MPCCModel):
+        if _CLASSES.get(cls.__name__) is cls and issubclass(cls, LatentModel):
             self.tensors |= {f"{name}.{key}": t.contiguous() for key, t in value.own_state().items()}
             made_by = (value.settings, value.sample_shape, value.n_clusters)
             return {cls.__name__: [name, *(self.value(each, name) for each in made_by)]}
@@ -286,7 +295,7 @@ class Reader:
         if kind == "values":
             return self._values(*of_kind)
         cls = _CLASSES[kind]
-        if issubclass(cls, MPCCModel):
+        if issubclass(cls, LatentModel):
             return self._model(cls, *self.value(of_kind))
         return cls(**self.entries(of_kind))
 
@@ -308,12 +317,12 @@ class Reader:
 
     def _model(
         self,
-        cls: type[MPCCModel],
+        cls: type[LatentModel],
         name: str,
         settings: NetworkSettings,
         sample_shape: tuple[int, ...],
         n_clusters: int,
-    ) -> MPCCModel:
+    ) -> LatentModel:
         names = [key for key in self.tensors if key.startswith(f"{name}.")]
         state = {key.removeprefix(f"{name}."): self.tensors.pop(key) for key in names}
         # Before memory is taken for it: no layer has more values than the file.

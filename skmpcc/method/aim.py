@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skmpcc.method import losses
-from skmpcc.method.algorithm import Algorithm1, DrawBatch, descend
+from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks import dcgan
 from skmpcc.method.networks.layers import batch_norms, chunked, standing_statistics
@@ -22,6 +22,7 @@ from skmpcc.method.networks.vector import (
     VectorEncoder,
     VectorTrunk,
 )
+from skmpcc.method.trainer import DrawBatch, descend
 from skmpcc.settings import AIMNetworkSettings, NetworkSettings, ResolvedSettings
 
 # Of the Fourier features that networks="fourier" reads: of codes, whose deviation is 1, and of rows,
@@ -210,8 +211,8 @@ class AIMTraining(Algorithm1):
         # The trunk is the discriminator's: with sharing="discriminator" no optimizer here has it.
         descend(
             adversarial + self.settings.latent_loss_weight * latent,
-            self.optimizers.generator,
-            self.optimizers.encoder,
+            self.optimizers["generator"],
+            self.optimizers["encoder"],
         )
         self._update_averages()
         return out | {"generator": adversarial.detach(), "latent": latent.detach()}
@@ -223,7 +224,7 @@ class AIMTraining(Algorithm1):
         with chunked(self.model.discriminator, 2):
             scores = self.model.discriminator(x)
         loss = losses.log_discriminator_loss(*scores.split([len(real), len(fake)]))
-        descend(loss + self._penalty(scores, x), self.optimizers.discriminator)
+        descend(loss + self._penalty(scores, x), self.optimizers["discriminator"])
         return loss.detach()
 
     @property

@@ -8,7 +8,7 @@ Spectral norms are estimated anew, by one power iteration, in every forward pass
 been updated since. Passes of the generator for the other networks leave its estimates as they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,21 +17,19 @@ from torch import Tensor, nn
 from skmpcc.method import losses
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import ClassProjection, frozen_norms
-from skmpcc.method.optimizers import Adam, Optimizers
+from skmpcc.method.trainer import DrawBatch, Trainer, backward, copied, descend, step
 from skmpcc.settings import ResolvedSettings
 
 # Rate at which learned weights follow the proportions in one batch of real samples, ...
 WEIGHTS_RATE = 0.01
 # ... from this share of the training on: before, a component that has few members would get fewer.
 WEIGHTS_FROM = 0.5
-# Share of the iterations so far that averages reach back over.
-AVERAGED = 0.2
-
-Batch = tuple[Tensor, ...]
-DrawBatch = Callable[[], Batch]
+# A discriminator has won if its hinge loss is below this.
+WON = 0.01
+DISCRIMINATOR_WON = "the discriminator tells all generated samples from real ones"
 
 
-class Algorithm1:
+class Algorithm1(Trainer):
     """One training of a model by Algorithm 1: its optimizers, its random stream, its phases.
 
     With `settings.supervised_iter` above 0 the first iterations are the paper's variant for known
@@ -47,22 +45,18 @@ class Algorithm1:
         Source of y and eps, on the model's device.
     """
 
+    model: MPCCModel
+
     def __init__(self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator) -> None:
-        self.model = model
-        self.settings = settings
-        self.rng = rng
-        self.n_iter = 0
-        self.optimizers = Optimizers(self._parameters(), settings)
+        super().__init__(model, settings, rng)
         self.projection: ClassProjection | None = None
         if settings.supervised_iter:
             n_hidden = model.discriminator.score.in_features
             dtype = model.prior.means.dtype
             self.projection = ClassProjection(model.n_clusters, n_hidden, rng, dtype)
-            self.optimizers.discriminator.add(self.projection.embedding)
+            self.optimizers["discriminator"].add(self.projection.embedding)
         self._cluster_proportions: Tensor | None = None
-        # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
-        # CUDA graph reads them where they are.
-        self.supervision, self.averaging, self.weights_rate = model.prior.means.new_zeros(3)
+        self.supervision, self.weights_rate = model.prior.means.new_zeros(2)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates."""
@@ -74,49 +68,18 @@ class Algorithm1:
             "prior": list(model.prior.parameters()),
         }
 
-    # ---- The iteration, for all engines
-
-    def iteration(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None = None) -> dict[str, Tensor]:
-        """Run lines 7 to 28 of Algorithm 1.
-
-        Parameters
-        ----------
-        draw_real : callable
-            Gives a batch of real samples, with known labels followed by these.
-        draw_pairs : callable, optional
-            Gives a batch of real samples and a partner of each, for consistency, with known labels
-            followed by those of both.
-
-        Returns
-        -------
-        losses : dict of Tensor
-            The losses of the last step of each phase.
-        """
-        # A model in evaluation mode would train on stale spectral norms and batch statistics.
-        if not self.model.training:
-            self.model.train()
-        self._set_schedule()
-        out = self._updates(draw_real, draw_pairs)
-        self.n_iter += 1
-        return out
-
     def _set_schedule(self) -> None:
-        """Write what this iteration's number decides to where the updates read it."""
+        super()._set_schedule()
         settings, n_iter = self.settings, self.n_iter
-        self.optimizers.set_rates(n_iter)
         # Weight of what (pseudo-)labels add to scores and to the encoder's loss.
         self.supervision.fill_(float(n_iter < settings.supervised_iter))
-        # Weight of the networks in the update of their moving averages.
-        self.averaging.fill_(self._averaging() if n_iter + 1 >= settings.ema_start else 0.0)
         # How fast learned weights follow the data.
         late = n_iter >= WEIGHTS_FROM * settings.max_iter
         self.weights_rate.fill_(WEIGHTS_RATE if late else 0.0)
 
-    def _averaging(self) -> float:
-        decay = self.settings.ema_decay
-        if isinstance(decay, str):
-            return min(1.0, 1.0 / (AVERAGED * (self.n_iter + 1)))
-        return 1.0 - decay
+    def signs_of_trouble(self, losses: Mapping[str, float]) -> dict[str, bool]:
+        """Tell whether the discriminator has won the game."""
+        return {DISCRIMINATOR_WON: losses["discriminator"] < WON}
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Run the phases in their order."""
@@ -125,9 +88,6 @@ class Algorithm1:
         out |= self.encoder_phase(draw_pairs)
         self._update_averages()
         return out
-
-    def _update_averages(self) -> None:
-        self.model.update_averages(self.averaging)
 
     # ---- The phases
 
@@ -140,7 +100,7 @@ class Algorithm1:
                 fake = self._generate(z, y)
             scores = self._scores(torch.cat([real, fake]), torch.cat([*labels, y]) if labels else None)
             loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
-            descend(loss, self.optimizers.discriminator)
+            descend(loss, self.optimizers["discriminator"])
         return loss.detach()
 
     def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
@@ -158,24 +118,25 @@ class Algorithm1:
         settings, optimizers = self.settings, self.optimizers
         loss = losses.generator_loss(self._scores(fake, y))
         out = {"generator": loss.detach()}
-        updated = [optimizers.generator, optimizers.generator_prior]
+        updated = [optimizers["generator"], optimizers["generator_prior"]]
         if len(x):
             error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
             out["reconstruction"] = error.detach()
             loss = loss + settings.reconstruction_weight * error
-        _backward(loss, *updated, leaf=leaf)
+        backward(loss, *updated, leaf=leaf)
         if len(x) and settings.reconstruction_by_encoder:
             assert leaf.grad is not None
-            _backward((codes * leaf.grad).sum(), optimizers.encoder)
-            updated.append(optimizers.encoder)
-        _step(*updated)
+            backward((codes * leaf.grad).sum(), optimizers["encoder"])
+            updated.append(optimizers["encoder"])
+        step(*updated)
         return out
 
     def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Lines 19 to 27: L_q by the encoder; in the first step also L_c and Loss III by the prior."""
         out: dict[str, Tensor] = {}
-        for step in range(self.settings.encoder_steps):
-            out |= self.encoder_step(draw_pairs if step == 0 else None, with_prior=step == 0)
+        for number in range(self.settings.encoder_steps):
+            first = number == 0
+            out |= self.encoder_step(draw_pairs if first else None, with_prior=first)
         return out
 
     def encoder_step(self, draw_pairs: DrawBatch | None, *, with_prior: bool) -> dict[str, Tensor]:
@@ -188,7 +149,7 @@ class Algorithm1:
             x += [first, second]
         means, log_variances = self.model.encoder(torch.cat(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=with_prior)
-        descend(loss, self.optimizers.encoder, *([self.optimizers.prior] if with_prior else []))
+        descend(loss, self.optimizers["encoder"], *([self.optimizers["prior"]] if with_prior else []))
         self._update_weights()
         return {name: term.detach() for name, term in terms.items()}
 
@@ -305,60 +266,15 @@ class Algorithm1:
             self.model.prior.update_weights(self._cluster_proportions, self.weights_rate)
         self._cluster_proportions = None
 
-    def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
-        """Return the losses of an iteration as numbers."""
-        return {name: float(value) for name, value in losses.items()}
-
     # ---- Its state
 
     def state(self) -> dict[str, Any]:
-        """Copy all that a training goes on from, as tensors and numbers, for an object built alike."""
-        return {
-            "n_iter": self.n_iter,
-            "model": _copied(self.model),
-            "projection": _copied(self.projection) if self.projection else None,
-            "optimizers": [[t.clone() for t in tensors] for tensors in self.optimizers.state()],
-            "rng": self.rng.get_state(),
-        }
+        """Copy all that a training goes on from, the projection of labels too."""
+        projection = copied(self.projection) if self.projection else None
+        return super().state() | {"projection": projection}
 
     def load(self, state: dict[str, Any], *, rng: bool = True) -> None:
         """Go on from what `state` gave; without `rng` by other draws."""
-        self.n_iter = state["n_iter"]
-        self.model.load_state_dict(state["model"])
+        super().load(state, rng=rng)
         if self.projection is not None:
             self.projection.load_state_dict(state["projection"])
-        self.optimizers.load(state["optimizers"])
-        if rng:
-            self.rng.set_state(state["rng"].cpu())
-
-    def release(self) -> None:
-        """Leave the model as any other; nothing to do here."""
-
-
-def descend(loss: Tensor, *optimizers: Adam) -> None:
-    """One step of the optimizers on `loss`; no other parameter gets a gradient."""
-    _backward(loss, *optimizers)
-    _step(*optimizers)
-
-
-def _backward(loss: Tensor, *optimizers: Adam, leaf: Tensor | None = None) -> None:
-    """Compute the gradient of `loss` for the optimizers' parameters and for `leaf`.
-
-    That of a parameter which the loss does not reach is zero, as where parameters lie end to end.
-    """
-    inputs = [p for optimizer in optimizers for p in optimizer.parameters]
-    inputs += [] if leaf is None else [leaf]
-    loss.backward(inputs=inputs)
-    for p in inputs:
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
-
-
-def _step(*optimizers: Adam) -> None:
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad()
-
-
-def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}

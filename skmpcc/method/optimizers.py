@@ -84,31 +84,36 @@ class Adam:
 
 
 class Optimizers:
-    """Adam for each module, and the rates' common schedule.
+    """Adam for each module, by the module's name, and the rates' common schedule.
 
     Parameters
     ----------
     parameters : mapping
-        Tensors to update, by "discriminator", "generator", "encoder" and "prior".
+        Tensors to update, by the name of their module. "prior" has a rate of its own, and in the
+        generator's update, where settings ask for it, an optimizer of its own: "generator_prior".
     settings : ResolvedSettings
     """
 
     def __init__(self, parameters: Mapping[str, list[Any]], settings: ResolvedSettings) -> None:
         self.settings = settings
-        rate = settings.learning_rate
-        self.discriminator = Adam(parameters["discriminator"], rate)
-        self.generator = Adam(parameters["generator"], rate)
-        # The shared trunk belongs to two optimizers, each with moments of its own, as in the
+        rates = {"prior": settings.prior_learning_rate}
+        # What two modules share belongs to both optimizers, each with moments of its own, as in the
         # authors' code.
-        self.encoder = Adam(parameters["encoder"], rate)
-        self.prior = Adam(parameters["prior"], settings.prior_learning_rate)
-        self.all = [self.discriminator, self.generator, self.encoder, self.prior]
+        self._by_name = {
+            name: Adam(tensors, rates.get(name, settings.learning_rate))
+            for name, tensors in parameters.items()
+        }
+        self.all = list(self._by_name.values())
         # Line 17 of Algorithm 1 moves the prior at eta; the authors' code at eta_p, by the
         # prior's one optimizer.
-        self.generator_prior = self.prior
-        if settings.generator_prior_rate == "networks":
-            self.generator_prior = Adam(parameters["prior"], rate)
-            self.all.append(self.generator_prior)
+        if "prior" in parameters:
+            self._by_name["generator_prior"] = self._by_name["prior"]
+            if settings.generator_prior_rate == "networks":
+                self._by_name["generator_prior"] = Adam(parameters["prior"], settings.learning_rate)
+                self.all.append(self._by_name["generator_prior"])
+
+    def __getitem__(self, name: str) -> Adam:
+        return self._by_name[name]
 
     def set_rates(self, n_iter: int) -> None:
         """Rates fall linearly to zero over the last `learning_rate_decay` of the training."""

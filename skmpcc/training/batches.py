@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmpcc.method.algorithm import Batch, DrawBatch
+from skmpcc.method.trainer import Batch, DrawBatch
 from skmpcc.pseudo_labels.augmentation import random_affine
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 
@@ -45,7 +45,7 @@ class RandomBatches:
 
 
 class BatchSampler:
-    """Draws the batches of `Algorithm1.iteration`.
+    """Draws the batches of `Trainer.iteration`.
 
     Parameters
     ----------

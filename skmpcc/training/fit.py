@@ -22,6 +22,7 @@ from skmpcc.data.inputs import InputFormat
 from skmpcc.data.rows import sort_rows
 from skmpcc.data.sliced import Rows
 from skmpcc.fitted.model import FittedModel
+from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import Preset
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
@@ -100,7 +101,7 @@ class PreparedFit:
         Which row of X each row of the data is.
     graph : NeighborGraph or None
         Neighbours in the data, where training or score look at them.
-    model : MPCCModel
+    model : LatentModel
         Model of the first initialization; the others are like it.
     device : torch.device
     seeds : list of Seeds
@@ -123,7 +124,7 @@ class PreparedFit:
     data: Tensor
     order: NDArray[np.int64]
     graph: NeighborGraph | None
-    model: MPCCModel
+    model: LatentModel
     device: torch.device
     seeds: list[Seeds]
     validated: dict[str, Any]
@@ -142,7 +143,7 @@ class PreparedFit:
         seeds: list[Seeds],
         device: torch.device,
         validated: dict[str, Any],
-        last_model: MPCCModel | None = None,
+        last_model: LatentModel | None = None,
         known: KnownClasses | None = None,
         processes: Processes = ALONE,
     ) -> "PreparedFit":
@@ -167,7 +168,8 @@ class PreparedFit:
             digest = joblib.hash((data.numpy(), numbers, repr(preset), n_clusters, len(seeds)))
             processes.check_same(digest, "X, y or the parameters")
         if last_model is None:
-            model = MPCCModel(settings, data_format.tensor_shape, n_clusters, seeds[0].model)
+            shape = data_format.tensor_shape
+            model: LatentModel = MPCCModel(settings, shape, n_clusters, seeds[0].model)
         else:
             model = copy.deepcopy(last_model)
         graph = None
@@ -306,7 +308,7 @@ class PreparedFit:
         return TrainedModel(model, Outcome(**result["outcome"]), result["pseudo_labels"], settings)
 
     def _attributes_now(
-        self, model: MPCCModel, seeds: Seeds, history: dict[str, NDArray]
+        self, model: LatentModel, seeds: Seeds, history: dict[str, NDArray]
     ) -> dict[str, Any]:
         """Fitted attributes if the training of `model` stopped now, for callbacks.
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skmpcc.method.algorithm import Algorithm1
+from skmpcc.method.trainer import Trainer
 from skmpcc.settings import ResolvedSettings
 from skmpcc.system.processes import ALONE, Processes
 
@@ -41,8 +41,6 @@ UNTRAINED = 30
 CONSTANT = 1e-3
 # An encoder is dead if its codes vary less than this, relative to the prior's components.
 DEAD = 1e-5
-# A discriminator has won if its hinge loss is below this.
-WON = 0.01
 # What is wrong with a model that is not sound.
 UNSOUND = "codes are far from the mixture, or reconstructions are not finite"
 # Troubles after which the training is given up. Before, each one halves all rates.
@@ -55,7 +53,7 @@ class TrainingHealth:
 
     Parameters
     ----------
-    algorithm : Algorithm1
+    algorithm : Trainer
     data : Tensor
         On any device.
     rng : torch.Generator
@@ -75,7 +73,7 @@ class TrainingHealth:
 
     def __init__(
         self,
-        algorithm: Algorithm1,
+        algorithm: Trainer,
         data: Tensor,
         rng: torch.Generator,
         processes: Processes = ALONE,
@@ -143,7 +141,7 @@ class TrainingHealth:
         else:
             # By other draws, which may avoid what happened.
             self.algorithm.load(self._healthy, rng=False)
-            self.algorithm.optimizers.slow_down(SLOW_DOWN)
+            self.algorithm.slow_down(SLOW_DOWN)
 
     # ---- Its state
 
@@ -177,7 +175,7 @@ class TrainingHealth:
         self._n_troubled = Counter(state["n_troubled"])
         self._n_lost = state["n_lost"]
         self._healthy = state["healthy"] or self.algorithm.state()
-        self.algorithm.optimizers.slow_down(SLOW_DOWN**self._n_rollbacks)
+        self.algorithm.slow_down(SLOW_DOWN**self._n_rollbacks)
 
     # ---- Convergence
 
@@ -252,8 +250,7 @@ class TrainingHealth:
         untrained = self._early or self.algorithm.n_iter < UNTRAINED
         telling = not untrained and self.data_std > 0.0
         signs = {
-            "the discriminator tells all generated samples from real ones": telling
-            and losses["discriminator"] < WON,
+            **{sign: telling and seen for sign, seen in self.algorithm.signs_of_trouble(losses).items()},
             "the generator makes always the same sample": telling
             and self._generated_std() < CONSTANT * self.data_std,
             "the encoder gives all samples the same code": telling and self._is_encoder_dead(),

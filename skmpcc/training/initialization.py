@@ -9,7 +9,7 @@ from joblib import delayed
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skmpcc.method.model import MPCCModel
+from skmpcc.method.latent_model import LatentModel
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import search_pseudo_labels
@@ -27,7 +27,7 @@ class TrainedModel:
 
     Attributes
     ----------
-    model : MPCCModel
+    model : LatentModel
     outcome : Outcome
     pseudo_labels : Tensor of int64 of shape (n_samples,) or None
         Labels that taught the networks: known ones, and those that were found.
@@ -35,7 +35,7 @@ class TrainedModel:
         What ran; its `pseudo_labels` are the kind that was chosen. None for a training that goes on.
     """
 
-    model: MPCCModel
+    model: LatentModel
     outcome: Outcome
     pseudo_labels: Tensor | None
     settings: ResolvedSettings | None = None
@@ -47,7 +47,7 @@ class Initialization:
 
     Attributes
     ----------
-    model : MPCCModel
+    model : LatentModel
         Model to train in place.
     settings : TrainingSettings
     data : Tensor of shape (n_samples, ...)
@@ -64,7 +64,7 @@ class Initialization:
         Those that train it together.
     """
 
-    model: MPCCModel
+    model: LatentModel
     settings: TrainingSettings
     data: Tensor
     graph: NeighborGraph | None

@@ -5,17 +5,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skmpcc.engine.cuda_graph import CapturedAlgorithm1
-from skmpcc.engine.distributed import DistributedAlgorithm1
-from skmpcc.engine.fast import FastAlgorithm1
-from skmpcc.method.algorithm import Algorithm1
-from skmpcc.method.model import MPCCModel
+from skmpcc.engine.choice import algorithm_of
+from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.trainer import Trainer
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import ResolvedSettings
 from skmpcc.system.devices import at_most_threads, matmul_precision, threads_for
@@ -32,8 +31,8 @@ History = dict[str, NDArray]
 # Called with the history at each of its entries, and with whether it is the last; a true answer
 # stops the training.
 OnInterval = Callable[[History, bool], bool]
-# Makes the algorithm that trains a model: a class of them, or what is called as one.
-Engine = Callable[[MPCCModel, ResolvedSettings, torch.Generator], Algorithm1]
+# Makes what trains a model: a class of trainers, or what is called as one.
+Engine = Callable[[Any, ResolvedSettings, torch.Generator], Trainer]
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,8 @@ def interval_of(max_iter: int) -> int:
     return math.ceil(max_iter / N_INTERVALS)
 
 
-def fastest_engine(device: torch.device, settings: ResolvedSettings) -> type[Algorithm1]:
-    """Return the engine that a training on the device runs."""
-    recorded = device.type == "cuda" and settings.cuda_graphs
-    return CapturedAlgorithm1 if recorded else FastAlgorithm1
-
-
 @contextmanager
-def execution(model: MPCCModel, settings: ResolvedSettings) -> Iterator[None]:
+def execution(model: LatentModel, settings: ResolvedSettings) -> Iterator[None]:
     """Within, operations have the threads and the precision of a training."""
     # Real and generated samples are in one batch.
     n_threads = threads_for(model.hidden_flops(2 * settings.batch_size))
@@ -86,7 +79,7 @@ def execution(model: MPCCModel, settings: ResolvedSettings) -> Iterator[None]:
 
 
 def train(
-    model: MPCCModel,
+    model: LatentModel,
     settings: ResolvedSettings,
     data: Tensor,
     rng: torch.Generator,
@@ -98,14 +91,14 @@ def train(
     progress: Progress | None = None,
     processes: Processes = ALONE,
 ) -> Outcome:
-    """Run Algorithm 1 on `data` for at most `settings.max_iter` iterations.
+    """Train a model on `data` for at most `settings.max_iter` iterations.
 
     Training stops earlier when memberships and generative half have settled. A state that cannot go on
     is rolled back by `TrainingHealth`.
 
     Parameters
     ----------
-    model : MPCCModel
+    model : LatentModel
         Trained in place, on its device.
     settings : ResolvedSettings
     data : Tensor of shape (n_samples, ...)
@@ -120,13 +113,12 @@ def train(
     neighbors : NeighborGraph, optional
         Neighbours in the data, for consistency, unless the settings ask it of augmented views.
     engine : callable, optional
-        By default MPCC's fastest for the device; `Algorithm1` is the plain loop.
+        By default MPCC's fastest for the device and the processes; `Algorithm1` is the plain loop.
     progress : Progress, optional
         Keeps the training after any iteration, and gives what it goes on from. On a CPU a training that
         goes on equals the unbroken one bit for bit.
     processes : Processes
-        Those that train together. With several the engine is `DistributedAlgorithm1`, and `on_interval`
-        and `progress` are the first one's.
+        Those that train together; `on_interval` and `progress` are the first one's.
 
     Returns
     -------
@@ -140,11 +132,10 @@ def train(
     model.float()
     rows = slice(None)
     if processes.size > 1:
-        algorithm: Algorithm1 = DistributedAlgorithm1(model, settings, rng, processes)
         rows = processes.share(settings.batch_size).rows
-    else:
-        engine = fastest_engine(model.device, settings) if engine is None else engine
-        algorithm = engine(model, settings, rng)
+    if engine is None:
+        engine = algorithm_of(model.device, settings, processes)
+    algorithm = engine(model, settings, rng)
     model.restart_averages()
     seed = rng.initial_seed()
     batches = BatchSampler(
@@ -159,7 +150,7 @@ def train(
     )
     health_rng = torch.Generator(data.device).manual_seed(seed)
     health = TrainingHealth(algorithm, data, health_rng, processes)
-    parts: dict[str, Algorithm1 | BatchSampler | TrainingHealth] = {
+    parts: dict[str, Trainer | BatchSampler | TrainingHealth] = {
         "algorithm": algorithm,
         "batches": batches,
         "health": health,
@@ -204,7 +195,7 @@ def train(
     return Outcome(_as_arrays(history), converged, stopped, health.failure)
 
 
-def _entry(algorithm: Algorithm1, losses: dict[str, Tensor]) -> dict[str, float]:
+def _entry(algorithm: Trainer, losses: dict[str, Tensor]) -> dict[str, float]:
     """One entry of the history."""
     prior = algorithm.model.prior
     return {

@@ -228,7 +228,7 @@ def test_a_recording_outlives_rollback_mending_and_restore(shape, monkeypatch):
             health.model.prior.means.fill_(math.nan)
         assert not health.check(dict(healthy))
         assert health.algorithm.n_iter == 5
-    assert float(captured.optimizers.generator.rate) == 2**-8
+    assert float(captured.optimizers["generator"].rate) == 2**-8
     iterate_both(captured, fast, sources, 2)
     # A component without members is moved.
     for health in healths:
@@ -301,11 +301,11 @@ def test_rates_are_set_on_the_device(monkeypatch):
     monkeypatch.setattr(CapturedAlgorithm1, "recorder", RecorderOnCPU)
     training = {"max_iter": 4, "batch_size": 12, "learning_rate": 1e-3, "learning_rate_decay": 1.0}
     captured = build(CapturedAlgorithm1, VECTOR, training)
-    rate = captured.optimizers.generator.rate
+    rate = captured.optimizers["generator"].rate
     seen = []
     for _ in range(4):
         captured.iteration(*source(2, captured, False))
-        assert captured.optimizers.generator.rate is rate
+        assert captured.optimizers["generator"].rate is rate
         seen.append(float(rate))
     torch.testing.assert_close(torch.tensor(seen), 1e-3 * torch.tensor([1.0, 0.75, 0.5, 0.25]))
 

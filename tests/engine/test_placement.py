@@ -131,7 +131,7 @@ def _supervision(algorithm):
 
 
 def _rate(algorithm):
-    algorithm.optimizers.encoder.rate = torch.zeros(())
+    algorithm.optimizers["encoder"].rate = torch.zeros(())
 
 
 def _stream(algorithm):

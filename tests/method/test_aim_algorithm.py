@@ -141,7 +141,7 @@ def test_rates_fall_with_the_root_of_the_epoch():
     rates = []
     for _ in range(5):
         algorithm.iteration(draw())
-        rates.append(float(algorithm.optimizers.generator.rate))
+        rates.append(float(algorithm.optimizers["generator"].rate))
     expected = [1e-2 / math.sqrt(t) for t in (1, 1, 2, 2, 3)]
     assert rates == pytest.approx(expected)
 

@@ -161,13 +161,13 @@ def test_prior_gradient_of_the_first_encoder_step(through_z):
     expected = expected_prior_gradient(algorithm, through_z)
     algorithm.model.train()
     seen = []
-    step = algorithm.optimizers.prior.step
+    step = algorithm.optimizers["prior"].step
 
     def see_gradients():
         seen.extend(p.grad.clone() for p in algorithm.model.prior.parameters())
         step()
 
-    algorithm.optimizers.prior.step = see_gradients
+    algorithm.optimizers["prior"].step = see_gradients
     algorithm.encoder_step(None, with_prior=True)
     for gradient, wanted in zip(seen, expected, strict=True):
         torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-6)

@@ -47,7 +47,7 @@ def test_rates_of_each_module():
     assert found == [2**-9, 2**-9, 2**-9, 2**-5]
     found = optimizers(generator_prior_rate="networks", **rates)
     assert [float(o.rate) for o in found.all] == [2**-9, 2**-9, 2**-9, 2**-5, 2**-9]
-    assert found.generator_prior is not found.prior
+    assert found["generator_prior"] is not found["prior"]
 
 
 def test_rates_fall_and_are_slowed_down():
@@ -57,19 +57,19 @@ def test_rates_fall_and_are_slowed_down():
         if n_iter == 8:
             found.slow_down(0.5)
         found.set_rates(n_iter)
-        rates.append(float(found.generator.rate) * 2**9)
+        rates.append(float(found["generator"].rate) * 2**9)
     assert rates == pytest.approx([1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.2, 0.1])
 
 
 def test_state_is_loaded_into_the_tensors_that_are_there():
     """A CUDA graph holds on to them. A state from before the first step has no moments."""
     first, second = optimizers(), optimizers()
-    before = [tensor.clone() for tensor in first.generator.state()]
-    tensors = first.generator.state()
-    for parameter in first.generator.parameters:
+    before = [tensor.clone() for tensor in first["generator"].state()]
+    tensors = first["generator"].state()
+    for parameter in first["generator"].parameters:
         parameter.grad = torch.full_like(parameter, torch.nan)
-    first.generator.step()
-    assert any(tensor.isnan().any() for tensor in first.generator.state())
+    first["generator"].step()
+    assert any(tensor.isnan().any() for tensor in first["generator"].state())
     first.load(second.state())
-    assert all(a is b for a, b in zip(first.generator.state(), tensors, strict=True))
+    assert all(a is b for a, b in zip(first["generator"].state(), tensors, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))

@@ -271,7 +271,7 @@ def test_a_diverging_training_is_rolled_back_at_lower_rates(n_bad, monkeypatch):
     diagnose = TrainingHealth.diagnose
 
     def look(self, losses):
-        rates.append(float(self.algorithm.optimizers.generator.rate))
+        rates.append(float(self.algorithm.optimizers["generator"].rate))
         if losses["iteration"] == 8 and len(bad) < n_bad:
             bad.append(True)
             with torch.no_grad():

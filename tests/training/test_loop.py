@@ -5,12 +5,14 @@ import pytest
 import torch
 from support import resolved
 
+from skmpcc.engine.choice import algorithm_of
 from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.settings import NetworkSettings
 from skmpcc.system import devices
-from skmpcc.training.loop import DivergedError, fastest_engine, interval_of, train
+from skmpcc.system.processes import ALONE
+from skmpcc.training.loop import DivergedError, interval_of, train
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8)
 
@@ -37,7 +39,7 @@ def test_interval(max_iter, interval):
 )
 def test_engine_for_a_device(device, cuda_graphs, engine):
     settings = resolved((6,), max_iter=1, cuda_graphs=cuda_graphs)
-    assert fastest_engine(torch.device(device), settings) is engine
+    assert algorithm_of(torch.device(device), settings, ALONE) is engine
 
 
 def test_history():

@@ -1,0 +1,296 @@
+"""What training, inference, files and sampling need of a model: generator, encoder, latent prior."""
+
+import copy
+import math
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.method.networks.image import Grid
+from skmpcc.method.networks.layers import Encoder, draw_biases, evaluating, standing_statistics
+from skmpcc.method.prior import GaussianMixturePrior
+from skmpcc.settings import NetworkSettings
+
+# No code of a trained encoder is so many standard deviations from the mixture.
+_FAR = 1e4
+
+# torch.random.fork_rng swaps a process-wide state; fits may run in threads.
+_BUILDING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class AveragedTensors:
+    """Tensors of the moving averages, and those of the networks that they follow, in the same order."""
+
+    averages: list[Tensor]
+    parameters: list[Tensor]
+    averaged_buffers: list[Tensor]
+    buffers: list[Tensor]
+
+
+class LatentModel(nn.Module):
+    """A generator, an encoder and the latent prior, and the moving averages that serve after training.
+
+    A subclass makes its networks in `_build_networks`: `generator`, `encoder`, and whatever else trains
+    them.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+    sample_shape : tuple of int
+        (d,) for tables, (c, h, w) for images; the latter has to be a size of `Grid`.
+    n_clusters : int
+        Components of the prior.
+    seed : int
+        Seed of the initial parameters. torch's global random state is left as it was.
+    """
+
+    generator: nn.Module
+    encoder: Encoder
+    n_averages: Tensor
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        sample_shape: tuple[int, ...],
+        n_clusters: int,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.sample_shape = tuple(sample_shape)
+        self.n_clusters = n_clusters
+        with _BUILDING, torch.random.fork_rng(devices=[]):
+            # torch.manual_seed would seed all devices, too, which nothing puts back.
+            torch.default_generator.manual_seed(seed)
+            self._build()
+
+    def _build(self) -> None:
+        s = self.settings
+        self.prior = GaussianMixturePrior(
+            self.n_clusters,
+            s.latent_dim,
+            min_std=s.min_std,
+            std_floor=s.std_floor,
+            initial_log_variance=s.initial_log_variance,
+        )
+        self._build_networks()
+        if s.initial_bias == "torch":
+            self.apply(draw_biases)
+        self.averaged_generator = copy.deepcopy(self.generator)
+        self.averaged_encoder = copy.deepcopy(self.encoder)
+        self.register_buffer("n_averages", torch.zeros((), dtype=torch.int64))
+
+    def _build_networks(self) -> None:
+        """Make the networks, by torch's global random state."""
+        raise NotImplementedError
+
+    def reinitialized(self, seed: int) -> Self:
+        """Build a model of the same shape with initial parameters of another seed."""
+        return type(self)(self.settings, self.sample_shape, self.n_clusters, seed)
+
+    def hidden_flops(self, n: int) -> int:
+        """Floating-point operations of the largest hidden layer for `n` samples."""
+        taps = 9 if len(self.sample_shape) == 3 else 1
+        return 2 * n * self.n_places * taps * self.settings.width**2
+
+    @property
+    def n_places(self) -> int:
+        """Places of the largest hidden layer: patches of an image, one for a row of a table."""
+        if len(self.sample_shape) == 1:
+            return 1
+        grid = Grid.for_image(*self.sample_shape[1:])
+        return math.prod(grid.on_patches(self.settings.patch_size).size)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.prior.means.device
+
+    # ---- Moving averages
+
+    @torch.no_grad()
+    def update_averages(self, weight: Tensor | float, tensors: AveragedTensors | None = None) -> None:
+        """Move the averages towards the networks by `weight`; the first update copies.
+
+        Parameters
+        ----------
+        weight : Tensor or float
+            1 - decay. 0 leaves the averages as they are, without waiting for the device that knows.
+        tensors : AveragedTensors, optional
+            Tensors to use instead of the modules' own, which are views of them.
+        """
+        tensors = self.averaged_tensors() if tensors is None else tensors
+        # On the device, so that CUDA need not be waited for.
+        weight = torch.as_tensor(weight, dtype=self.prior.means.dtype, device=self.device)
+        active = weight > 0
+        weight = torch.where((self.n_averages == 0) & active, 1.0, weight)
+        for average, parameter in zip(tensors.averages, tensors.parameters, strict=True):
+            average.lerp_(parameter, weight)
+        torch._foreach_copy_(tensors.averaged_buffers, tensors.buffers)
+        self.n_averages += active
+
+    def averaged_tensors(self) -> AveragedTensors:
+        """List the averages' tensors, and those of the networks that they follow."""
+        averages, networks = (
+            nn.ModuleList(modules)
+            for modules in (
+                (self.averaged_generator, self.averaged_encoder),
+                (self.generator, self.encoder),
+            )
+        )
+        return AveragedTensors(
+            list(averages.parameters()),
+            list(networks.parameters()),
+            list(averages.buffers()),
+            list(networks.buffers()),
+        )
+
+    @property
+    def has_averages(self) -> bool:
+        """Whether averages have begun. On CUDA this waits for the device."""
+        return int(self.n_averages) > 0
+
+    def restart_averages(self) -> None:
+        """Make the next update copy the current networks."""
+        self.n_averages.zero_()
+
+    # ---- Clusters
+
+    def _by_cluster(self) -> Iterable[Tensor]:
+        """All tensors with a row for each cluster: the prior's, and the generators' embeddings."""
+        yield from (self.prior.means, self.prior.log_variances, self.prior.weights)
+        yield from self._embeddings()
+
+    def _embeddings(self) -> Iterable[Tensor]:
+        for generator in (self.generator, self.averaged_generator):
+            yield from (m.weight for m in generator.modules() if isinstance(m, nn.Embedding))
+
+    @torch.no_grad()
+    def permute_clusters(self, order: Tensor) -> None:
+        """Renumber the clusters: the k-th will be what the order[k]-th was."""
+        for rows in self._by_cluster():
+            rows.copy_(rows[order])
+
+    @torch.no_grad()
+    def move_cluster(self, cluster: int, mean: Tensor, like: int) -> None:
+        """Give a component another mean, and variances and embeddings of the component `like`."""
+        self.prior.means[cluster] = mean
+        for rows in (self.prior.log_variances, *self._embeddings()):
+            rows[cluster] = rows[like]
+
+    # ---- In use
+
+    @torch.no_grad()
+    def collect_standing_statistics(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+        """Collect the averaged generator's batch-norm statistics from batches of the prior."""
+        module = self.averaged_generator
+        if n_passes == 0:
+            module.eval()
+            return
+        with standing_statistics(module):
+            for _ in range(n_passes):
+                y = self.prior.draw_labels(batch_size, rng)
+                module(self.prior.sample(y, rng), y)
+
+    def prepare_for_inference(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+        """Ready the model for use: averages where none began, standing statistics, precision.
+
+        Tables are inferred in double precision, so that a row's result does not depend on the rows
+        beside it; for image networks that would cost too much. Their convolutions lie with the channels
+        last, which halves the time.
+        """
+        if not self.has_averages:
+            self.update_averages(1.0)
+        self.collect_standing_statistics(n_passes, batch_size, rng)
+        self.eval()
+        self.lay_out_for_inference()
+
+    def lay_out_for_inference(self) -> None:
+        """Give the tensors the precision and the order in memory that inference wants."""
+        if len(self.sample_shape) == 1:
+            self.double()
+        else:
+            self.prior.double()
+            for p in self.parameters():
+                if p.ndim == 4:
+                    p.data = p.data.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def is_ready_to_encode(self) -> bool:
+        """Whether the encoder that `encode` takes is there; its average begins late."""
+        return not self.settings.averaged_encoder or self.has_averages
+
+    @property
+    def serving_encoder(self) -> Encoder:
+        """The encoder that `encode` takes: the averaged one where the settings say so."""
+        return self.averaged_encoder if self.settings.averaged_encoder else self.encoder
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), by `serving_encoder`."""
+        encoder = self.serving_encoder
+        with evaluating(encoder):
+            return encoder(x)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, y: Tensor) -> Tensor:
+        """G(z, y) by the averaged generator, with its standing statistics."""
+        self.averaged_generator.eval()
+        return self.averaged_generator(z, y)
+
+    @torch.no_grad()
+    def is_sound(self, x: Tensor) -> bool:
+        """Whether codes of samples are in reach of the mixture, and their reconstructions finite.
+
+        After steps far too large they need not be, though all parameters are finite.
+        """
+        codes, prior = self.encode(x)[0], self.prior
+        reach = _FAR * float((prior.means.abs() + prior.stds).max())
+        if not float(codes.abs().max()) < reach:
+            return False
+        return bool(self.decode(codes, prior.most_probable(codes)).isfinite().all())
+
+    # ---- Kept
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the state dict, on the CPU, each tensor by one name."""
+        state = self.state_dict().items()
+        return {key: value.detach().cpu() for key, value in state if not self._is_alias(key)}
+
+    def load_own_state(self, state: dict[str, Tensor]) -> None:
+        """Take what `own_state` of a model of the same shape returned, and its precision with it."""
+        aliases = [key for key in self.state_dict() if self._is_alias(key)]
+        state = state | {key: state[self._aliased(key)] for key in aliases}
+        # By assignment, which keeps the state's precision; and clones, so that copies share nothing.
+        self.load_state_dict({key: value.clone() for key, value in state.items()}, assign=True)
+        self.eval()
+
+    # torch refuses to pickle parametrized modules; settings and a state dict say the same.
+    def __reduce__(self) -> tuple[Any, ...]:
+        shape = self.settings, self.sample_shape, self.n_clusters
+        return _restore, (type(self), *shape, self.own_state())
+
+    def _is_alias(self, key: str) -> bool:
+        """Whether another name in the state dict has the same tensor."""
+        return False
+
+    def _aliased(self, key: str) -> str:
+        """Return the other name of an alias."""
+        raise NotImplementedError
+
+
+def _restore(
+    cls: type[LatentModel],
+    settings: NetworkSettings,
+    sample_shape: tuple[int, ...],
+    n_clusters: int,
+    state: dict[str, Tensor],
+) -> LatentModel:
+    model = cls(settings, sample_shape, n_clusters)
+    model.load_own_state(state)
+    return model

@@ -1,0 +1,154 @@
+"""What trains a model: its optimizers, its random stream, the schedule of an iteration, its state."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.optimizers import Adam, Optimizers
+from skmpcc.settings import ResolvedSettings
+
+# Share of the iterations so far that averages reach back over.
+AVERAGED = 0.2
+
+Batch = tuple[Tensor, ...]
+DrawBatch = Callable[[], Batch]
+
+
+class Trainer:
+    """One training of a model, iteration by iteration.
+
+    A subclass names the parameters of each optimizer in `_parameters`, updates them in `_updates`, and
+    may know signs of trouble of its own.
+
+    Parameters
+    ----------
+    model : LatentModel
+        Trained in place.
+    settings : ResolvedSettings
+    rng : torch.Generator
+        Source of what is drawn, on the model's device.
+    """
+
+    def __init__(self, model: LatentModel, settings: ResolvedSettings, rng: torch.Generator) -> None:
+        self.model = model
+        self.settings = settings
+        self.rng = rng
+        self.n_iter = 0
+        self.optimizers = Optimizers(self._parameters(), settings)
+        # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
+        # CUDA graph reads them where they are.
+        self.averaging = model.prior.means.new_zeros(())
+
+    def _parameters(self) -> Mapping[str, list[nn.Parameter]]:
+        """Parameters that the optimizer of each module updates, by the module's name."""
+        raise NotImplementedError
+
+    def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        """Update the model once; return the losses, of the last step of each phase."""
+        raise NotImplementedError
+
+    def signs_of_trouble(self, losses: Mapping[str, float]) -> dict[str, bool]:
+        """Tell by the losses what is wrong with this kind of training, in words, and whether it is."""
+        return {}
+
+    def iteration(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None = None) -> dict[str, Tensor]:
+        """Run one iteration: of Algorithm 1 lines 7 to 28.
+
+        Parameters
+        ----------
+        draw_real : callable
+            Gives a batch of real samples, with known labels followed by these.
+        draw_pairs : callable, optional
+            Gives a batch of real samples and a partner of each, for consistency, with known labels
+            followed by those of both.
+
+        Returns
+        -------
+        losses : dict of Tensor
+            The losses of the last step of each phase.
+        """
+        # A model in evaluation mode would train on stale spectral norms and batch statistics.
+        if not self.model.training:
+            self.model.train()
+        self._set_schedule()
+        out = self._updates(draw_real, draw_pairs)
+        self.n_iter += 1
+        return out
+
+    def _set_schedule(self) -> None:
+        """Write what this iteration's number decides to where the updates read it."""
+        settings, n_iter = self.settings, self.n_iter
+        self.optimizers.set_rates(n_iter)
+        # Weight of the networks in the update of their moving averages.
+        self.averaging.fill_(self._averaging() if n_iter + 1 >= settings.ema_start else 0.0)
+
+    def _averaging(self) -> float:
+        decay = self.settings.ema_decay
+        if isinstance(decay, str):
+            return min(1.0, 1.0 / (AVERAGED * (self.n_iter + 1)))
+        return 1.0 - decay
+
+    def _update_averages(self) -> None:
+        self.model.update_averages(self.averaging)
+
+    def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Return the losses of an iteration as numbers."""
+        return {name: float(value) for name, value in losses.items()}
+
+    # ---- Its state
+
+    def state(self) -> dict[str, Any]:
+        """Copy all that a training goes on from, as tensors and numbers, for an object built alike."""
+        return {
+            "n_iter": self.n_iter,
+            "model": copied(self.model),
+            "optimizers": [[t.clone() for t in tensors] for tensors in self.optimizers.state()],
+            "rng": self.rng.get_state(),
+        }
+
+    def load(self, state: dict[str, Any], *, rng: bool = True) -> None:
+        """Go on from what `state` gave; without `rng` by other draws."""
+        self.n_iter = state["n_iter"]
+        self.model.load_state_dict(state["model"])
+        self.optimizers.load(state["optimizers"])
+        if rng:
+            self.rng.set_state(state["rng"].cpu())
+
+    def slow_down(self, factor: float) -> None:
+        """Multiply all rates from here on."""
+        self.optimizers.slow_down(factor)
+
+    def release(self) -> None:
+        """Leave the model as any other; nothing to do here."""
+
+
+def descend(loss: Tensor, *optimizers: Adam) -> None:
+    """One step of the optimizers on `loss`; no other parameter gets a gradient."""
+    backward(loss, *optimizers)
+    step(*optimizers)
+
+
+def backward(loss: Tensor, *optimizers: Adam, leaf: Tensor | None = None) -> None:
+    """Compute the gradient of `loss` for the optimizers' parameters and for `leaf`.
+
+    That of a parameter which the loss does not reach is zero, as where parameters lie end to end.
+    """
+    inputs = [p for optimizer in optimizers for p in optimizer.parameters]
+    inputs += [] if leaf is None else [leaf]
+    loss.backward(inputs=inputs)
+    for p in inputs:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+
+
+def step(*optimizers: Adam) -> None:
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
