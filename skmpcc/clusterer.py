@@ -455,7 +455,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Parameters
         ----------
         X : array-like
-            At least two samples of the shape that `fit` saw; of more than 20,000, as many drawn at
+            At least two samples of the shape that `fit` saw; of more than 70,000, as many drawn at
             random are looked at. Neighbours are the `n_neighbors` nearest among them, or fewer for
             small clusters, by Euclidean distance of the scaled data.
         y : Ignored
