@@ -16,12 +16,12 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from support import BRIEF, QUICK, Interrupting, images
 
 from skmpcc import MPCCClassifier
+from skmpcc.engine import choice
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.plotting import plot_clusters
 from skmpcc.presets import Preset
 from skmpcc.settings import settings_of
-from skmpcc.training import loop
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -316,7 +316,7 @@ def test_both_engines_learn_known_classes_alike(shape, monkeypatch):
             used.append(self)
             super().__init__(*args)
 
-    monkeypatch.setattr(loop, "FastAlgorithm1", Plain)
+    monkeypatch.setattr(choice, "FastAlgorithm1", Plain)
     plain = MPCCClassifier(random_state=0, device="cpu", **parameters).fit(X, y)
     assert len(used) == 1
     assert not issubclass(Plain, FastAlgorithm1)
