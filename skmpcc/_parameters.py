@@ -116,13 +116,16 @@ def with_parameters(
     Raises
     ------
     ValueError
-        A field is given twice, unknown or out of range, or is augmentation on a table.
+        A field is given twice, unknown or out of range, or is augmentation on a table; or `params` say
+        otherwise than `labels_only`.
     """
     params = params or {}
     check_given_once(given, params)
     if layout.image is None:
         preset = _without_augmentation(preset, given | params)
-    if labels_only or params.get("labels_only"):
+    if labels_only and not params.get("labels_only", True):
+        raise ValueError("labels_only=True, but preset_params has 'labels_only' False; give it once.")
+    if labels_only or params.get("labels_only", preset.labels_only):
         preset = preset.for_labels_only()
     return preset.override(params, "preset_params").override(given, caller)
 

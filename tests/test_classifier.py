@@ -455,7 +455,7 @@ def test_self_training(blobs):
     assert training.score(X, y) > 0.9
 
 
-@pytest.mark.parametrize("kind", [int, float, list])
+@pytest.mark.parametrize("kind", [int, float, list, object])
 def test_labels_of_minus_one_zero_and_one_are_warned_of(kind):
     """-1 may be meant as a class there, and is not taken for one."""
     X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3 - 1

@@ -3,6 +3,7 @@ import gc
 import mmap
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -20,6 +21,7 @@ from threadpoolctl import threadpool_info
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
+from skmpcc.presets import PRESETS
 from skmpcc.training.fit import PreparedFit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -403,3 +405,13 @@ def test_labels_that_are_not_the_pseudo_labels_are_warned_of(blobs, monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clusterer.set_params(**QUICK, latent_dim=None).fit(blobs[0])
+
+
+def test_labels_only_of_a_preset_is_the_same(blobs):
+    shared = {"n_clusters": 3, "random_state": 0, "pseudo_labels": "kmeans", "max_iter": 20}
+    preset = replace(PRESETS["vectors_small"], labels_only=True)
+    one = MPCCClusterer(preset=preset, **shared).fit(blobs[0])
+    other = MPCCClusterer(labels_only=True, **shared).fit(blobs[0])
+    assert one.settings_ == other.settings_
+    with pytest.raises(ValueError, match="labels_only=True, but preset_params has 'labels_only' False"):
+        MPCCClusterer(labels_only=True, preset_params={"labels_only": False}, **shared).fit(blobs[0])

@@ -223,9 +223,8 @@ def sentence(error: BaseException) -> str:
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a line; that nobody can read it is no reason to lose results."""
     stream = sys.stdout if file is None else file
-    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        print(text, file=stream, flush=True)
     except BrokenPipeError:
         # Python would try to write what is left when it ends.
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,8 @@ def labels_of(y: Any) -> Any:
             f"y has {missing.sum()} missing labels (NaN, None or NA). The label of a sample whose class "
             "is unknown is the number -1; beside text, in an array of dtype object."
         )
+    if labels.dtype == object and all(isinstance(label, Number) for label in labels.ravel().tolist()):
+        return np.array(labels.tolist())
     return np.asarray(y) if isinstance(y, list | tuple) else labels
 
 

@@ -4,6 +4,7 @@
 `InputFormat.encode` and `InputFormat.decode` translate batches.
 """
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -48,6 +49,11 @@ def as_real(X: NDArray) -> NDArray:
     ValueError
         X holds no real numbers, or numbers that float64 cannot hold.
     """
+    if X.dtype == object:  # of exact decimals, say
+        with contextlib.suppress(TypeError, ValueError):
+            X = X.astype(np.float64)
+        if X.dtype == np.float64 and not np.isfinite(X).all():
+            raise ValueError("Input X contains NaN or infinity.")
     if X.dtype.kind not in "buif":
         raise ValueError(f"X must hold real numbers, got an array of dtype {X.dtype}.")
     if X.dtype.kind == "f" and X.dtype.itemsize > np.dtype(np.float64).itemsize:
@@ -228,6 +234,15 @@ class InputFormat(Scaling):
         if self.rotation is not None:
             values = values @ self.rotation.T
         return self.to_grid(torch.from_numpy(np.ascontiguousarray(values)).float())
+
+    def beyond(self, X: NDArray) -> NDArray[np.float64]:
+        """Square distances of a batch's scaled rows from the space that they are rotated into, (n,)."""
+        if self.rotation is None:
+            return np.zeros(len(X))
+        values = scaled(X, self.centre, self.scale, None).reshape(len(X), -1)
+        values = values if self.columns is None else values[:, self.columns]
+        within = values @ self.rotation.T
+        return np.maximum(np.square(values).sum(axis=1) - np.square(within).sum(axis=1), 0.0)
 
     def decode(self, tensor: Tensor) -> NDArray:
         """Bring the networks' samples to the user's form, units and floating dtype, within hard ends."""

@@ -31,9 +31,10 @@ SPARSE = 0.05
 BOUND = 1e6
 # Share of the pixels at either end whose values may be wild, and values that tell it.
 WILD, MAX_POOLED = 0.02, 2**22
-# Values far from the others are faults, and no bright spots, if they are in so few of the images, at so
-# few places, or in so few of all pixels.
-FEW_IMAGES, FEW_PLACES, FEW_PIXELS = 0.05, 0.02, 0.002
+# Values far from the others are faults, and no bright spots, if they are in so few of the images, at
+# so few places, or in so few of all pixels; or in so few, if all are one value, which spots hardly are;
+# or if they are that large.
+FEW_IMAGES, FEW_PLACES, FEW_PIXELS, FEW_OF_ONE_VALUE, ABSURD = 0.1, 0.02, 0.002, 0.02, 1e30
 # Columns, and columns for each row, above which vectors are rotated into the space of the rows.
 MANY_COLUMNS, COLUMNS_PER_ROW = 1000, 2
 # A column ends hard where so large a share of its rows, and so many of them, are nearer to the end than
@@ -302,12 +303,19 @@ def _pixel_limits(X: NDArray, low: float, high: float) -> tuple[float, float] | 
 
     A hot pixel, or a value that stands for a missing one, is farther than `FAR` ranges of the other
     pixels from these, as outliers of a table are. So may bright spots be on a dark ground, of which
-    images have more, and at other places.
+    images have more, and at other places. Pixels that never vary tell nothing of the
+    range, nor do images of a single value.
     """
     pooled = X
     if X.size > MAX_POOLED:
         n_rows = max(1, MAX_POOLED // math.prod(X.shape[1:]))
         pooled = X[np.argsort(row_hashes(X), kind="stable")[:n_rows]]
+    varying = np.ravel(X.min(axis=0) < X.max(axis=0))
+    pooled = pooled.reshape(len(pooled), -1)[:, varying]
+    seen = _show_something(pooled)
+    pooled = pooled[seen] if seen.any() else pooled
+    if not pooled.size:
+        return None
     values = np.multiply(pooled, 0.5, dtype=np.float64).ravel()
     ground = np.partition(values, len(values) // 2)[len(values) // 2]
     if 2 * np.count_nonzero(values == ground) > len(values):
@@ -317,8 +325,8 @@ def _pixel_limits(X: NDArray, low: float, high: float) -> tuple[float, float] | 
     n_wild = math.ceil(WILD * pooled.size)
     first, last = min(ground, -_last(-values, n_wild)), max(ground, _last(values, n_wild))
     span = last - first
-    largest = _limit(X, values, last, span, high, n_wild, 1)
-    least = -_limit(X, -values, -first, span, -low, n_wild, -1)
+    largest = _limit(X, varying, values, last, span, high, n_wild, 1)
+    least = -_limit(X, varying, -values, -first, span, -low, n_wild, -1)
     if np.isinf([least, largest]).all():
         return None
     inner = X[np.logical_not((least > X) | (largest < X))]
@@ -326,6 +334,11 @@ def _pixel_limits(X: NDArray, low: float, high: float) -> tuple[float, float] | 
         float(inner.min()) if np.isfinite(least) else -np.inf,
         float(inner.max()) if np.isfinite(largest) else np.inf,
     )
+
+
+def _show_something(rows: NDArray) -> NDArray[np.bool_]:
+    """Whether the pixels of each image differ."""
+    return np.any(rows != rows[:, :1], axis=1)
 
 
 def _last(values: NDArray[np.float64], n_wild: int) -> float:
@@ -336,6 +349,7 @@ def _last(values: NDArray[np.float64], n_wild: int) -> float:
 
 def _limit(
     X: NDArray,
+    varying: NDArray[np.bool_],
     values: NDArray[np.float64],
     last: float,
     span: float,
@@ -349,7 +363,7 @@ def _limit(
     """
     while span > 0 and end > 2.0 * (last + FAR * span):
         bound = last + FAR * span
-        if _are_faults(X, sign, 2.0 * bound):
+        if _are_faults(X, sign, 2.0 * bound, varying):
             return 2.0 * bound
         # They are of what is to be seen. So may others be still farther.
         values = values[values > bound]
@@ -360,18 +374,25 @@ def _limit(
     return np.inf
 
 
-def _are_faults(X: NDArray, sign: int, bound: float) -> bool:
-    """Whether values above a bound, or of -X, are in few images, at few places or in few pixels."""
-    n_images, n_pixels, at = 0, 0, np.zeros(math.prod(X.shape[1:]), dtype=bool)
+def _are_faults(X: NDArray, sign: int, bound: float, varying: NDArray[np.bool_]) -> bool:
+    """Whether values above a bound, or of -X, are faults. Pixels that never vary play no part."""
+    n_images, n_pixels, at = 0, 0, np.zeros(len(varying), dtype=bool)
+    first, last = np.inf, -np.inf
     for rows in gen_batches(len(X), rows_at_once(len(at))):
-        far = (X[rows] > bound if sign > 0 else X[rows] < -bound).reshape(-1, len(at))
+        part = X[rows].reshape(-1, len(at))
+        far = (part > bound if sign > 0 else part < -bound) & varying
+        far &= _show_something(part[:, varying])[:, None]
         n_images += int(far.any(axis=1).sum())
         n_pixels += int(far.sum())
         at |= far.any(axis=0)
+        if far.any():
+            first, last = min(first, float(part[far].min())), max(last, float(part[far].max()))
     return (
         n_images <= FEW_IMAGES * len(X)
         or np.sum(at) <= max(1, FEW_PLACES * len(at))
         or n_pixels <= FEW_PIXELS * X.size
+        or (first == last and n_pixels <= FEW_OF_ONE_VALUE * X.size)
+        or bound < ABSURD <= min(abs(first), abs(last))
     )
 
 

@@ -212,6 +212,9 @@ class FittedModel:
         assert self.residual_variances is not None
         variances = self.residual_variances.to(self.model.device)
         constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
+        # Of a column that is rotated with others. In the rows of the fit there is nothing beyond.
+        n_columns = 1 if self.format.rotation is None else self.format.rotation.shape[1]
+        of_column = float(variances.sum()) / n_columns
         out, batches = np.empty(len(X)), list(self._batches(len(X)))
         with self._threads(len(X)):
             for rows, values in zip(batches, in_batches(X, batches), strict=True):
@@ -221,6 +224,7 @@ class FittedModel:
                 z = self.model.encode(_padded(x))[0][: len(x)].double()
                 of_code, residuals = self._residuals(z, given)
                 out[rows] = (of_code - 0.5 * (residuals.square() / variances).sum(1) - constant).cpu()
+                out[rows] -= 0.5 * self.format.beyond(values) / of_column
         return out
 
     @torch.no_grad()

@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 
-# A column is one of categories if it has so many values at most, ...
-MAX_VALUES = 10
-# ... each of them in so many rows on average. At least this share of the columns has to be. Two columns
-# do not determine classes.
-MIN_ROWS, MIN_SHARE, MIN_COLUMNS = 5, 0.5, 3
-# Rows by which columns are compared, and rows in which two columns would be on together if they had
-# nothing to do with each other, from which on it is no chance that there are none.
-MAX_COMPARED, NO_CHANCE = 5_000, 10.0
+from skmpcc.pseudo_labels.variables import Variables
+
+# Share of the variables that have to be of categories, a smaller one where they come as indicators,
+# beside which distances see nothing; and variables in all: two do not determine classes.
+MIN_SHARE, MIN_SHARE_OF_INDICATORS, MIN_VARIABLES = 0.5, 0.4, 3
 # Share of a column's variance that is added to its variances in the classes.
 REGULARIZATION = 0.05
 # Rows that classes are fitted to at most.
@@ -50,37 +47,21 @@ class MixedTable:
     measured: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: NDArray) -> "MixedTable | None":
-        """Return the table whose rows these are, if enough of what it tells are categories.
-
-        Columns that tell the same count once: copies, the indicators of one variable, and coarser
-        categories of others.
-        """
-        n, d = rows.shape
-        codes: list[NDArray] = []
-        measured: dict[bytes, NDArray] = {}
-        for index, column in enumerate(rows.T):
-            values, code = np.unique(column, return_inverse=True)
-            if len(values) <= min(MAX_VALUES, n // MIN_ROWS):
-                codes.append(code.reshape(-1))
-                continue
-            # The same in another unit has the same order, or the opposite one.
-            measured.setdefault(
-                min(code.tobytes(), (code.max() - code).tobytes()), column.astype(np.float64)
-            )
-            if len(measured) > len(codes) + d - index - 1:
-                return None
-        variables = _without_determined(_without_indicators(codes))
-        # A value of a few rows tells next to nothing.
-        n_categories = sum(n - np.bincount(code).max() >= MIN_ROWS for code in variables)
-        n_told = n_categories + len(measured)
-        if n_told < MIN_COLUMNS or n_categories < MIN_SHARE * n_told:
+    def of(cls, rows: "NDArray | Variables") -> "MixedTable | None":
+        """Return the table of rows, or of their variables, if enough of these are of categories."""
+        variables = rows if isinstance(rows, Variables) else Variables.of(rows)
+        codes, measured = variables.categories, variables.measured
+        n_categories = variables.n_categories
+        n_variables = n_categories + len(measured)
+        share = MIN_SHARE_OF_INDICATORS if variables.is_indicator.any() else MIN_SHARE
+        if n_variables < MIN_VARIABLES or n_categories < max(1.0, share * n_variables):
             return None
-        starts = np.cumsum([0, *(code.max() + 1 for code in variables)])
-        cells = np.stack(variables, axis=1) + starts[:-1]
-        places = np.arange(0, cells.size + 1, len(variables))
+        n = len(codes[0])
+        starts = np.cumsum([0, *(code.max() + 1 for code in codes)])
+        cells = np.stack(codes, axis=1) + starts[:-1]
+        places = np.arange(0, cells.size + 1, len(codes))
         table = csr_matrix((np.ones(cells.size), cells.ravel(), places), shape=(n, starts[-1]))
-        return cls(table, np.array(list(measured.values())).reshape(-1, n).T)
+        return cls(table, np.array(measured).reshape(-1, n).T)
 
     def __len__(self) -> int:
         return self.indicators.shape[0]
@@ -189,63 +170,3 @@ def _expectation_maximization(
         if likelihood - before < TOL:
             break
     return memberships, likelihood
-
-
-def _without_indicators(codes: list[NDArray]) -> list[NDArray]:
-    """Make one variable of the indicators of its values, of which two are never on in the same row.
-
-    Columns that are seldom on exclude each other by chance. They are taken together where so many rows
-    would have both on otherwise that none having them is no chance, or where they are all that is
-    missing: with them one is on in every row.
-    """
-    binary = [index for index, code in enumerate(codes) if code.max(initial=0) == 1]
-    if len(binary) < 2:
-        return codes
-    some = np.array([codes[index][:MAX_COMPARED] for index in binary], dtype=np.float32)
-    both, n = some @ some.T, some.shape[1]
-    counts, free = both.diagonal(), np.ones(len(binary), dtype=bool)
-    merged: dict[int, NDArray] = {}
-    for first in range(len(binary)):
-        if not free[first]:
-            continue
-        group, total = [first], counts[first]
-        rare: list[int] = []
-        for other in range(first + 1, len(binary)):
-            if not free[other] or np.any(both[other][group]):
-                continue
-            if counts[other] * total >= NO_CHANCE * n:
-                group.append(other)
-                total += counts[other]
-            elif not np.any(both[other][rare]):
-                rare.append(other)
-        rare = [other for other in rare if not np.any(both[other][group])]
-        if total < n == total + counts[rare].sum():
-            group += rare
-        if len(group) > 1:
-            free[group] = False
-            which = np.array([codes[binary[index]] for index in group])
-            code = np.where(which.any(axis=0), which.argmax(axis=0) + 1, 0)
-            merged[binary[first]] = np.unique(code, return_inverse=True)[1].reshape(-1)
-    taken = {binary[index] for index in np.flatnonzero(~free)} - set(merged)
-    return [merged.get(index, code) for index, code in enumerate(codes) if index not in taken]
-
-
-def _without_determined(codes: list[NDArray]) -> list[NDArray]:
-    """Leave out variables whose value another one's tells: copies, and coarser categories."""
-    if len(codes) < 2:
-        return codes
-    n_values = np.array([code.max() + 1 for code in codes])
-    starts = np.cumsum([0, *n_values[:-1]])
-    some = np.stack([code[:MAX_COMPARED] for code in codes], axis=1) + starts
-    shape = (len(some), int(n_values.sum()))
-    places = np.arange(0, some.size + 1, len(codes))
-    table = csr_matrix((np.ones(some.size, dtype=np.float32), some.ravel(), places), shape=shape)
-    # Number of values of each variable that appear beside each value.
-    beside = np.add.reduceat((table.T @ table).toarray() > 0, starts, axis=1, dtype=np.int64)
-    tells = np.maximum.reduceat(beside, starts, axis=0) <= 1
-    kept: list[int] = []
-    # The finest first, of equal ones the first.
-    for index in np.argsort(-n_values, kind="stable"):
-        if not tells[kept, index].any():
-            kept.append(index)
-    return [codes[index] for index in sorted(kept)]

@@ -6,6 +6,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.latent_classes import MixedTable, latent_classes
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.tables import classifier_labels
+from skmpcc.pseudo_labels.variables import Variables
 from skmpcc.system.progress import Progress
 
 # What the lost information of the classifiers' clusters is multiplied by. Where clusters touch,
@@ -108,7 +110,8 @@ def best_candidate(
     """
     seed = rng.initial_seed() % _MAX_SEED
     rows = graph.points(data)
-    table = MixedTable.of(rows) if kind in ("search", "latent_classes") else None
+    variables = Variables.of(rows) if kind in ("search", "latent_classes") else None
+    table = None if variables is None else MixedTable.of(variables)
     if table is None and kind == "latent_classes":
         raise ValueError(
             "pseudo_labels='latent_classes' is for tables of at least 3 columns, half of them or more "
@@ -120,6 +123,11 @@ def best_candidate(
         labels, worth = latent_classes(table, n_clusters, seed)
         if worth or kind == "latent_classes":
             return Candidate("latent_classes", labels, by_votes(data, graph, labels))
+    if kind == "search" and variables is not None and variables.measured:
+        # Rows of one value are so near to each other, and so far from all others, that neighbours and
+        # Gaussians would see nothing else.
+        data, graph = _of_columns(data, graph, ~variables.is_indicator, n_clusters, rng)
+        rows = graph.points(data)
     points, reduce = gaussian_points(rows, seed)
     judge = Judge(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
@@ -140,6 +148,16 @@ def best_candidate(
     of_rows = of_all[graph.rows.cpu().numpy()]
     trained = Candidate("neighbors", of_rows, lambda: of_all, DISCOUNT)
     return most_convincing([*rivals, trained], judge)
+
+
+def _of_columns(
+    data: Tensor, graph: NeighborGraph, columns: NDArray[np.bool_], n_clusters: int, rng: torch.Generator
+) -> tuple[Tensor, NeighborGraph]:
+    """Return some columns of a table, and the neighbours in these."""
+    if columns.all() or graph.components is not None or data.ndim != 2:
+        return data, graph
+    data = data[:, torch.as_tensor(columns, device=data.device)]
+    return data, NeighborGraph.of(data, graph.nearest.shape[1], n_clusters, rng)
 
 
 def most_convincing(candidates: Sequence[Candidate], judge: Judge) -> Candidate:

@@ -11,6 +11,8 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from skmpcc.system.callers import stacklevel_of_user
+
 # Work of one operation that is worth a thread: docs/development/performance.md.
 FLOPS_PER_THREAD = 1_000_000_000
 
@@ -62,7 +64,7 @@ def inference_device(device: str | torch.device) -> torch.device:
         warnings.warn(
             f"device={str(device)!r} is not available here; the CPU serves instead.",
             UserWarning,
-            stacklevel=5,  # to the caller of the estimator's method, which is wrapped
+            stacklevel=stacklevel_of_user(),
         )
         return torch.device("cpu")
 

@@ -687,7 +687,10 @@ def test_interrupted(here, table, monkeypatch, capsys):
 def test_interrupted_process(here):
     np.save("data.npy", np.random.default_rng(0).normal(size=(2000, 8)))
     command = [sys.executable, "-m", "skmpcc", "data.npy", "--n-clusters", "5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Where the tests run in the background, children would ignore the signal.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, **pipes, **heeding) as process:
         process.stdout.readline()  # then the fit begins
         process.send_signal(signal.SIGINT)
         assert process.communicate()[1].splitlines()[-1] == "interrupted"
@@ -710,7 +713,7 @@ def test_saving_where_it_cannot_be(here, table, monkeypatch, save):
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied", ".1234.part")
 
-    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(PermissionError, match=f"Permission denied: '{here / 'model'}'"):
         save(clusterer, "model")
     assert not list(here.glob(".*.part"))

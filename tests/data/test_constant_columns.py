@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sklearn.datasets import load_iris, make_moons
+from sklearn.datasets import load_iris, load_wine, make_moons
 from sklearn.metrics import adjusted_rand_score
 from support import BRIEF
 
@@ -71,17 +71,33 @@ def test_constant_columns_change_nothing_at_full_search(table, kind):
 @pytest.mark.slow
 @pytest.mark.full_pseudo_labels
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("beside", ["copies", "indicators", "constants"])
+@pytest.mark.parametrize("beside", ["copies", "indicators", "indicators but one", "constants"])
 def test_moons_are_found_beside_columns_that_are_no_categories(beside, seed):
     random = np.random.default_rng(seed)
     code = random.integers(0, 4, 200)
     columns = {
-        "copies": 0.1 * np.stack([code == 0] * 4, axis=1),
-        "indicators": 0.1 * np.eye(4)[code],
+        "copies": np.stack([code == 0] * 4, axis=1),
+        "indicators": np.eye(4)[code],
+        "indicators but one": np.eye(4)[code][:, 1:],
         "constants": np.tile([1.0, 0.0, 3.0], (200, 1)),
     }[beside]
     clusterer = MPCCClusterer(2, labels_only=True, random_state=seed)
     clusterer.fit(np.column_stack([MOONS, columns]))
     assert clusterer.settings_["pseudo_labels"] != "latent_classes"
-    if beside == "constants":
-        assert adjusted_rand_score(MOON, clusterer.labels_) > 0.95
+    if beside != "copies":  # a single column of two values parts the rows by itself
+        assert adjusted_rand_score(MOON, clusterer.pseudo_labels_) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.full_pseudo_labels
+@pytest.mark.parametrize("n_values", [5, 12])
+@pytest.mark.parametrize("name", ["iris", "wine"])
+def test_indicators_that_tell_nothing_change_next_to_nothing(name, n_values):
+    """Their rows are so far apart that neighbours saw nothing else."""
+    X, y = {"iris": load_iris, "wine": load_wine}[name](return_X_y=True)
+    indicators = np.eye(n_values)[np.random.default_rng(0).integers(0, n_values, len(X))]
+    alone, beside = (
+        MPCCClusterer(3, labels_only=True, max_iter=3, random_state=0).fit(data).pseudo_labels_
+        for data in (X, np.column_stack([X, indicators]))
+    )
+    assert adjusted_rand_score(y, beside) > adjusted_rand_score(y, alone) - 0.03

@@ -126,3 +126,22 @@ def test_images_of_few_levels_are_clustered(dtype):
     for levels in (X, X.astype(np.uint8)):
         labels = MPCCClusterer(3, labels_only=True, random_state=0).fit_predict(levels)
         assert adjusted_rand_score(y, labels) >= 0.9
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_scores_of_wide_tables_see_what_is_beyond_their_rows(kind):
+    """Rows of 3,000 columns are rotated into the space of the 60 rows of the fit."""
+    random = np.random.default_rng(0)
+    centres, y = random.normal(size=(3, 3000)), np.arange(60) % 3
+    X, new = (centres[y] + 0.3 * random.normal(size=(60, 3000)) for _ in range(2))
+    wild, noisy = new.copy(), new + random.normal(size=new.shape)
+    wild[:, 5] = 100
+    parameters = {"max_iter": 100, "width": 32, "random_state": 0}
+    parameters |= {"n_clusters": 3, "pseudo_labels": "kmeans"} if kind is MPCCClusterer else {}
+    estimator = kind(**parameters).fit(X, y)
+    assert estimator._fitted.format.rotation is not None
+    held_out = estimator.score_samples(new)
+    assert np.median(estimator.score_samples(X)) > np.median(held_out)
+    for worse in (noisy, wild):
+        assert estimator.score_samples(worse).max() < held_out.min()

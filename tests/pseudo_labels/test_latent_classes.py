@@ -70,6 +70,9 @@ def same_again(kind):
         "code and indicators": np.column_stack([code, indicators]),
         "coarser": np.stack([code, code // 2, code == 3], axis=1),
         "rare": np.eye(300)[:, :4],
+        "indicators with missing ones": indicators * (random.random((300, 1)) < 0.9),
+        "indicators of what is not": 1 - indicators,
+        "indicators but one of unequal values": unequal[:, 1:],
         "indicators of rare values": unequal,
     }[kind]
 
@@ -79,6 +82,8 @@ def same_again(kind):
     [
         *("constant", "copies", "units", "indicators", "indicators but one", "indicators in any order"),
         *("standardized indicators", "code and indicators", "coarser", "rare"),
+        *("indicators with missing ones", "indicators of what is not"),
+        "indicators but one of unequal values",
         "indicators of rare values",
     ],
 )

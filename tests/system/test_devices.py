@@ -168,5 +168,8 @@ def test_a_missing_device_serves_by_the_cpu_with_a_warning(device, blobs, fitted
         ) as caught:
             method(blobs[0])
         assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="cuda:99") as caught:
+        elsewhere.sample(2)
+    assert {each.filename for each in caught} == {__file__}
     with pytest.warns(UserWarning, match="cuda:99"):
         np.testing.assert_array_equal(elsewhere.predict_proba(blobs[0]), expected)
