@@ -1,9 +1,34 @@
 """Deep generative clustering, classification and inference behind scikit-learn's interface."""
 
-from skmpcc.aim import AIM
-from skmpcc.classifier import MPCCClassifier
-from skmpcc.clusterer import MPCCClusterer
-from skmpcc.system.versions import show_versions
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skmpcc.aim import AIM
+    from skmpcc.classifier import MPCCClassifier
+    from skmpcc.clusterer import MPCCClusterer
+    from skmpcc.system.versions import show_versions
 
 __version__ = "0.1.0"
 __all__ = ["AIM", "MPCCClassifier", "MPCCClusterer", "show_versions"]
+
+# Imported when they are asked for: what takes seconds is no part of the start of the command, which can
+# be interrupted in a sentence only after it.
+_MODULES = {
+    "AIM": "aim",
+    "MPCCClassifier": "classifier",
+    "MPCCClusterer": "clusterer",
+    "show_versions": "system.versions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,20 +1,11 @@
-"""Cluster the samples of a file, or of scikit-learn's digits, and show how it went.
+"""`python -m skmpcc`, which can be interrupted from its first moment on."""
 
-`python -m skmpcc predict MODEL DATA` gives the clusters of other samples by a fitted model.
-"""
-
-import argparse
-import io
 import os
+import signal
 import sys
-import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-
-from skmpcc.command.reading_numbers import THOUSANDS
-from skmpcc.command.reading_text import SEPARATORS
-from skmpcc.command.run import cluster, predict, say, sentence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,131 +13,59 @@ def main(arguments: list[str] | None = None) -> int:
 
     If the environment variable SKMPCC_TRACEBACK is set, the traceback of an error is printed as well.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    with _lenient(sys.stdout), _lenient(sys.stderr):
+    with _heard() as interruptions:
         try:
-            if arguments[:1] == ["predict"]:
-                predict(_predict_parser().parse_args(arguments[1:]))
-            else:
-                cluster(_parser().parse_args(arguments))
+            # Here, since it takes seconds until all is imported.
+            from skmpcc.command.line import run
+
+            return run(sys.argv[1:] if arguments is None else arguments, interruptions)
         except KeyboardInterrupt:
-            say("interrupted", sys.stderr)
-            return 130
-        except Exception as error:
-            if os.environ.get("SKMPCC_TRACEBACK"):
-                traceback.print_exc()
-            say(f"error: {sentence(error)}", sys.stderr)
-            return 2
-    return 0
+            pass
+        except Exception:
+            if not interruptions:
+                raise
+    # Nobody may be there to read it.
+    with suppress(OSError, ValueError):
+        print("interrupted", file=sys.stderr, flush=True)
+    return 130
 
 
 @contextmanager
-def _lenient(stream: object) -> Iterator[None]:
-    """Within, characters that a stream cannot print are replaced."""
-    with ExitStack() as stack:
-        if isinstance(stream, io.TextIOWrapper):
-            stack.callback(stream.reconfigure, errors=stream.errors)
-            stream.reconfigure(errors="backslashreplace")
-        yield
+def _heard() -> Iterator[list[int]]:
+    """Within, the list has the interruptions: an import that is interrupted may end in any error."""
+    interruptions: list[int] = []
 
+    def tell(unraisable: Any) -> None:
+        # An interruption of what cannot be interrupted is heard all the same.
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m skmpcc",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_data(parser, nargs="?", more=" (default: scikit-learn's digits)")
-    parser.add_argument("--n-clusters", type=int, help="required with DATA; 10 for the digits")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="a folder for labels.csv, model.safetensors, clusters.png and report.html, or a file .png "
-        "for the picture alone (default: results, without DATA clusters.png)",
-    )
-    parser.add_argument("--force", action="store_true", help="write over what is there")
-    parser.add_argument(
-        "--columns",
-        nargs="+",
-        metavar="COLUMN",
-        help="of a table (default: all that hold numbers, but for those that number the rows)",
-    )
-    parser.add_argument(
-        "--label-column",
-        metavar="COLUMN",
-        help="known classes of a table, which are left out of the fit and compared with its clusters "
-        "(of an .npz file an array; default: y, if there is one)",
-    )
-    parser.add_argument("--impute", choices=["median"], help="what to put where values are missing")
-    parser.add_argument(
-        "--image-shape",
-        nargs="+",
-        type=int,
-        metavar="SIDE",
-        help="height and width, and channels if any, of images that are rows of DATA",
-    )
-    parser.add_argument(
-        "--labels-only",
-        action="store_true",
-        help="end as soon as the labels have settled: much faster, but new samples and the column "
-        "score_samples are poor",
-    )
-    parser.add_argument("--random-state", type=int, default=0)
-    parser.add_argument("--max-iter", type=int, help="default: the preset's")
-    return parser
+    def hear(signum: int, frame: object) -> None:
+        interruptions.append(signum)
+        raise KeyboardInterrupt
 
-
-def _predict_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m skmpcc predict", description="Give the clusters of samples by a fitted model."
-    )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a file model.safetensors")
-    _add_data(parser)
-    parser.add_argument("--output", type=Path, default=Path("labels.csv"), help="default: labels.csv")
-    parser.add_argument("--force", action="store_true", help="write over what is there")
-    return parser
-
-
-def _add_data(parser: argparse.ArgumentParser, nargs: str | None = None, more: str = "") -> None:
-    parser.add_argument(
-        "data",
-        type=Path,
-        metavar="DATA",
-        nargs=nargs,
-        help="a file .csv, .tsv, .parquet, .npy or .npz (its array X), or a folder of PNG or JPEG images"
-        + more,
-    )
-    parser.add_argument(
-        "--no-header", action="store_true", help="the first line of a .csv or .tsv is a sample"
-    )
-    parser.add_argument(
-        "--separator",
-        choices=list(SEPARATORS),
-        help="what stands between the columns of a .csv or .tsv (default: found by its first lines)",
-    )
-    parser.add_argument("--decimal", choices=[".", ","], help="its decimal point (default: .)")
-    parser.add_argument(
-        "--thousands",
-        choices=list(THOUSANDS),
-        metavar="MARK",
-        help="what separates thousands in it, one of , . ' and a blank (default: found by its numbers, "
-        "with a warning)",
-    )
-    parser.add_argument(
-        "--na-values",
-        nargs="+",
-        action="extend",
-        metavar="VALUE",
-        help="what stands in it for missing values, beside an empty field, NA, NaN and the like",
-    )
-    parser.add_argument(
-        "--skip-rows",
-        type=int,
-        metavar="N",
-        help="how many lines come before its table (default: found by its first lines, with a warning)",
-    )
-    parser.add_argument("--encoding", help="its encoding, such as cp1252 (default: UTF-8)")
+    # Others hear it themselves, or nobody should.
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interruptions
+        return
+    try:
+        signal.signal(signal.SIGINT, hear)
+    except ValueError:  # in a thread
+        yield interruptions
+        return
+    before, sys.unraisablehook = sys.unraisablehook, tell
+    try:
+        yield interruptions
+    finally:
+        sys.unraisablehook = before
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == 130:
+        # Python itself would end by the signal if that came while a module was imported.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

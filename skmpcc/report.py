@@ -219,7 +219,7 @@ def _written(values: Sequence[float], scale: float) -> list[str]:
         return [f"{value + 0.0:.15g}" for value in values]
     last, largest = math.floor(math.log10(scale)) - 2, max(*map(abs, values), scale)
     tries = [[_to_place(value, last - more, largest) for value in values] for more in range(4)]
-    return next((texts for texts in tries if len(set(texts)) == len(set(values))), tries[0])
+    return next((texts for texts in tries if len({*map(float, texts)}) == len({*values})), tries[0])
 
 
 def _to_place(value: float, last: int, largest: float) -> str:

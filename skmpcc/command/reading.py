@@ -1,11 +1,14 @@
 """Samples from files and folders, for the command line."""
 
 import importlib
+import itertools
 import math
 import re
+import tempfile
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,9 +18,9 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 
 from skmpcc.command.reading_images import images_in, read_images
-from skmpcc.command.reading_numbers import Table, numbers_of_decimals, numbers_of_text
+from skmpcc.command.reading_numbers import Table, numbers_of_columns, numbers_of_text, texts_of
 from skmpcc.command.reading_text import read_text
-from skmpcc.data.frames import listed, numbers_rows
+from skmpcc.data.frames import is_unnamed, listed, numbers_rows
 
 TEXTS = (".csv", ".tsv")
 TABLES = (*TEXTS, ".parquet")
@@ -106,8 +109,8 @@ def read(
     channels : int, default=None
         Channels of images: 1, 3, or None for 3 if any image has colours.
     background : int, default=None
-        Grey level that transparent images are put on. None is black or white, whichever is farther from
-        their visible pixels.
+        Grey level that transparent images are put on. None is the one that is farthest from the visible
+        tones of all of them, which is black or white where these are much the same.
 
     Raises
     ------
@@ -150,18 +153,31 @@ def read(
     if suffix == ".parquet":
         required("pyarrow", f"Reading {path}")
     try:
-        if suffix in ARRAYS:
-            return _arrays(path, label_column)
-        if suffix in TEXTS:
-            table = read_text(path, header=header, wanted=columns or (), **of_text)
-        else:
-            table = Table(pandas.read_parquet(path, engine="pyarrow"))
+        with _regular(path) as source:
+            if suffix in ARRAYS:
+                return _arrays(source, label_column)
+            if suffix in TEXTS:
+                table = read_text(path, source, header=header, wanted=columns or (), **of_text)
+            else:
+                table = Table(pandas.read_parquet(source, engine="pyarrow"))
         table.frame.columns = table.frame.columns.map(str)
     except (OSError, ImportError, MemoryError):
         raise
     except Exception as error:  # broken files end in many kinds of them
         raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
     return _table(table, path, columns, label_column, n_columns)
+
+
+@contextmanager
+def _regular(path: Path) -> Iterator[Path]:
+    """Yield the file, or a copy of what comes through a pipe, which can be read only once."""
+    if path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "data"
+        copy.write_bytes(path.read_bytes())
+        yield copy
 
 
 def _check_options(options: dict[str, Any], suffixes: Sequence[str], suffix: str, path: Path) -> None:
@@ -338,12 +354,19 @@ def _table(
     if len(frame) == 0:
         raise ValueError(f"{path} has no rows.")
     pandas = importlib.import_module("pandas")
-    y = None if label_column is None else pandas.factorize(frame[label_column])[0].astype(np.int64)
-    rest = frame[wanted] if wanted else frame.drop(columns=asked)
-    found = numbers_of_text(table, list(rest.columns)) if table.decimal else numbers_of_decimals(rest)
-    rest = rest.assign(**found.columns)
-    numbers = rest.select_dtypes(["number", "bool"], exclude=["timedelta", "complexfloating"])
-    other = [name for name in rest.columns if name not in numbers.columns]
+    y = None
+    if label_column is not None:
+        labels = frame[label_column]
+        if table.missing:
+            of_labels = numbers_of_text(table, [label_column]).columns
+            labels = of_labels.get(label_column, texts_of(labels, table.missing).reindex(frame.index))
+        y = pandas.factorize(labels)[0].astype(np.int64)
+    names = wanted or [name for name in frame.columns if name != label_column]
+    found = numbers_of_text(table, names) if table.missing else numbers_of_columns(frame[names])
+    numbers = pandas.DataFrame(
+        {name: found.columns[name] for name in names if name in found.columns}, index=frame.index
+    )
+    other = [name for name in names if name not in numbers.columns]
     if other and wanted:
         told = (
             f"{name}, where {found.faults[name]}" if name in found.faults else name for name in other
@@ -365,33 +388,66 @@ def _table(
                 warnings.warn(
                     f"Columns that {reason} are left out: {listed(names)}.{advice}", stacklevel=2
                 )
-        numbers = _without_row_numbers(numbers, table, n_columns)
+        left_out = f"{listed([*other, *empty])}.{found.advice}" if other or empty else ""
+        numbers = _without_row_numbers(numbers, table, path, left_out, n_columns)
     if numbers.shape[1] == 0:
-        raise ValueError(f"{path} has no column of numbers; its columns are {listed(frame.columns)}.")
+        raise ValueError(
+            f"{path} has no column of numbers; its columns are {listed(frame.columns)}.{found.advice}"
+        )
     values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     return Samples(pandas.DataFrame(values, columns=numbers.columns), y)
 
 
-def _without_row_numbers(numbers: Any, table: Table, n_columns: int | None) -> Any:
-    """Leave out columns that number the rows or name them, as long as others are left."""
-    for name in list(numbers.columns):
-        if numbers.shape[1] in (1, n_columns):
-            break
-        if name in table.row_names:
-            what = "has the names of the rows, for which the header has no name"
-        elif re.fullmatch(r"__index_level_\d+__", name):
-            what = "is a saved index"
-        elif _numbers_rows(numbers[name], name if table.named else None):
-            what = "numbers the rows"
-        else:
-            continue
-        numbers = numbers.drop(columns=name)
+def _without_row_numbers(
+    numbers: Any, table: Table, path: Path, left_out: str, n_columns: int | None
+) -> Any:
+    """Leave out columns that number the rows or name them, as long as others are left.
+
+    Raises
+    ------
+    ValueError
+        None is left, since the others, `left_out`, hold no numbers.
+    """
+    numbering = _numbering(numbers, table)
+    if n_columns is not None:
+        numbering = dict(list(numbering.items())[: max(0, numbers.shape[1] - n_columns)])
+    elif numbering and len(numbering) == numbers.shape[1]:
+        if left_out:
+            raise ValueError(
+                f"All columns of {path} that hold numbers seem to number or name its rows: "
+                f"{listed(numbering)}; the others hold no numbers: {left_out} To "
+                "cluster the former nevertheless, name them in --columns."
+            )
+        last, _ = numbering.popitem()
+        warnings.warn(
+            f"The column {last} seems to number the rows, and is kept, since no other is left.",
+            stacklevel=2,
+        )
+    for name, what in numbering.items():
         warnings.warn(
             f"The column {name} {what}, and is left out; to keep it, name it with the others in "
             "--columns.",
             stacklevel=2,
         )
-    return numbers
+    return numbers.drop(columns=list(numbering))
+
+
+def _numbering(numbers: Any, table: Table) -> dict[str, str]:
+    """Columns that number the rows or name them, and what each does."""
+    unnamed = list(itertools.takewhile(is_unnamed, table.frame.columns)) if table.named else []
+    levels = table.frame[unnamed]
+    together = len(unnamed) > 1 and levels.notna().all(axis=None) and not levels.duplicated().any()
+    found = {}
+    for name in numbers.columns:
+        if name in table.row_names:
+            found[name] = "has the names of the rows, for which the header has no name"
+        elif re.fullmatch(r"__index_level_\d+__", name):
+            found[name] = "is a saved index"
+        elif _numbers_rows(numbers[name], name if table.named else None):
+            found[name] = "numbers the rows"
+        elif together and name in unnamed and (numbers[name] % 1 == 0).all():
+            found[name] = f"numbers the rows together with {listed(set(unnamed) - {name})}"
+    return found
 
 
 def _numbers_rows(column: Any, name: str | None) -> bool:

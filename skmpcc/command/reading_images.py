@@ -15,7 +15,10 @@ from skmpcc.data.frames import listed
 IMAGES = (".png", ".jpg", ".jpeg")
 # How files of each kind begin.
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_MIDDLE = 127.5
+# Levels of grey that are hardly told from each other.
+_NEAR = 10
+# This share of what is visible of an image may be as near to the background as it happens to be.
+_FEW = 0.05
 
 
 def images_in(folder: Path, tables: Sequence[str]) -> dict[str, Path]:
@@ -58,8 +61,8 @@ def read_images(
     channels : int or None
         1, 3, or None for 3 if any image has colours.
     background : int or None
-        Grey level, 0 to 255, that transparent images are put on. None is black or white, whichever is
-        farther from their visible pixels.
+        Grey level, 0 to 255, that transparent images are put on. None is the one that is farthest from
+        the visible tones of all of them, black or white if these are much the same.
 
     Returns
     -------
@@ -120,14 +123,16 @@ def _opaque(images: dict[str, Any], background: int | None) -> tuple[dict[str, A
     }
     if not layers:
         return images, None
+    visible = {name: _visible_tones(image) for name, image in layers.items()}
+    visible = {name: tones for name, tones in visible.items() if tones.any()}
     if background is None:
-        # Where every image is as bright as its visible pixels.
-        brightness = weight = 0.0
-        for image in layers.values():
-            alpha = np.asarray(image.getchannel("A"), dtype=np.float64)
-            brightness += float((np.asarray(image.convert("RGB").convert("L")) * alpha).sum())
-            weight += float(alpha.sum())
-        background = 0 if brightness > _MIDDLE * weight else 255
+        tones = np.stack([*visible.values()] or [np.zeros(256)])
+        # The first of the levels that are equally far.
+        levels = (255, 0, *range(1, 255))
+        background = max(levels, key=lambda level: _distances(tones, level).min())
+    near = [
+        name for name, tones in visible.items() if _distances(tones[np.newaxis], background)[0] < _NEAR
+    ]
     below = image_module.new("RGBA", next(iter(layers.values())).size, (background,) * 3 + (255,))
     opaque = {name: image_module.alpha_composite(below, image) for name, image in layers.items()}
     tone = {0: "black", 255: "white"}.get(background, f"grey of level {background}")
@@ -135,4 +140,26 @@ def _opaque(images: dict[str, Any], background: int | None) -> tuple[dict[str, A
         f"{len(layers)} of {len(images)} images are transparent in places, and were put on {tone}.",
         stacklevel=2,
     )
+    if near:
+        warnings.warn(
+            f"Visible pixels of transparent images are about as bright as the {tone} that they were put "
+            f"on, and can hardly be seen: {listed(near)}.",
+            stacklevel=2,
+        )
     return images | opaque, background
+
+
+def _visible_tones(image: Any) -> NDArray[np.float64]:
+    """How much is visible of each grey level of an image with transparency."""
+    alpha = np.asarray(image.getchannel("A"), dtype=np.float64)
+    grey = np.asarray(image.convert("RGB").convert("L"))
+    return np.bincount(grey.ravel(), weights=alpha.ravel(), minlength=256).astype(np.float64)
+
+
+def _distances(tones: NDArray[np.float64], level: int) -> NDArray[np.int64]:
+    """Distance of a level from the visible tones of each image, but for a few pixels."""
+    distances = np.abs(np.arange(256) - level)
+    order = np.argsort(distances, kind="stable")
+    shares = np.cumsum(tones[:, order], axis=1)
+    nearest = np.argmax(shares > _FEW * shares[:, -1:], axis=1)
+    return distances[order][nearest]

@@ -3,7 +3,7 @@
 import re
 import shlex
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -12,8 +12,21 @@ from skmpcc.data.frames import listed
 
 # Characters that separate thousands, by the option that says so.
 THOUSANDS = {",": ",", ".": ".", " ": " \u00a0\u2009\u202f", "'": "'\u2019"}
+# What pandas takes for missing values.
+MISSING = (
+    "",
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+    *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
 # A number in any style.
-_NUMBERISH = re.compile(r"[+-]?(\d[\d.,' \u00a0\u2009\u202f\u2019]*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+NUMBERISH = r"[+-]?(?:\d+(?:[.,' \u00a0\u2009\u202f\u2019]\d+)*[.,]?|[.,]\d+)(?:e[+-]?\d+)?"
+_NUMBERISH = re.compile(NUMBERISH, re.IGNORECASE)
+# What may stand around the number of an amount.
+_AROUND = re.compile(r"^[€$£¥]\s*|\s*([%‰€$£¥]|[^\W\d_]{1,3}[²³]?)$")
+# Points that may separate thousands.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+_TRUTH = {"True": 1, "TRUE": 1, "true": 1, "False": 0, "FALSE": 0, "false": 0}
+_MARKS = {",": "commas", ".": "points", " ": "blanks", "'": "apostrophes"}
 _MAX_LENGTH = 60
 _MAX_VALUES = 5
 
@@ -30,7 +43,9 @@ class Table:
     row_names : list of str
         Columns that are names of the rows for sure.
     decimal, thousands : str or None
-        Of numbers that are text; None if texts are no numbers.
+        What the user says of numbers that are text; None if nothing was said.
+    missing : tuple of str
+        What stands where values are missing in text; of a file that is no text it is empty.
     """
 
     frame: Any
@@ -38,6 +53,7 @@ class Table:
     row_names: list[str] = field(default_factory=list)
     decimal: str | None = None
     thousands: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 def is_numberish(text: str) -> bool:
@@ -63,95 +79,190 @@ class Numbers:
     advice: str
 
 
+def texts_of(column: Any, missing: Sequence[str]) -> Any:
+    """Return texts without blanks around them, and without those that stand for missing values."""
+    column = column.str.strip()
+    return column[column.notna() & ~column.isin(missing)]
+
+
+class _Notation:
+    """Numbers with a decimal mark, and those that have the other one."""
+
+    def __init__(self, decimal: str) -> None:
+        self.decimal = decimal
+        self.other = "," if decimal == "." else "."
+        self.number = matcher(decimal, "")
+        self._with_thousands = matcher(decimal, self.other)
+        point, marks = re.escape(self.other), re.escape(decimal) + THOUSANDS[" "] + THOUSANDS["'"]
+        self.of_other = re.compile(
+            rf"[+-]?(\d*{point}\d+|\d{{1,3}}([{marks}]\d{{3}})+{point}\d+)(e[+-]?\d+)?", re.IGNORECASE
+        ).fullmatch
+
+    def only_other(self, text: str) -> bool:
+        """Whether it is no number unless the other mark is the decimal point."""
+        return self.of_other(text) is not None and not self._with_thousands(text)
+
+    def either(self, text: str) -> Any:
+        """Whether it is a number with one mark or the other."""
+        return self.number(text) or self.of_other(text)
+
+
 def numbers_of_text(table: Table, names: Sequence[str]) -> Numbers:
     """Find the numbers in columns of text, those that are named.
 
     Warns where commas, points, blanks or apostrophes are taken for separators of thousands.
+
+    Raises
+    ------
+    ValueError
+        The points of a column may be decimal ones or separate thousands.
     """
-    pandas = import_module("pandas")
-    decimal = table.decimal or "."
-    texts, counts = {}, {}
-    for name in table.frame.columns:
-        column = table.frame[name]
-        if pandas.api.types.is_object_dtype(column.dtype) or isinstance(
-            column.dtype, pandas.StringDtype
-        ):
-            as_text = column.dropna().astype(str).str.strip()
-            texts[name] = as_text[as_text != ""]
-            counts[name] = texts[name].value_counts()
-    number = _matcher(decimal, "")
-    other = "," if decimal == "." else "."
-    blanks = THOUSANDS[" "] + THOUSANDS["'"]
-    of_other = re.compile(
-        rf"[+-]?(\d*{re.escape(other)}\d+|\d{{1,3}}([{re.escape(decimal)}{blanks}]\d{{3}})+{re.escape(other)}\d+)"
-        r"(e[+-]?\d+)?",
-        re.IGNORECASE,
-    )
-
-    def share(name: str, *patterns: Callable[[str], Any]) -> float:
-        found = sum(n for text, n in counts[name].items() if any(match(text) for match in patterns))
-        return found / max(1, counts[name].sum())
-
-    def only_other(text: str) -> bool:
-        """Whether it is no number unless the other mark is the decimal point."""
-        return of_other.fullmatch(text) is not None and not _matcher(decimal, other)(text)
-
-    # Others need no closer look.
-    names_of_numbers = [name for name in texts if share(name, is_numberish) >= 0.5]
-    styles: dict[str, str] = dict.fromkeys(texts, "")
-    if table.thousands is not None:
-        styles = dict.fromkeys(texts, table.thousands)
-        candidates = []
-    else:
-        foreign = any(
-            any(map(only_other, counts[name].index)) and share(name, number, of_other.fullmatch) >= 0.5
-            for name in names_of_numbers
-        )
-        candidates = [each for each in THOUSANDS if each != decimal and not (foreign and each == other)]
-    for name in names_of_numbers:
-        for thousands in candidates:
-            # The style by which most are numbers, if it is needed.
-            best = share(name, _matcher(decimal, styles[name]))
-            if share(name, _matcher(decimal, thousands)) > best:
-                styles[name] = thousands
-
+    notation = _Notation(table.decimal or ("," if table.thousands == "." else "."))
     found = Numbers({}, {}, "")
+    plain, texts, counts = {}, {}, {}
+    for name in table.frame.columns:
+        values = _plain_numbers(table.frame[name], notation.decimal)
+        if values is None:
+            texts[name] = texts_of(table.frame[name], table.missing)
+            counts[name] = texts[name].value_counts()
+        else:
+            plain[name] = values
+    proofs = _proofs(counts, notation) if table.thousands is None else []
+    styles = {name: _style(counts[name], notation, table.thousands, bool(proofs)) for name in counts}
+    absent = [_value(text, notation.decimal, "") for text in table.missing if notation.number(text)]
+    absent += [float(text) for text in table.missing if matcher(".", "")(text)]
     guessed: dict[str, list[str]] = {}
-    for name in (name for name in names if name in texts):
-        column = texts[name]
-        is_number = _matcher(decimal, styles[name])
-        wrong = counts[name][[not is_number(text) for text in counts[name].index]]
-        if wrong.empty:
-            values = {text: _value(text, decimal, styles[name]) for text in counts[name].index}
-            found.columns[name] = column.map(values).reindex(table.frame.index).astype(float)
-            if styles[name] and table.thousands is None:
-                guessed.setdefault(styles[name], []).append(name)
-        elif 2 * wrong.sum() <= counts[name].sum() and not all(map(of_other.fullmatch, wrong.index)):
-            found.faults[name] = _fault(wrong, counts[name].sum())
-    _warn_of_thousands(guessed, counts, decimal)
-    rest = [name for name in names if name in texts and name not in found.columns]
-    mark = {",": "commas", ".": "points"}
-    if any(any(map(only_other, counts[name].index)) for name in rest):
-        found.advice = f" Where {mark[other]} stand for decimal points, say --decimal '{other}'."
-    elif any(len(counts[name]) and share(name, number, _matcher(other, decimal)) == 1 for name in rest):
-        found.advice = f" Where {mark[decimal]} separate thousands, say --thousands '{decimal}'."
+    for name in names:
+        if name in plain:
+            values = plain[name]
+        else:
+            values = _numbers_in(texts[name], counts[name], notation.decimal, styles[name])
+        if values is None:
+            wrong = _wrong(counts[name], notation.decimal, styles[name])
+            total = counts[name].sum()
+            if 2 * wrong.sum() <= total and not all(map(notation.of_other, wrong.index)):
+                found.faults[name] = _fault(wrong, total)
+            continue
+        found.columns[name] = _without(values.reindex(table.frame.index), absent)
+        if styles.get(name) and table.thousands is None:
+            guessed.setdefault(styles[name], []).append(name)
+        elif proofs and table.decimal is None:
+            _check_points(name, texts_of(table.frame[name], table.missing).unique(), proofs)
+    _warn_of_thousands(guessed, counts, notation.decimal)
+    rest = [counts[name] for name in names if name in counts and name not in found.columns]
+    found.advice = _advice(rest, notation)
     return found
 
 
-def numbers_of_decimals(frame: Any) -> Numbers:
-    """Find the columns of exact decimals, as Parquet has them."""
+def _share(counts: Any, *patterns: Callable[[str], Any]) -> float:
+    """Share of texts that are of one of the patterns."""
+    found = sum(n for text, n in counts.items() if any(match(text) for match in patterns))
+    return found / max(1, counts.sum())
+
+
+def _style(counts: Any, notation: _Notation, thousands: str | None, foreign: bool) -> str:
+    """Find what separates thousands in a column, "" for nothing."""
+    best = thousands or ""
+    # Others need no closer look.
+    if thousands is not None or _share(counts, is_numberish) < 0.5:
+        return best
+    for each in THOUSANDS:
+        if each == notation.decimal or (foreign and each == notation.other):
+            continue
+        # The style by which most are numbers, if it is needed.
+        if _share(counts, matcher(notation.decimal, each)) > _share(
+            counts, matcher(notation.decimal, best)
+        ):
+            best = each
+    return best
+
+
+def _wrong(counts: Any, decimal: str, thousands: str) -> Any:
+    """Texts that are no numbers in a style, and how often they occur."""
+    is_number = matcher(decimal, thousands)
+    return counts[[not is_number(text) for text in counts.index]]
+
+
+def _numbers_in(column: Any, counts: Any, decimal: str, thousands: str) -> Any | None:
+    """Numbers or truth values of a column of text; None if there is anything else."""
+    if len(counts) and all(text in _TRUTH for text in counts.index):
+        return column.map(_TRUTH)
+    if len(_wrong(counts, decimal, thousands)):
+        return None
+    return column.map({text: _value(text, decimal, thousands) for text in counts.index}).astype(float)
+
+
+def _advice(rest: Sequence[Any], notation: _Notation) -> str:
+    """What to say for more columns to be numbers, of which these are the texts and their counts."""
+    decimal, other = notation.decimal, notation.other
+    if any(any(map(notation.only_other, counts.index)) for counts in rest):
+        return f" Where {_MARKS[other]} stand for decimal points, say --decimal '{other}'."
+    grouped = matcher(other, decimal)
+    if any(len(counts) and _share(counts, notation.number, grouped) == 1 for counts in rest):
+        return f" Where {_MARKS[decimal]} separate thousands, say --thousands '{decimal}'."
+    return ""
+
+
+def _plain_numbers(column: Any, decimal: str) -> Any | None:
+    """Return a column of numbers without separators of thousands; None if others are among them."""
     pandas = import_module("pandas")
+    if decimal != ".":
+        if column.str.contains(".", regex=False).any():
+            return None
+        column = column.str.replace(decimal, ".", regex=False)
+    try:
+        values = pandas.to_numeric(column)
+    except (ValueError, TypeError):
+        return None
+    # Objects are integers that are too large.
+    return None if values.dtype.kind not in "iuf" else values
+
+
+def _without(numbers: Any, absent: Sequence[float]) -> Any:
+    """Numbers without those that stand for missing values, however they are written."""
+    gone = numbers.isin(absent)
+    return numbers.mask(gone) if gone.any() else numbers
+
+
+def _proofs(columns: dict[str, Any], notation: _Notation) -> list[str]:
+    """Values of a file that are numbers by the other decimal point alone, or amounts of such ones."""
+    found = []
+    for counts in columns.values():
+        numberish = _share(counts, is_numberish) >= 0.5
+        cores = {text: text if numberish else _AROUND.sub("", text) for text in counts.index}
+        if 2 * sum(n for text, n in counts.items() if notation.either(cores[text])) >= counts.sum():
+            found += [text for text in counts.index if notation.only_other(cores[text])][:1]
+    return found
+
+
+def _check_points(name: str, texts: Iterable[str], proofs: Sequence[str]) -> None:
+    """Check that the points of numbers beside decimal commas cannot separate thousands."""
+    with_points = [text for text in texts if "." in text]
+    if with_points and all(map(_GROUPED.fullmatch, with_points)):
+        raise ValueError(
+            f"{proofs[0]!r} has a decimal comma, so that the points of the column {name}, as in "
+            f"{with_points[0]!r}, may separate thousands. Say --decimal , if they do, and "
+            "--decimal . if they are decimal points."
+        )
+
+
+def numbers_of_columns(frame: Any) -> Numbers:
+    """Find the columns that are numbers, exact decimals and truth values, as Parquet has them."""
+    pandas = import_module("pandas")
+    numbers = frame.select_dtypes(["number", "bool"], exclude=["timedelta", "complexfloating"])
     columns = {}
     for name in frame.columns:
         column = frame[name]
-        if pandas.api.types.is_object_dtype(column.dtype) and (
-            pandas.api.types.infer_dtype(column, skipna=True) == "decimal"
+        if name in numbers.columns:
+            columns[name] = column
+        elif pandas.api.types.is_object_dtype(column.dtype) and (
+            pandas.api.types.infer_dtype(column, skipna=True) in ("decimal", "boolean")
         ):
             columns[name] = column.map(float, na_action="ignore").astype(float)
     return Numbers(columns, {}, "")
 
 
-def _matcher(decimal: str, thousands: str) -> Callable[[str], Any]:
+def matcher(decimal: str, thousands: str) -> Callable[[str], Any]:
     """Return a function that tells whether a text is a number in this style."""
     point = re.escape(decimal)
     plain = rf"(\d+({point}\d*)?|{point}\d+)(e[+-]?\d+)?|inf(inity)?|nan"
@@ -168,24 +279,27 @@ def _value(text: str, decimal: str, thousands: str) -> float:
 
 
 def _fault(wrong: Any, n_values: int) -> str:
-    """Tell the values that are no numbers, and offer what makes them missing ones."""
+    """Tell the values that are no numbers, and what to do: not all of them are missing ones."""
     first = wrong.iloc[:_MAX_VALUES]
     values = [text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "..." for text in first.index]
     told = ", ".join(f"{text!r} ({n})" for text, n in zip(values, first, strict=True))
     more = len(wrong) - len(first)
     # With a blank before it, what begins with a dash is no option.
-    said = " ".join(shlex.quote(" " * text.startswith("-") + text) for text in values)
+    others = [text for text in values if not is_numberish(text)]
+    said = " ".join(shlex.quote(" " * text.startswith("-") + text) for text in others)
+    advice = [f"where such values are missing ones, say --na-values {said}"] * bool(others)
+    if any(map(is_numberish, wrong.index)):
+        advice.append("for numbers in another style see --decimal and --thousands")
     return (
         f"{wrong.sum()} of {n_values} values are no numbers: {told}"
         + (f" and {more} more" if more > 0 else "")
-        + f" (where such values are missing ones, say --na-values {said})"
+        + f" ({'; '.join(advice)})"
     )
 
 
 def _warn_of_thousands(guessed: dict[str, list[str]], counts: dict[str, Any], decimal: str) -> None:
-    marks = {",": "Commas", ".": "Points", " ": "Blanks", "'": "Apostrophes"}
     for thousands, names in guessed.items():
-        is_plain = _matcher(decimal, "")
+        is_plain = matcher(decimal, "")
         example = next(text for text in counts[names[0]].index if not is_plain(text))
         value = f"{_value(example, decimal, thousands):.15g}"
         otherwise = (
@@ -194,8 +308,8 @@ def _warn_of_thousands(guessed: dict[str, list[str]], counts: dict[str, Any], de
             else ""
         )
         warnings.warn(
-            f"{marks[thousands]} in the columns {listed(names)} were read as separators of thousands, "
-            f'{example!r} as {value}; {otherwise}--thousands "{thousands}" says so without '
-            "this warning.",
+            f"{_MARKS[thousands].capitalize()} in the columns {listed(names)} were read as separators "
+            f'of thousands, {example!r} as {value}; {otherwise}--thousands "{thousands}" says so '
+            "without this warning.",
             stacklevel=2,
         )

@@ -5,7 +5,6 @@ import csv
 import re
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,34 +13,28 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from skmpcc.command.reading_numbers import Table, is_numberish
+from skmpcc.command.reading_layout import (
+    N_LINES,
+    SEPARATORS,
+    are_row_names,
+    delimiter_of,
+    layout_of,
+    n_filled,
+    n_names,
+    records_of,
+    units_line,
+)
+from skmpcc.command.reading_numbers import MISSING, Table
 from skmpcc.data.frames import listed
 
-# Commas last, since they may be those of decimals.
-SEPARATORS = {"tab": "\t", ";": ";", "|": "|", ",": ","}
-# Lines of a text that tell what separates its columns, and where they begin.
-N_LINES = 100
-# What may stand where a number is missing, in small letters.
-_MISSING = re.compile(
-    r"|n/?a|n\.a\.|-?nan|null|none|nil|#n/?a|<na>|\\n|n\.?d\.?|missing|unknown", re.IGNORECASE
-)
 # What a spreadsheet takes for what separates the columns.
 _SAID_SEPARATOR = re.compile(r"\"?sep=([^\w\s\"'.]|[\t ])\"?\s*", re.IGNORECASE)
-# A text that may be a unit, with a letter or a sign of its own and not like "<0.5"; and one that is.
-_UNIT = re.compile(r"[^\d<>≤≥~#?+.,-].*")
-_SURE_UNIT = re.compile(
-    r"[\[(].*[\])]|[^\W\d_]{1,4}([/·*^²³\s\d-].*)?|[^\W\d_].*[/^·].*|[%‰°µμΩ].*|mm ?hg|"
-    r"(year|month|week|day|hour|minute|second|met(er|re)|gram|volt|watt|degree|pixel|point|euro|dollar|"
-    r"count|number|ratio|percent)s?",
-    re.IGNORECASE,
-)
-# A single number with commas of either kind.
-_HAS_COMMA = re.compile(r"[+-]?(\d*,\d+|\d{1,3}(,\d{3})+(\.\d*)?)")
 _MAX_QUOTED = 60
 
 
 def read_text(
     path: Path,
+    source: Path,
     *,
     header: bool,
     separator: str | None,
@@ -52,19 +45,25 @@ def read_text(
     skip_rows: int | None,
     wanted: Sequence[str],
 ) -> Table:
-    """Read a .csv or .tsv; the parameters are those of `_reading.read`, and `wanted` are its columns."""
+    """Read a .csv or .tsv from `source`, which messages call `path`, in columns of text.
+
+    The other parameters are those of `reading.read`, and `wanted` are its columns.
+    """
+    said = decimal or thousands
     decimal = decimal or ("," if thousands == "." else ".")
     if thousands == decimal:
         raise ValueError(f"--thousands and --decimal cannot both be {decimal!r}.")
     if skip_rows is not None and skip_rows < 0:
         raise ValueError(f"--skip-rows should not be negative, but is {skip_rows}.")
     encoding = _known_encoding(encoding or "utf-8-sig")
-    missing = [value.strip() for value in na_values or ()]
+    missing = (*MISSING, *(value.strip() for value in na_values or ()))
+    table = Table(None, header, [], decimal if said else None, thousands, missing)
     try:
         with _any_length():
-            text = _Text(path, encoding, skip_rows, SEPARATORS.get(separator or ""), header)
+            delimiter = SEPARATORS.get(separator or "")
+            text = _Text(path, source, encoding, skip_rows, delimiter, header, decimal)
             read = _with_header if header else _without_header
-            return read(text, Table(None, header, [], decimal, thousands), missing, wanted)
+            return read(text, table, wanted)
     except UnicodeError as error:
         raise ValueError(
             f"it is no text in {encoding.removesuffix('-sig')} ({error}). Say --encoding, such as "
@@ -96,7 +95,8 @@ class _Text:
 
     Parameters
     ----------
-    path : Path
+    path, source : Path
+        What the file is called, and where it is.
     encoding : str
     skip_rows : int or None
         Lines before the table, None to find them.
@@ -104,18 +104,27 @@ class _Text:
         What separates the columns, None to find it.
     header : bool
         Whether the table has a line of names.
+    decimal : str
+        Decimal point.
 
     Attributes
     ----------
     records : list of list of str
         The first ones.
-    layout : _Layout
+    layout : Layout
     """
 
     def __init__(
-        self, path: Path, encoding: str, skip_rows: int | None, delimiter: str | None, header: bool
+        self,
+        path: Path,
+        source: Path,
+        encoding: str,
+        skip_rows: int | None,
+        delimiter: str | None,
+        header: bool,
+        decimal: str,
     ) -> None:
-        self.path, self.encoding, self.n_skipped = path, encoding, 0
+        self.path, self.source, self.encoding, self.n_skipped = path, source, encoding, 0
         with self.opened() as file:
             said = _SAID_SEPARATOR.fullmatch(next(file, ""))
         self.n_skipped = max(skip_rows or 0, said is not None)
@@ -131,12 +140,19 @@ class _Text:
         if delimiter is None and said is not None:
             delimiter = said[1]
         if delimiter is None:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(lines, header)
+            tabs = path.suffix.lower() == ".tsv"
+            delimiter = "\t" if tabs else delimiter_of(lines, header, decimal)
         self.delimiter = delimiter
-        self.records = _records(lines, delimiter)
-        if not any(map(_filled, self.records)):
+        self.records = records_of(lines, delimiter)
+        if not any(map(n_filled, self.records)):
             raise ValueError("it has no values.")
-        self.layout = _layout(self.records, header, titles=skip_rows is None)
+        self.layout = layout_of(self.records, header, titles=skip_rows is None)
+        if self.layout.doubtful is not None:
+            raise ValueError(
+                f"its line {self.quoted(self.layout.doubtful)!r} may have the names of the columns or "
+                "be a sample. Say --skip-rows, the number of lines before the names, or 0 if these are "
+                "in the first line; where no line has names, --no-header."
+            )
         if self.layout.titles:
             quoted = listed(repr(self.quoted(i)) for i in self.layout.titles)
             warnings.warn(
@@ -148,7 +164,7 @@ class _Text:
     @contextmanager
     def opened(self, n_records: int = 0) -> Iterator[TextIO]:
         """Open the file after the lines that are skipped and so many records."""
-        with self.path.open(newline="", encoding=self.encoding) as file:
+        with self.source.open(newline="", encoding=self.encoding) as file:
             if file.read(1) != "\ufeff":
                 file.seek(0)
             for _ in islice(file, self.n_skipped):
@@ -160,64 +176,53 @@ class _Text:
 
     def quoted(self, which: int) -> str:
         record = self.records[which]
-        text = self.delimiter.join(record[: _filled(record)])
+        text = self.delimiter.join(record[: n_filled(record)])
         return text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "..."
 
-    def widths(self, start: int) -> "_Widths":
-        """Count the fields of all records from one on."""
+    def columns(self, start: int, which: Sequence[int]) -> list[list[str]]:
+        """Return texts of some columns of the records from one on, which all have these."""
         with self.opened(start) as file:
-            return _widths(csv.reader(file, delimiter=self.delimiter))
+            rows = [row for row in csv.reader(file, delimiter=self.delimiter) if len(row) > max(which)]
+        return [[row[i].strip() for row in rows] for i in which]
 
-    def frame(self, start: int, n_columns: int, decimal: str, missing: list[str]) -> Any:
-        """Return the records from one on as a data frame."""
+    def frame(self, start: int, missing: Sequence[str], n_columns: int) -> tuple[Any, "_Widths"]:
+        """Return the records from one on as a data frame of texts, and how many fields they have."""
         pandas = import_module("pandas")
+        with self.opened(start) as file:
+            widths = _widths(csv.reader(file, delimiter=self.delimiter))
+        n_columns = max(widths.longest, n_columns)
         with self.opened(start) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", pandas.errors.DtypeWarning)
             # Of rows that are too long, which would lose what is too much.
             warnings.simplefilter("error", pandas.errors.ParserWarning)
-            return pandas.read_csv(
+            frame = pandas.read_csv(
                 file,
                 sep=self.delimiter,
-                decimal=decimal,
                 header=None,
                 names=[str(i) for i in range(n_columns)],
                 index_col=False,
-                na_values=missing,
+                # As numbers at once, some texts would be those of their column and some would not.
+                dtype=str,
+                keep_default_na=False,
+                na_values=list(missing),
             )
-
-    def frame_and_widths(
-        self, start: int, n_filled: int, decimal: str, missing: list[str]
-    ) -> tuple[Any, "_Widths | None"]:
-        """Return all fields of the records from one on, and how many if some record has not n_filled."""
-        errors = import_module("pandas").errors
-        n_columns = max(len(record) for record in self.records[self.layout.first :])
-        if n_columns == n_filled:
-            try:
-                return self.frame(start, n_columns, decimal, missing), None
-            except (errors.ParserError, errors.ParserWarning):  # a later row has more
-                pass
-        widths = self.widths(start)
-        return self.frame(start, max(n_columns, widths.longest), decimal, missing), widths
+        return frame, widths
 
 
-def _without_header(text: _Text, table: Table, missing: list[str], wanted: Sequence[str]) -> Table:
-    start = text.layout.first
-    first = text.records[start]
-    table.frame, widths = text.frame_and_widths(start, _filled(first), table.decimal or ".", missing)
-    if widths is not None:
-        if widths.used > len(first):
-            raise ValueError(
-                f"its row {widths.row} has {widths.used} values, but the first one has {len(first)}."
-            )
-        if not wanted:
-            table.frame = table.frame.iloc[:, : widths.used]
+def _without_header(text: _Text, table: Table, wanted: Sequence[str]) -> Table:
+    first = text.records[text.layout.first]
+    table.frame, widths = text.frame(text.layout.first, table.missing, len(first))
+    if widths.used > len(first):
+        raise ValueError(
+            f"its row {widths.row} has {widths.used} values, but the first one has {len(first)}."
+        )
+    if not wanted:
+        table.frame = table.frame.iloc[:, : widths.used]
     return table
 
 
-def _with_header(text: _Text, table: Table, missing: list[str], wanted: Sequence[str]) -> Table:
+def _with_header(text: _Text, table: Table, wanted: Sequence[str]) -> Table:
     names, start = text.records[text.layout.first], text.layout.first + 1
-    decimal = table.decimal or "."
-    units = _units_line(text.records, start, missing)
+    units = units_line(text.records, start, table.missing)
     if units is not None:
         warnings.warn(
             f"The line below the names of the columns in {text.path} was read as one of units, and "
@@ -226,23 +231,31 @@ def _with_header(text: _Text, table: Table, missing: list[str], wanted: Sequence
             stacklevel=2,
         )
         start = units + 1
-    n_filled = _filled(names)
-    frame, widths = text.frame_and_widths(start, n_filled, decimal, missing)
-    row_names = False
-    if widths is not None:
-        # Separators that end all rows may end the header as well.
-        n_names = max(n_filled, min(len(names) - (widths.longest - widths.used), widths.used))
-        row_names = widths.used == n_names + 1 <= widths.shortest
-        if widths.used > n_names and not row_names:
-            raise ValueError(
-                f"its row {widths.row} below the names of the columns has {widths.used} values, but "
-                f"there are only {n_names} names (--skip-rows leaves out lines before those)."
-            )
-        names = names[:n_names]
+    frame, widths = text.frame(start, table.missing, len(names))
+    n_filled_names = n_filled(names)
+    names = names[: n_names(names, widths.longest, widths.used)]
+    row_names = (
+        widths.used == len(names) + 1
+        and widths.shortest == widths.longest
+        and all(map(str.strip, names))
+        and are_row_names(*text.columns(start, (0, len(names))))
+    )
+    if widths.used > len(names) and not row_names:
+        raise ValueError(
+            f"its row {widths.row} below the names of the columns has {widths.used} values, but "
+            f"there are only {len(names)} names (--skip-rows leaves out lines before those)."
+        )
+    if n_filled_names < min(len(names), widths.used):
+        warnings.warn(
+            f"The first line of the table in {text.path} names {n_filled_names} of its {widths.used} "
+            f"columns: {text.quoted(text.layout.first)!r}. If it is no line of names, say --skip-rows, "
+            "the number of lines before that.",
+            stacklevel=2,
+        )
     columns = _unique_names([""] * row_names + names, text.delimiter)
     table.frame = frame.iloc[:, : len(columns)].set_axis(columns, axis=1)
     table.row_names = columns[:1] if row_names else []
-    _warn_of_numbers(names, text.path, decimal)
+    _warn_of_numbers(names, text.path, table.decimal or ".")
     return table
 
 
@@ -262,157 +275,9 @@ def _widths(reader: Iterable[list[str]]) -> _Widths:
             continue
         number += 1
         longest, shortest = max(longest, len(row)), min(shortest, len(row))
-        if len(row) > used and _filled(row) > used:
-            used, where = _filled(row), number
+        if len(row) > used and n_filled(row) > used:
+            used, where = n_filled(row), number
     return _Widths(longest, shortest, used, where)
-
-
-def _records(lines: list[str], delimiter: str) -> list[list[str]]:
-    records = list(csv.reader(lines, delimiter=delimiter))
-    # The last one may go on.
-    return records[:-1] if len(lines) > N_LINES and len(records) > 1 else records
-
-
-def _filled(record: Sequence[str]) -> int:
-    """Count fields up to the last one that is not blank."""
-    for i in range(len(record), 0, -1):
-        if record[i - 1].strip():
-            return i
-    return 0
-
-
-def _has_number(record: Sequence[str]) -> bool:
-    return any(map(is_numberish, record))
-
-
-def _delimiter(lines: list[str], header: bool) -> str:
-    """Find what separates the columns.
-
-    By it most of the later lines have the same number of columns, and most of their text is numbers.
-    `csv.Sniffer` takes the commas of decimals for separators.
-    """
-    first, *rest = [line.strip() for line in lines if line.strip()]
-    if rest and "," not in first and all(map(_HAS_COMMA.fullmatch, rest)):
-        return "\t"  # a single column
-    fits = {}
-    for delimiter in SEPARATORS.values():
-        records = [record for record in _records(lines, delimiter) if _filled(record)]
-        if not records:
-            continue
-        width, layout = _width(records), _layout(records, header)
-        n_first = len(records[layout.first])
-        later = records[len(records) // 2 :]
-        ends = [_filled(record) for record in later]
-        # A single name may be that of a column beside names of the rows.
-        n_numbers = sum(is_numberish(record[end - 1]) for record, end in zip(later, ends, strict=True))
-        of_numbers = max(ends) <= 2 and 2 * n_numbers >= len(later)
-        if width > 1 and (n_first > 1 or of_numbers):
-            share = sum(len(record) == width for record in later) / len(later)
-            texts = [text for record in later for text in record]
-            numbers = sum(len(text) for text in texts if is_numberish(text)) / sum(map(len, texts))
-            fits[delimiter] = (share * numbers, share, -len(layout.titles), n_first / width)
-    return max(fits, key=lambda delimiter: fits[delimiter], default=",")
-
-
-def _width(records: Sequence[Sequence[str]]) -> int:
-    """Fields of a row: of most of the later lines, where lines of many count more."""
-    filled = [record for record in records if _filled(record)]
-    counts = Counter(map(len, filled[len(filled) // 2 :]))
-    return max(counts, key=lambda length: (counts[length] * (length - 1), length))
-
-
-class _Layout(NamedTuple):
-    """The record with the columns' names, or the first sample, and titles before it."""
-
-    first: int
-    titles: list[int]
-
-
-def _layout(records: Sequence[Sequence[str]], header: bool, titles: bool = True) -> _Layout:
-    """Find where a table begins: lines before it, if there may be any, have fewer fields than it has."""
-    filled = [_filled(record) for record in records]
-    lines = [i for i, n in enumerate(filled) if n]
-    if not titles:
-        return _Layout(lines[0], [])
-    width = _width(records)
-    full = max(filled[i] for i in lines if len(records[i]) == width)
-    if not header:
-        n_titles = 0
-        for i in lines:
-            if len(records[i]) >= width or _has_number(records[i]):
-                break
-            n_titles += 1
-        return _Layout(lines[n_titles], lines[:n_titles])
-
-    def one_short(which: int) -> bool:
-        """Whether names of columns lack one for the names of the rows."""
-        name, row = records[lines[which]], records[lines[which + 1]]
-        all_named = filled[lines[which]] == full - 1 and all(map(str.strip, name[: full - 1]))
-        return all_named and len(row) >= full and _has_number(row)
-
-    number = next(k for k, i in enumerate(lines) if filled[i] >= full)
-    if number == 0 or one_short(0):
-        return _Layout(lines[0], [])
-    first, second = records[lines[0]], records[lines[1]]
-    # Columns at the end without names.
-    if (
-        len(first) == width
-        and filled[lines[0]] > 1
-        and not _has_number(first)
-        and _has_number(second)
-        and filled[lines[1]] > filled[lines[0]]
-    ):
-        return _Layout(lines[0], [])
-    # Samples, which lack values at the end.
-    if any(all(is_numberish(t) for t in records[i] if t.strip()) for i in lines[1:number]):
-        return _Layout(lines[0], [])
-    before, row = lines[number - 1], records[lines[number]]
-    # Names that are too few, which is an error later unless it is one.
-    if (
-        one_short(number - 1)
-        or all(is_numberish(text) for text in row if text.strip())
-        or (filled[before] > 1 and not _has_number(records[before]) and _has_number(row))
-    ):
-        number -= 1
-    return _Layout(lines[number], lines[:number])
-
-
-def _units_line(records: Sequence[Sequence[str]], start: int, na_values: Sequence[str]) -> int | None:
-    """Find a line of units: text at the beginning of columns that hold numbers otherwise."""
-    lines = [i for i in range(start, len(records)) if _filled(records[i])]
-    if len(lines) < 2:
-        return None
-
-    def is_missing(text: str) -> bool:
-        return text in na_values or _MISSING.fullmatch(text) is not None
-
-    first = [text.strip() for text in records[lines[0]]]
-    units, beside, n_numbers = [], False, 0
-    for i in range(max(map(len, records[start:]))):
-        rest = [records[k][i].strip() for k in lines[1:] if i < len(records[k])]
-        rest = [text for text in rest if not is_missing(text)]
-        text = first[i] if i < len(first) and not is_missing(first[i]) else ""
-        if not rest or not all(map(is_numberish, rest)):
-            beside |= text != ""
-            continue
-        n_numbers += 1
-        if is_numberish(text):
-            return None
-        if _UNIT.fullmatch(text):
-            units.append(text)
-    in_brackets = all(unit[0] + unit[-1] in ("[]", "()") for unit in units)
-    if not units or (2 * len(units) < n_numbers and not in_brackets):
-        return None
-    sure = 2 * sum(_SURE_UNIT.fullmatch(unit) is not None for unit in units) >= len(units)
-    if sure and (n_numbers > 1 or not beside):
-        return lines[0]
-    if not beside and len(set(units)) > 1:
-        raise ValueError(
-            f"its line {first} below the first names has text where all other rows have numbers. If the "
-            "names are in it, say --skip-rows, the number of lines before it; if it is a sample, "
-            "--na-values, what stands in it; if it has units, remove it."
-        )
-    return None  # as that of a sample without values
 
 
 def _unique_names(names: list[str], delimiter: str) -> list[str]:

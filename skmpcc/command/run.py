@@ -3,15 +3,15 @@
 import argparse
 import csv
 import io
-import os
 import sys
 import tempfile
 import time
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from sklearn.mixture import GaussianMixture
 
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.command.reading import Samples, is_table, medians_of, read, required, without_missing
+from skmpcc.command.telling import printable, say, sentence
 from skmpcc.fitted import saving
 from skmpcc.metrics import clustering_scores
 from skmpcc.system.files import write_atomically
@@ -32,8 +33,6 @@ COLUMNS = ("accuracy", "nmi", "ari")
 RESULTS = ("labels.csv", "model.safetensors", "clusters.png", "report.html")
 # Options of tables that are text.
 OF_TEXT = ("separator", "decimal", "thousands", "encoding", "na_values", "skip_rows")
-# Spreadsheets run what begins with one of them.
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def cluster(options: argparse.Namespace) -> None:
@@ -184,9 +183,10 @@ def _labels(clusterer: MPCCClusterer, X: Any, files: list[str] | None) -> bytes:
     memberships, scores = clusterer.predict_proba(X), clusterer.score_samples(X)
     labels = clusterer.predict(X)
     text = io.StringIO()
-    # Not all versions of Python see that a carriage return ends a line for who reads it.
-    odd = any("\r" in name for name in files or ())
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
+    # Names may hold whatever ends a field for some program or other.
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL if files is None else csv.QUOTE_ALL
+    )
     writer.writerow(["row" if files is None else "file", "label", "membership", "score_samples"])
     for i, label in enumerate(labels.tolist()):
         name = i if files is None else _harmless(printable(files[i]))
@@ -195,42 +195,11 @@ def _labels(clusterer: MPCCClusterer, X: Any, files: list[str] | None) -> bytes:
 
 
 def _harmless(name: str) -> str:
-    """Return a name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name.startswith(_FORMULAS) else name
-
-
-def printable(text: str) -> str:
-    """Replace what stands in names of files for bytes that are not UTF-8."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def sentence(error: BaseException) -> str:
-    """Tell what was wrong, in one line."""
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
-        return f"There is not enough memory. {text}".strip()
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}."
-    if isinstance(error, BrokenPipeError):
-        return "What reads the output has ended."
-    if isinstance(error, RecursionError):
-        return f"Something is nested too deeply: {text}"
-    if text and isinstance(error, OSError | ValueError | ImportError | ArithmeticError):
-        return text
-    return f"an unexpected error of skmpcc: {type(error).__name__}: {text}; please report it."
-
-
-def say(text: str, file: TextIO | None = None) -> None:
-    """Print a line; that nobody can read it is no reason to lose results."""
-    stream = sys.stdout if file is None else file
-    try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        # Python would try to write what is left when it ends.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except (OSError, ValueError):
-        pass
+    """Return a name that no spreadsheet takes for a formula, whatever blanks are before it."""
+    # Signs of full width are made usual ones by that.
+    shown = unicodedata.normalize("NFKC", name)
+    first = next((each for each in shown if unicodedata.category(each)[0] not in "CZ"), "")
+    return f"'{name}" if first in set("=+-@") or name[:1] in set("\t\r\n") else name
 
 
 def _png(figure: "Figure") -> bytes:

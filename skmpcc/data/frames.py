@@ -21,7 +21,7 @@ _ID_WORDS = frozenset(
     {"id", "ids", "idx", "uuid", "guid", "oid", "fid", "gid", "uid", "rowid", "identifier"}
 )
 # As pandas names a column without a name.
-_UNNAMED = re.compile(r"(Unnamed: ?\d+(_level_\d+)?|\.\.\.\d+|)")
+_UNNAMED = re.compile(r"(Unnamed: ?\d+(_level_\d+)?(\.\d+)*|\.\.\.\d+|)")
 # Rows from which on whole numbers in steps of one number the rows, whatever their name is.
 _MIN_ROWS = 10
 MAX_NAMED = 10
@@ -54,9 +54,14 @@ def numbers_rows(name: object, values: NDArray) -> bool:
     return len(np.unique(values)) == n
 
 
+def is_unnamed(name: object) -> bool:
+    """Whether a column has no name, or one that pandas or R made up for it."""
+    return _UNNAMED.fullmatch(str(name)) is not None
+
+
 def _names_rows(name: str) -> bool:
     name = name.strip().strip("\"'")
-    if _UNNAMED.fullmatch(name):
+    if is_unnamed(name):
         return True
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[#°º]", name)]
     if not words:
@@ -67,7 +72,8 @@ def _names_rows(name: str) -> bool:
 
 def columns_of(X: Any) -> list[tuple[Any, Any]] | None:
     """Names and columns of a data frame, of pandas, polars or another library; None of anything else."""
-    names = getattr(X, "columns", None)
+    # A table of Arrow calls its columns `columns`, and its names otherwise.
+    names = getattr(X, "column_names", None) or getattr(X, "columns", None)
     if names is None or not hasattr(X, "__array__") or len(getattr(X, "shape", ())) != 2:
         return None
     names = list(names)
@@ -85,7 +91,7 @@ def check_columns(X: Any) -> None:
         Some do not; the message names them, tells what they hold, and what to do.
     """
     found = {}
-    for name, column in columns_of(X) or ():
+    for name, column in () if _holds_numbers(X) else columns_of(X) or ():
         what = _no_numbers(column)
         if what is not None:
             found[name] = what
@@ -99,9 +105,17 @@ def check_columns(X: Any) -> None:
         )
 
 
+def _holds_numbers(X: Any) -> bool:
+    """Whether all columns of a data frame have numpy's types of numbers, which is told at once."""
+    try:
+        return all(isinstance(dtype, np.dtype) and dtype.kind in "buif" for dtype in X.dtypes)
+    except (AttributeError, TypeError):
+        return False
+
+
 def _no_numbers(column: Any) -> str | None:
     """What a column holds that is no number, in words; None if it holds numbers."""
-    dtype = column.dtype
+    dtype = getattr(column, "dtype", None)
     if getattr(dtype, "kind", None) in ("b", "u", "i", "f", "c") and isinstance(dtype, np.dtype):
         return None
     if str(dtype).lower().startswith(("category", "categorical", "enum")):
@@ -148,7 +162,10 @@ def is_missing(value: Any) -> bool:
 
 def warn_of_row_numbers(X: Any, stacklevel: int) -> None:
     """Warn of columns of a data frame that number its rows, and take part in the fit all the same."""
-    columns = columns_of(X) or []
+    if _holds_numbers(X) and len(set(X.dtypes)) == 1:  # of many columns by far the fastest
+        columns = list(zip(X.columns, X.to_numpy().T, strict=True))
+    else:
+        columns = columns_of(X) or []
     numbering = [name for name, column in columns if numbers_rows(name, np.asarray(column))]
     if numbering and len(numbering) < len(columns):
         names = listed(map(repr, numbering))

@@ -324,9 +324,8 @@ def _pixel_limits(X: NDArray, low: float, high: float) -> tuple[float, float] | 
         return None
     n_wild = math.ceil(WILD * pooled.size)
     first, last = min(ground, -_last(-values, n_wild)), max(ground, _last(values, n_wild))
-    span = last - first
-    largest = _limit(X, varying, values, last, span, high, n_wild, 1)
-    least = -_limit(X, varying, -values, -first, span, -low, n_wild, -1)
+    largest = _limit(X, varying, values, (first, last), high, n_wild, 1)
+    least = -_limit(X, varying, -values, (-last, -first), -low, n_wild, -1)
     if np.isinf([least, largest]).all():
         return None
     inner = X[np.logical_not((least > X) | (largest < X))]
@@ -351,16 +350,17 @@ def _limit(
     X: NDArray,
     varying: NDArray[np.bool_],
     values: NDArray[np.float64],
-    last: float,
-    span: float,
+    usual: tuple[float, float],
     end: float,
     n_wild: int,
     sign: int,
 ) -> float:
     """Return what is above all values that are no faults; infinite if none are, up to the end.
 
-    With sign -1, all is of -X. Values, the last of them and span are halves.
+    With sign -1, all is of -X. Values and their usual range are halves.
     """
+    last = usual[1]
+    span = last - usual[0]
     while span > 0 and end > 2.0 * (last + FAR * span):
         bound = last + FAR * span
         if _are_faults(X, sign, 2.0 * bound, varying):

@@ -221,8 +221,9 @@ def profiles(items: NDArray, limits: Limits) -> NDArray[np.float64]:
 
 
 def draw_profiles(ax: "Axes", rows: NDArray, **kwargs: Any) -> "list[Line2D]":
-    """Draw each row of `profiles` as a line over the features."""
-    lines = ax.plot(rows.T, **kwargs)
+    """Draw each row of `profiles` as a line over the features, or as a dash if there is only one."""
+    style: dict[str, Any] = {"marker": "_", "markersize": 20} if rows.shape[1] == 1 else {}
+    lines = ax.plot(rows.T, **(style | kwargs))
     ax.set(xticks=[], yticks=[], xlim=(-0.3, rows.shape[1] - 0.7))
     return lines
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import make_blobs
 
+import skmpcc
 from skmpcc import MPCCClusterer
 from skmpcc.__main__ import main
 from skmpcc.command.reading import read
@@ -480,7 +482,7 @@ def test_options_of_texts(here, table, fails):
     text.loc[3, "age"] = "-"
     text.to_csv("text.csv", index=False)
     (here / "data.csv").write_text("of,two fields\n" + (here / "text.csv").read_text())
-    assert "has text where" not in fails("data.csv", *BRIEF)
+    assert "say --skip-rows" in fails("data.csv", *BRIEF)
     options = ["--thousands", ",", "--na-values", "?", " -", "--skip-rows", "1"]
     run("data.csv", *BRIEF, *options, "--impute", "median")
     clusterer = MPCCClusterer.load("results/model.safetensors")
@@ -543,6 +545,7 @@ def test_transparent_images_get_the_background_of_the_fit(here, capsys):
 def test_names_that_a_spreadsheet_would_run(here):
     images(here / "data", (20, 10, 12))
     names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\td.png", "\re.png", "f=g.png"]
+    names += [" =h.png", "\u200b=i.png", "\uff1dj.png", "\uff0bk.png", "\uff0dl.png", "\uff20m.png"]
     for i, name in enumerate(names):
         (here / f"data/0/{i:02}.png").rename(here / "data" / name)
     run("data", *BRIEF)
@@ -550,6 +553,9 @@ def test_names_that_a_spreadsheet_would_run(here):
     harmless = [name if name == "f=g.png" else f"'{name}" for name in names]
     assert set(harmless) <= set(written)
     assert not any(name.startswith(tuple("=+-@\t\r")) for name in written)
+    # Whatever ends a field for others is within quotes.
+    lines = (here / "results/labels.csv").read_bytes().decode().rstrip("\n").split("\n")
+    assert all(line.startswith('"') for line in lines)
 
 
 def test_output_is_tried_before_the_fit(here, table, fails, monkeypatch):
@@ -682,6 +688,60 @@ def test_interrupted(here, table, monkeypatch, capsys):
     ):
         assert main(arguments) == 130
         assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.25, 0.5, 1.0, 2.0])
+def test_interrupted_imports(here, seconds):
+    """At any time after Python has begun with the module, which takes seconds until all is imported."""
+    np.save("data.npy", np.zeros((20, 2)))
+    # Told at once, so that the clock runs from there.
+    code = "import runpy, sys; print(flush=True); runpy.run_module('skmpcc', run_name='__main__')"
+    command = [sys.executable, "-c", code, "data.npy", "--n-clusters", "5"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, **pipes, **heeding) as process:
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1].splitlines()[-1] == "interrupted"
+    assert process.returncode == 130
+
+
+def test_an_interruption_may_end_in_another_error(here, monkeypatch, capsys):
+    """As while numpy is imported."""
+
+    def fail(*arguments, **options):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("of numpy") from None
+
+    monkeypatch.setattr("skmpcc.command.run._check_output", fail)
+    assert main(["data.csv", *BRIEF]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_package_is_imported_when_it_is_asked_for():
+    code = (
+        "import sys, skmpcc; assert 'torch' not in sys.modules and 'numpy' not in sys.modules; "
+        "assert set(skmpcc.__all__) <= set(dir(skmpcc)); skmpcc.MPCCClusterer; "
+        "from skmpcc import AIM, MPCCClassifier, show_versions; from skmpcc import *; import skmpcc.aim"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="module 'skmpcc' has no attribute 'other'"):
+        skmpcc.other  # noqa: B018
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="This system has no full disk.")
+def test_output_to_a_full_disk(here):
+    np.save("data.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    command = [sys.executable, "-m", "skmpcc", "data.npy", *BRIEF]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert all(line.startswith("warning: ") for line in done.stderr.splitlines())
+    assert sorted(path.name for path in (here / "results").iterdir()) == RESULTS
 
 
 def test_interrupted_process(here):

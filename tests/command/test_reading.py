@@ -4,7 +4,6 @@ import io
 import os
 import struct
 import subprocess
-import warnings
 import zipfile
 import zlib
 from decimal import Decimal
@@ -17,22 +16,6 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from skmpcc.command.reading import read
-
-
-@pytest.fixture
-def taken(tmp_path):
-    """Read a text as a table: names, values and warnings."""
-
-    def take(text, name="data.csv", **options):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            samples = read(path, **options)
-        return samples.names, samples.X.to_numpy().tolist(), [str(each.message) for each in caught]
-
-    return take
-
 
 # ---- Fields that are too many
 
@@ -70,16 +53,16 @@ def test_fields_that_are_too_many(taken):
 @pytest.mark.parametrize("first", ["r{}", "{}"])
 @pytest.mark.parametrize("end", ["", "\t"])
 def test_header_without_a_name_for_row_names(taken, first, end):
-    rows = [f"{first.format(i % 3)}\t{i / 2}\tNA{end}\n" for i in range(6)]
+    rows = [f"{first.format(i * 7 % 6)}\t{i / 2}\tNA{end}\n" for i in range(6)]
     names, values, told = taken("height\twidth\n" + "".join(rows), "data.tsv")
     assert (names, values) == (["height"], [[i / 2] for i in range(6)])
     assert "Unnamed: 0" in told[0 if first != "{}" else -1]
     if first == "{}":
         assert "names of the rows" in told[-1]
         assert "--columns" in told[-1]
-        assert taken("a\tb\n7\t1\t2\n7\t3\t4\n", "data.tsv", columns=["Unnamed: 0", "b"])[1] == [
+        assert taken("a\tb\n7\t1\t2\n5\t3\t4\n", "data.tsv", columns=["Unnamed: 0", "b"])[1] == [
             [7, 2],
-            [7, 4],
+            [5, 4],
         ]
 
 
@@ -325,6 +308,24 @@ def test_shapes_in_transparency(tmp_path, kind, level):
     assert np.all(X[3][..., 0] == MASK)
     with pytest.warns(UserWarning, match="transparent"):
         assert read(tmp_path, background=255 - background).X[0].max() == max(level, 255 - background)
+
+
+@pytest.mark.parametrize(("tones", "background"), [((0, 255), 127), ((0, 200), 100), ((40, 90), 255)])
+@pytest.mark.parametrize("together", [True, False])
+def test_transparent_images_of_two_tones(tmp_path, tones, background, together):
+    """None of them vanishes, be they in one image or in several."""
+    for i in range(4):
+        image = in_alpha("LA", tones[i % 2])
+        if together:
+            levels = np.asarray(image).copy()
+            levels[:4, :, 0], levels[4:, :, 0] = tones
+            image = Image.fromarray(levels, "LA")
+        image.save(tmp_path / f"{i}.png")
+    with pytest.warns(UserWarning, match="transparent in places"):
+        samples = read(tmp_path)
+    assert abs(samples.background - background) <= 1
+    with pytest.warns(UserWarning, match="can hardly be seen: 0.png"):
+        read(tmp_path, background=tones[0] + 5)
 
 
 def test_images_without_transparency(tmp_path):

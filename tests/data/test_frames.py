@@ -5,6 +5,7 @@ import decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.datasets import load_iris
 from support import BRIEF
@@ -67,9 +68,22 @@ def test_a_column_without_numbers_is_named(kind, estimator):
         estimator.transform(X)
 
 
+def test_tables_of_arrow_are_taken():
+    X = frame()
+    expected = AIM(**PARAMETERS[AIM]).fit(X.to_numpy()).transform(X.to_numpy())
+    table = pa.Table.from_pandas(X)
+    np.testing.assert_array_equal(AIM(**PARAMETERS[AIM]).fit(table).transform(table), expected)
+    with pytest.raises(ValueError, match="hold no numbers: 'kind' \\(text such as 'a'\\)"):
+        AIM().fit(pa.Table.from_pandas(frame(kind=["a"] * N)))
+
+
 @pytest.mark.parametrize(
     "values",
     [
+        pd.array(
+            [decimal.Decimal(i % 7) / 4 for i in range(N)], dtype=pd.ArrowDtype(pa.decimal128(5, 2))
+        ),
+        pd.array(np.arange(N) % 7, dtype=pd.ArrowDtype(pa.int8())),
         pd.array(np.arange(N) % 7, dtype="Int64"),
         pd.array(np.arange(N) % 2 == 0, dtype="boolean"),
         pd.array(np.arange(N) % 7 / 2, dtype="Float32"),
@@ -78,7 +92,17 @@ def test_a_column_without_numbers_is_named(kind, estimator):
         [decimal.Decimal(i % 7) / 4 for i in range(N)],
         np.array([i % 7 for i in range(N)], dtype=object),
     ],
-    ids=["Int64", "boolean", "Float32", "sparse", "bool", "Decimal", "object"],
+    ids=[
+        "decimal of Arrow",
+        "int8 of Arrow",
+        "Int64",
+        "boolean",
+        "Float32",
+        "sparse",
+        "bool",
+        "Decimal",
+        "object",
+    ],
 )
 def test_columns_of_numbers_are_taken(values):
     X = frame(other=values)
@@ -160,11 +184,11 @@ def test_columns_that_measure(name, values):
 
 @pytest.mark.parametrize("name", ["id", "Unnamed: 0", "step"])
 def test_columns_that_number_rows_stay_with_a_warning(estimator, name):
-    X = frame(**{name: np.arange(N)})
+    X = frame(**{name: np.arange(N), "flag": Y == 0})
     with pytest.warns(UserWarning, match=rf"number its rows, .*: '{name}'. .*drop\(columns=") as caught:
         estimator.fit(X, Y)
     assert [each.filename for each in caught if "number its rows" in str(each.message)] == [__file__]
-    assert estimator.n_features_in_ == 3
+    assert estimator.n_features_in_ == 4
 
 
 def test_other_frames_do_not_warn(recwarn):

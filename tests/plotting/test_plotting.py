@@ -606,3 +606,17 @@ def test_what_cannot_be_drawn(fitted, blobs):
         plot_clusters(KMeans(3), blobs[0])
     with pytest.raises(ValueError, match="n_columns == 0"):
         plot_clusters(fitted, blobs[0], n_columns=0)
+
+
+def test_a_single_feature_is_drawn():
+    """A line of one point cannot be seen."""
+    X = np.random.default_rng(0).normal(size=(40, 1)) + 5 * (np.arange(40) % 2)[:, None]
+    clusterer = MPCCClusterer(2, random_state=0, **BRIEF).fit(X)
+    displays = [ClustersDisplay, ReconstructionsDisplay]
+    for axes in (display.from_estimator(clusterer, X).axes_ for display in displays):
+        lines = [line for ax in axes.ravel() for line in ax.lines]
+        assert lines
+        assert all(line.get_marker() == "_" for line in lines)
+    wide = ClustersDisplay.from_estimator(clusterer.fit(np.hstack([X, X])), np.hstack([X, X]))
+    assert all(line.get_marker() == "None" for ax in wide.axes_.ravel() for line in ax.lines)
+    pyplot.close("all")

@@ -120,3 +120,11 @@ def test_names_need_not_be_strings():
     X = np.random.default_rng(0).random((40, 2))
     shown = [row[0] for row in rows_of(report_of(X, [7.5, ("a", "<b>")])) if len(row) == 4]
     assert set(shown) == {"7.5", "('a', '<b>')"}
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "written"),
+    [([99.996, 100.004], 1.0, ["99.996", "100.004"]), ([9.9996, 10.0004], 0.1, ["9.9996", "10.0004"])],
+)
+def test_means_are_not_told_apart_by_zeros(values, scale, written):
+    assert _written(values, scale) == written

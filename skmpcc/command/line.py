@@ -1,0 +1,158 @@
+"""Cluster the samples of a file, or of scikit-learn's digits, and show how it went.
+
+`python -m skmpcc predict MODEL DATA` gives the clusters of other samples by a fitted model.
+"""
+
+import argparse
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from skmpcc.command.reading_layout import SEPARATORS
+from skmpcc.command.reading_numbers import THOUSANDS
+from skmpcc.command.telling import Unfailing, say, sentence
+
+
+def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
+    """Run the command line; returns the exit status, 0 or 2.
+
+    What goes wrong is raised, and not told, if `interruptions` holds anything by then.
+    """
+    with (
+        _lenient(sys.stdout),
+        _lenient(sys.stderr),
+        redirect_stdout(Unfailing(sys.stdout)),
+        redirect_stderr(Unfailing(sys.stderr)),
+    ):
+        try:
+            predicts = arguments[:1] == ["predict"]
+            if predicts:
+                options = _predict_parser().parse_args(arguments[1:])
+            else:
+                options = _parser().parse_args(arguments)
+            # Wrong arguments are told before what takes seconds.
+            from skmpcc.command.run import cluster, predict
+
+            if interruptions:  # which a module took for an error of its own
+                raise KeyboardInterrupt
+            (predict if predicts else cluster)(options)
+        except Exception as error:
+            if interruptions:
+                raise
+            if os.environ.get("SKMPCC_TRACEBACK"):
+                traceback.print_exc()
+            say(f"error: {sentence(error)}", sys.stderr)
+            return 2
+    return 0
+
+
+@contextmanager
+def _lenient(stream: object) -> Iterator[None]:
+    """Within, characters that a stream cannot print are replaced."""
+    with ExitStack() as stack:
+        if isinstance(stream, io.TextIOWrapper):
+            stack.callback(stream.reconfigure, errors=stream.errors)
+            stream.reconfigure(errors="backslashreplace")
+        yield
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m skmpcc",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_data(parser, nargs="?", more=" (default: scikit-learn's digits)")
+    parser.add_argument("--n-clusters", type=int, help="required with DATA; 10 for the digits")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="a folder for labels.csv, model.safetensors, clusters.png and report.html, or a file .png "
+        "for the picture alone (default: results, without DATA clusters.png)",
+    )
+    parser.add_argument("--force", action="store_true", help="write over what is there")
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        metavar="COLUMN",
+        help="of a table (default: all that hold numbers, but for those that number the rows)",
+    )
+    parser.add_argument(
+        "--label-column",
+        metavar="COLUMN",
+        help="known classes of a table, which are left out of the fit and compared with its clusters "
+        "(of an .npz file an array; default: y, if there is one)",
+    )
+    parser.add_argument("--impute", choices=["median"], help="what to put where values are missing")
+    parser.add_argument(
+        "--image-shape",
+        nargs="+",
+        type=int,
+        metavar="SIDE",
+        help="height and width, and channels if any, of images that are rows of DATA",
+    )
+    parser.add_argument(
+        "--labels-only",
+        action="store_true",
+        help="end as soon as the labels have settled: much faster, but new samples and the column "
+        "score_samples are poor",
+    )
+    parser.add_argument("--random-state", type=int, default=0)
+    parser.add_argument("--max-iter", type=int, help="default: the preset's")
+    return parser
+
+
+def _predict_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m skmpcc predict", description="Give the clusters of samples by a fitted model."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a file model.safetensors")
+    _add_data(parser)
+    parser.add_argument("--output", type=Path, default=Path("labels.csv"), help="default: labels.csv")
+    parser.add_argument("--force", action="store_true", help="write over what is there")
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser, nargs: str | None = None, more: str = "") -> None:
+    parser.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        nargs=nargs,
+        help="a file .csv, .tsv, .parquet, .npy or .npz (its array X), or a folder of PNG or JPEG images"
+        + more,
+    )
+    parser.add_argument(
+        "--no-header", action="store_true", help="the first line of a .csv or .tsv is a sample"
+    )
+    parser.add_argument(
+        "--separator",
+        choices=list(SEPARATORS),
+        help="what stands between the columns of a .csv or .tsv (default: found by its first lines)",
+    )
+    parser.add_argument("--decimal", choices=[".", ","], help="its decimal point (default: .)")
+    parser.add_argument(
+        "--thousands",
+        choices=list(THOUSANDS),
+        metavar="MARK",
+        help="what separates thousands in it, one of , . ' and a blank (default: found by its numbers, "
+        "with a warning)",
+    )
+    parser.add_argument(
+        "--na-values",
+        nargs="+",
+        action="extend",
+        metavar="VALUE",
+        help="what stands in it for missing values, beside an empty field, NA, NaN and the like",
+    )
+    parser.add_argument(
+        "--skip-rows",
+        type=int,
+        metavar="N",
+        help="how many lines come before its table (default: found by its first lines, with a warning)",
+    )
+    parser.add_argument("--encoding", help="its encoding, such as cp1252 (default: UTF-8)")

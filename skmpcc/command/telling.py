@@ -1,0 +1,69 @@
+"""What the command prints: sentences, whatever reads them."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+
+class Unfailing:
+    """A stream to which nobody need listen: results are not lost since no text can be written.
+
+    Parameters
+    ----------
+    stream : file of text
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text, or nothing if that fails."""
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):
+            self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, or forget what it holds if that fails."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        # Python would try to write what is left when it ends.
+        with suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+
+
+def printable(text: str) -> str:
+    """Replace what stands in names of files for bytes that are not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def sentence(error: BaseException) -> str:
+    """Tell what was wrong, in one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return f"There is not enough memory. {text}".strip()
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    if isinstance(error, BrokenPipeError):
+        return "What reads the output has ended."
+    if isinstance(error, RecursionError):
+        return f"Something is nested too deeply: {text}"
+    if text and isinstance(error, OSError | ValueError | ImportError | ArithmeticError):
+        return text
+    return f"an unexpected error of skmpcc: {type(error).__name__}: {text}; please report it."
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line at once."""
+    print(text, file=sys.stdout if file is None else file, flush=True)
