@@ -1,4 +1,5 @@
 import os
+import warnings
 
 # Before scipy is imported: lets scikit-learn's array API check run instead of being skipped.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
@@ -11,6 +12,7 @@ from sklearn.datasets import make_blobs
 from support import QUICK
 
 from skmpcc import MPCCClusterer
+from skmpcc.command.reading import read
 
 
 def pytest_runtest_setup(item):
@@ -36,3 +38,18 @@ def blobs():
 @pytest.fixture(scope="session")
 def fitted(blobs):
     return MPCCClusterer(3, random_state=0, **QUICK).fit(blobs[0])
+
+
+@pytest.fixture
+def taken(tmp_path):
+    """Read a text as a table: names, values and warnings."""
+
+    def take(text, name="data.csv", **options):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            samples = read(path, **options)
+        return samples.names, samples.X.to_numpy().tolist(), [str(each.message) for each in caught]
+
+    return take
