@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,15 @@ def test_membership_cost_is_linear_in_the_number_of_clusters():
         return counter.get_total_flops()
 
     assert flops(1000) == 10 * flops(100) == 100 * flops(10) > 0
+
+
+def test_public_names_are_there_when_they_are_asked_for():
+    """In a process that has imported the package and nothing else, which takes no time."""
+    code = """
+import sys, skmpcc
+assert "torch" not in sys.modules
+for name in (*skmpcc._SUBMODULES, *skmpcc.__all__):
+    assert name in dir(skmpcc)
+    getattr(skmpcc, name)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
