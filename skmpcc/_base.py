@@ -73,8 +73,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if getattr(self, "warm_start", False) and hasattr(self, "_fitted"):
             # Names of columns alone, as predict checks them: those of the fit that goes on.
             validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
-        # To fit, its wrapper, and the caller.
-        warn_of_row_numbers(X, stacklevel=4)
+        warn_of_row_numbers(X)
         X = in_slices(X)
         if isinstance(X, SlicedArray):
             X.check_rows()

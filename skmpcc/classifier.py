@@ -266,7 +266,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         given, labels = validated._check_for_fit(X, labels_of(y))
-        warn_of_minus_one(labels, stacklevel=3)
+        warn_of_minus_one(labels)
         together, checkpoint = begin(validated, X=given, sample_weight=sample_weight, y=labels)
         known = KnownClasses.of(labels)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state, known.numbers.numpy())

@@ -150,7 +150,7 @@ def _opaque(images: dict[str, Any], background: int | None) -> tuple[dict[str, A
 
 
 def _visible_tones(image: Any) -> NDArray[np.float64]:
-    """How much is visible of each grey level of an image with transparency."""
+    """Count how much is visible of each grey level of an image with transparency."""
     alpha = np.asarray(image.getchannel("A"), dtype=np.float64)
     grey = np.asarray(image.convert("RGB").convert("L"))
     return np.bincount(grey.ravel(), weights=alpha.ravel(), minlength=256).astype(np.float64)

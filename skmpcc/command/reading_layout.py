@@ -1,4 +1,4 @@
-"""Where the table of a text begins, and what separates its columns, by its first lines."""
+"""The layout of a table that is text, by its first lines: its beginning, and what separates columns."""
 
 import csv
 import re
@@ -37,7 +37,7 @@ _MIN_DECIMALS = 3
 
 
 class Layout(NamedTuple):
-    """Where a table begins.
+    """The place where a table begins.
 
     Attributes
     ----------

@@ -193,7 +193,7 @@ def _numbers_in(column: Any, counts: Any, decimal: str, thousands: str) -> Any |
 
 
 def _advice(rest: Sequence[Any], notation: _Notation) -> str:
-    """What to say for more columns to be numbers, of which these are the texts and their counts."""
+    """Advise what to say for more columns to be numbers, of which these are the texts and counts."""
     decimal, other = notation.decimal, notation.other
     if any(any(map(notation.only_other, counts.index)) for counts in rest):
         return f" Where {_MARKS[other]} stand for decimal points, say --decimal '{other}'."

@@ -1,4 +1,4 @@
-"""What the command prints: sentences, whatever reads them."""
+"""Printing of the command: sentences, whatever reads them."""
 
 import os
 import sys

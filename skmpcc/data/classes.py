@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skmpcc.data.frames import is_missing
 from skmpcc.data.inputs import as_array
+from skmpcc.system.callers import stacklevel_of_user
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,14 @@ def labels_of(y: Any) -> Any:
     return np.asarray(y) if isinstance(y, list | tuple) else labels
 
 
-def warn_of_minus_one(y: NDArray, stacklevel: int) -> None:
+def warn_of_minus_one(y: NDArray) -> None:
     """Warn of labels that are -1, 0 and 1, where -1 may be meant as a class."""
     if y.dtype.kind not in "US" and len(y) and set(y.ravel().tolist()) == {-1, 0, 1}:
         warnings.warn(
             "y has the labels -1, 0 and 1, of which -1 is taken for unknown: there are two classes. "
             "Where -1 names a class, give it another name, such as 2 or text.",
             UserWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel_of_user(),
         )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmpcc.system.callers import stacklevel_of_user
+
 # Names of columns that number rows, or tell whose they are: one of the first, or one of the second with
 # or without one of the first, as "row", "No." and "case number"; or they begin or end with one of the
 # third. In small letters, without what stands between words.
@@ -114,7 +116,7 @@ def _holds_numbers(X: Any) -> bool:
 
 
 def _no_numbers(column: Any) -> str | None:
-    """What a column holds that is no number, in words; None if it holds numbers."""
+    """Name what a column holds that is no number; None if it holds numbers."""
     dtype = getattr(column, "dtype", None)
     if getattr(dtype, "kind", None) in ("b", "u", "i", "f", "c") and isinstance(dtype, np.dtype):
         return None
@@ -160,7 +162,7 @@ def is_missing(value: Any) -> bool:
     return not equal if isinstance(equal, bool | np.bool_) else np.ndim(equal) == 0
 
 
-def warn_of_row_numbers(X: Any, stacklevel: int) -> None:
+def warn_of_row_numbers(X: Any) -> None:
     """Warn of columns of a data frame that number its rows, and take part in the fit all the same."""
     if _holds_numbers(X) and len(set(X.dtypes)) == 1:  # of many columns by far the fastest
         columns = list(zip(X.columns, X.to_numpy().T, strict=True))
@@ -173,7 +175,7 @@ def warn_of_row_numbers(X: Any, stacklevel: int) -> None:
             f"X has columns that seem to number its rows, and take part in the fit: {names}. Unless "
             f"they measure something, leave them out by X.drop(columns=[{names}]).",
             UserWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel_of_user(),
         )
 
 

@@ -1,4 +1,4 @@
-"""How the networks see data: which columns, by which units, and where these end.
+"""Scaling of data for the networks: which columns they see, by which units, and where these end.
 
 `scale_table` and `scale_images` learn it from the data of a fit; `InputFormat` applies it.
 """
@@ -44,7 +44,7 @@ NEAR, AT_END, MIN_AT_END = 0.1, 0.01, 4
 
 @dataclass(frozen=True)
 class Scaling:
-    """What the networks see of data: (X - centre) / scale within limits, of some columns, rotated.
+    """A scaling: (X - centre) / scale within limits, of some columns, rotated.
 
     Attributes
     ----------
@@ -76,8 +76,12 @@ def rows_at_once(n_values: int) -> int:
 def varying_columns(X: NDArray) -> NDArray[np.int64] | None:
     """Columns of vectors in which not all rows have the same value; None if all or none are such."""
     flat = X.reshape(len(X), -1)
-    varying = np.flatnonzero(flat.min(axis=0) < flat.max(axis=0))
-    return None if len(varying) in (0, flat.shape[1]) else varying
+    return _varying(flat.min(axis=0), flat.max(axis=0))
+
+
+def _varying(least: NDArray, largest: NDArray) -> NDArray[np.int64] | None:
+    varying = np.flatnonzero(least < largest)
+    return None if len(varying) in (0, len(least)) else varying
 
 
 def n_inputs(X: NDArray) -> int:
@@ -124,14 +128,15 @@ def scale_table(X: NDArray) -> Scaling:
     as many directions as there are rows hold all of them.
     """
     shape, flat = X.shape[1:], X.reshape(len(X), -1)
-    columns = varying_columns(X)
-    # Halves first: the difference of two large finite numbers may not be finite.
+    least, largest = flat.min(axis=0), flat.max(axis=0)
+    columns = _varying(least, largest)
     centre, scale = flat[0].astype(np.float64), np.zeros(flat.shape[1])
     limits = np.stack([np.full(flat.shape[1], -np.inf), np.full(flat.shape[1], np.inf)])
     ends = limits.copy()
     where = slice(None) if columns is None else columns
     table = _Columns(flat, columns)
-    low, high = table.extremes()
+    # Halves first: the difference of two large finite numbers may not be finite.
+    low, high = least[where] * np.float64(0.5), largest[where] * np.float64(0.5)
     low, high, own_limits, clipped_together = _without_outliers(table, low, high)
     if own_limits is not None:
         limits[:, where] = own_limits
@@ -173,11 +178,6 @@ class _Columns:
 
     def __len__(self) -> int:
         return len(self.flat)
-
-    def extremes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Halves of the least and the largest value of each column."""
-        least, largest = self.flat.min(axis=0), self.flat.max(axis=0)
-        return least[self.columns] * np.float64(0.5), largest[self.columns] * np.float64(0.5)
 
     def rows(self, rows: slice) -> NDArray:
         return self.flat[rows] if self.all else self.flat[rows][:, self.columns]

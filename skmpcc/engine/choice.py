@@ -1,4 +1,4 @@
-"""Which form of Algorithm 1 a training runs."""
+"""The choice among the forms of Algorithm 1."""
 
 from functools import partial
 from typing import Any

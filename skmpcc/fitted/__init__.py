@@ -1,1 +1,1 @@
-"""What there is after a fit: the model behind arrays, files, ONNX."""
+"""Fitted models: behind arrays, in files, as ONNX graphs."""

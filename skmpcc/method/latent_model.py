@@ -1,4 +1,4 @@
-"""What training, inference, files and sampling need of a model: generator, encoder, latent prior."""
+"""The base of all models: generator, encoder and latent prior, as training, inference and files need."""
 
 import copy
 import math

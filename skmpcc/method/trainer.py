@@ -1,4 +1,4 @@
-"""What trains a model: its optimizers, its random stream, the schedule of an iteration, its state."""
+"""The base of all trainings: optimizers, random stream, schedule of an iteration, state."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -180,7 +180,7 @@ def strip(
 
 
 def _colour_limits(low: Any, high: Any) -> Limits:
-    """What is drawn as the darkest and the brightest colour.
+    """Find the values that are drawn as the darkest and the brightest colour.
 
     Colours from 0 to 1, and bytes, are drawn as they are, unless they fill less than a quarter of that.
     Anything else is drawn from its smallest to its largest value.

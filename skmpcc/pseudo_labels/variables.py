@@ -19,7 +19,7 @@ MAX_COMPARED, NO_CHANCE = 5_000, 10.0
 
 @dataclass(frozen=True)
 class Variables:
-    """What a table tells.
+    """The variables that a table tells of.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where a warning goes."""
+"""The line of the user's that a warning is about."""
 
 import sys
 

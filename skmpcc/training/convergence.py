@@ -1,4 +1,4 @@
-"""What a fit warns of: a training that has not settled, and labels that are not as they should be."""
+"""Warnings of a fit: of a training that has not settled, of labels that are not as they should be."""
 
 from collections.abc import Iterator
 

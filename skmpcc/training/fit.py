@@ -27,6 +27,7 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.presets import Preset
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.settings import NetworkSettings, ResolvedSettings, TrainingSettings, part, settings_of
+from skmpcc.system.callers import stacklevel_of_user
 from skmpcc.system.devices import at_most_threads, threads_for
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import State
@@ -464,8 +465,7 @@ def run(
 
     def finish() -> None:
         for text in prepared.warning_texts(best):
-            # To this one's caller, run, fit, its wrapper, and the caller.
-            warnings.warn(text, ConvergenceWarning, stacklevel=6)
+            warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel_of_user())
         monitor.end(attributes)
 
     # What raises here, a warning or a callback, does so in all processes, and nothing is set.
