@@ -57,7 +57,7 @@ from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import choose
 from skmpcc.pseudo_labels.augmentation import random_affine
-from skmpcc.settings import NetworkSettings, part
+from skmpcc.settings import NetworkSettings, select
 
 N_IMAGES = 10_000
 N_COMPONENTS = 32
@@ -199,12 +199,12 @@ def fit_network(case: Case, *, views: bool = False) -> Fit:
 
 def network(X: NDArray, y: NDArray, seed: int, *, views: bool = False) -> Predict:
     """Train MPCC's encoder by cross-entropy with the preset's batches and rates."""
-    layout, n_classes = Layout.of(X.shape[1:], None), int(y.max()) + 1
+    layout, n_classes = Layout.from_shape(X.shape[1:], None), int(y.max()) + 1
     preset = choose(layout.image, len(X), X[0].size, n_classes)
     data_format = InputFormat.from_data(X, layout, preset.resizing)
     data, labels = data_format.encode_all(X), torch.as_tensor(y)
     # One output for each class instead of a code.
-    settings = replace(part(preset, NetworkSettings), latent_dim=n_classes)
+    settings = replace(select(preset, NetworkSettings), latent_dim=n_classes)
     encoder = MPCCModel(settings, data_format.tensor_shape, n_classes, seed).encoder
     optimizer = torch.optim.Adam(encoder.parameters(), preset.learning_rate)
     rng = torch.Generator().manual_seed(seed)

@@ -36,7 +36,7 @@ from skmpcc.metrics import clustering_accuracy
 from skmpcc.presets import PRESETS, Preset, choose
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import find_pseudo_labels
-from skmpcc.settings import NetworkSettings, TrainingSettings, part
+from skmpcc.settings import NetworkSettings, TrainingSettings, select
 from skmpcc.training.loop import train
 from skmpcc.training.resolution import resolve
 
@@ -82,7 +82,7 @@ def curve(name: str, X: NDArray, y: NDArray, seed: int, options: argparse.Namesp
     """Train once, and write a row at each of the SHARES of the training."""
     rows, held = split(X, seed)
     n_clusters = len(np.unique(y))
-    data_format = InputFormat.from_data(X[rows], Layout.of(X.shape[1:], None))
+    data_format = InputFormat.from_data(X[rows], Layout.from_shape(X.shape[1:], None))
     data = data_format.encode_all(X[rows])
     image = data_format.tensor_shape if len(data_format.tensor_shape) == 3 else None
     preset = (
@@ -94,7 +94,7 @@ def curve(name: str, X: NDArray, y: NDArray, seed: int, options: argparse.Namesp
     graph = None
     if preset.consistency == "neighbors":
         rng = torch.Generator().manual_seed(seed)
-        graph = NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng)
+        graph = NeighborGraph.from_data(data, preset.n_neighbors, n_clusters, rng)
     kept = options.output.parent / f"pseudo_labels_{name}_{seed}.npy"
     if kept.exists():
         labels = torch.as_tensor(np.load(kept))
@@ -103,8 +103,8 @@ def curve(name: str, X: NDArray, y: NDArray, seed: int, options: argparse.Namesp
         assert preset.pseudo_labels is not None
         labels = find_pseudo_labels(preset.pseudo_labels, data, graph, n_clusters, rng)
         np.save(kept, labels.numpy())
-    settings = resolve(part(preset, TrainingSettings), data, n_clusters, labels, graph)
-    model = MPCCModel(part(preset, NetworkSettings), data_format.tensor_shape, n_clusters, seed)
+    settings = resolve(select(preset, TrainingSettings), data, n_clusters, labels, graph)
+    model = MPCCModel(select(preset, NetworkSettings), data_format.tensor_shape, n_clusters, seed)
     judge = Judge(X[rows], X[held], y[rows], y[held], seed)
     at = {round(share * options.iterations) for share in SHARES}
     spent, started = 0.0, time.process_time()

@@ -62,9 +62,9 @@ class Pretending(Processes):
 
     messages: list[int] = field(default_factory=list)
 
-    def copy_first(self, tensors: list[Tensor]) -> None: ...
+    def broadcast_(self, tensors: list[Tensor]) -> None: ...
 
-    def add(self, *tensors: Tensor) -> None:
+    def all_reduce(self, *tensors: Tensor) -> None:
         self.messages.extend(tensor.nbytes for tensor in tensors)
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -145,9 +145,9 @@ def measure(case: Case, preset: Preset, processes: Processes, budget: float) -> 
             return 0
         return max(1, round(TURN / times["together"][-1])) if times["together"] else 1
 
-    while n := processes.once(length):
+    while n := processes.run_on_first(length):
         for name, (n_threads, step, by_all) in ways.items():
-            processes.once(lambda: None)
+            processes.run_on_first(lambda: None)
             if by_all or processes.is_first:
                 turn(name, n_threads, step, n)
     if not processes.is_first:

@@ -359,7 +359,7 @@ def run(name: str, options: argparse.Namespace) -> None:
     done = {key(r) for r in read([options.output])}
     for seed in seeds_of(options.seeds):
         rows, held = split(X, seed)
-        preset = choose(Layout.of(X.shape[1:], None).image, len(rows), X[0].size, n_clusters)
+        preset = choose(Layout.from_shape(X.shape[1:], None).image, len(rows), X[0].size, n_clusters)
         for method in options.methods:
             row: dict[str, Any] = {"kind": "generation", "data": name, "method": method, "seed": seed}
             row["limit"] = options.limit

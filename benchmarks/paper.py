@@ -37,7 +37,7 @@ from skmpcc import MPCCClusterer
 from skmpcc.data.inputs import InputFormat
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.model import MPCCModel
-from skmpcc.method.networks.layers import Encoder, frozen_norms
+from skmpcc.method.networks.layers import Encoder, frozen_spectral_norms
 from skmpcc.metrics import clustering_accuracy, clustering_scores, majority_accuracy
 from skmpcc.presets import PRESETS
 from skmpcc.training.checkpoint import Checkpoint
@@ -76,7 +76,7 @@ def picture(model: MPCCModel, data_format: InputFormat, path: Path) -> None:
 def labels_by(encoder: Encoder, model: MPCCModel, data: Tensor) -> NDArray[np.int64]:
     """Most probable component of each sample's code by this encoder, of a model in training or after."""
     dtype = next(encoder.parameters()).dtype
-    with frozen_norms(encoder):
+    with frozen_spectral_norms(encoder):
         codes = [encoder(x.to(model.device, dtype))[0] for x in data.split(BATCH)]
     found = model.prior.joint_log_density(torch.cat(codes).to(model.prior.means.dtype)).argmax(1)
     return found.cpu().numpy()

@@ -70,7 +70,7 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
     def information(values: torch.Tensor) -> PairInformation:
         rng = torch.Generator().manual_seed(0)
         n_neighbors = clusterer._fitted.n_neighbors
-        graph = NeighborGraph.of(values, n_neighbors, len(clusterer.means_), rng)
+        graph = NeighborGraph.from_data(values, n_neighbors, len(clusterer.means_), rng)
         return neighbor_information(torch.as_tensor(clusterer.labels_)[graph.rows], graph)
 
     found = information(clusterer._fitted.format.encode_all(X))

@@ -34,7 +34,7 @@ from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.settings import NetworkSettings, TrainingSettings, part
+from skmpcc.settings import NetworkSettings, TrainingSettings, select
 from skmpcc.training.batches import BatchSampler
 from skmpcc.training.loop import Engine, execution
 from skmpcc.training.resolution import resolve
@@ -98,8 +98,8 @@ def training(
     labels = None
     if preset.pseudo_labels is not None:
         labels = torch.randint(n_clusters, (len(data),), generator=rng, device=device)
-    settings = resolve(part(preset, TrainingSettings), data, n_clusters, labels)
-    model = MPCCModel(part(preset, NetworkSettings), tuple(data.shape[1:]), n_clusters, 0).to(device)
+    settings = resolve(select(preset, TrainingSettings), data, n_clusters, labels)
+    model = MPCCModel(select(preset, NetworkSettings), tuple(data.shape[1:]), n_clusters, 0).to(device)
     algorithm = engine(model, settings, rng)
     graph = None
     if settings.consistency_weight and settings.consistency == "neighbors":

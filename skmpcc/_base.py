@@ -28,7 +28,7 @@ from skmpcc.system.random import random_state_of
 P = ParamSpec("P")
 
 
-class _Text(str):
+class _Untruncated(str):
     """Text that scikit-learn's tables do not shorten to a few letters."""
 
 
@@ -61,7 +61,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     device: str | torch.device
     random_state: Any
     _fitted: FittedModel
-    # What a file keeps beside parameters and model; see `saving.OF_FITS`.
+    # What a file keeps beside parameters and model; see `saving.FIT_ATTRIBUTES`.
     _saved_attributes: ClassVar[dict[str, Any]]
 
     def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[Rows, Any]:
@@ -117,7 +117,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         return codes
 
-    def _ready(self) -> FittedModel:
+    def _fitted_model(self) -> FittedModel:
         check_is_fitted(self)
         return self._fitted.on(inference_device(self.device))
 
@@ -140,7 +140,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In nats, of the data as the networks see them, which are scaled: for comparisons of samples,
             not of models.
         """
-        return self._ready().log_density(self._check_X(X))
+        return self._fitted_model().log_density(self._check_X(X))
 
     def transform(self, X: ArrayLike) -> NDArray:
         """Encode X: the latent codes, means of q(z | x).
@@ -155,7 +155,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         codes : ndarray or Tensor of shape (n_samples, latent_dim)
             float32 if the fit saw float16 or float32, float64 otherwise.
         """
-        codes = self._ready().codes(self._check_X(X))
+        codes = self._fitted_model().codes(self._check_X(X))
         # `set_output` makes other containers of arrays.
         return as_given(codes, X) if makes_arrays(self) else codes
 
@@ -173,7 +173,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X : ndarray or Tensor of shape (n_samples, ...)
             In the shape and units of the fitted data.
         """
-        return self._ready().reconstruct(self._check_X(X))
+        return self._fitted_model().reconstruct(self._check_X(X))
 
     @tensor_for_tensor
     def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
@@ -191,7 +191,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X : ndarray or Tensor of shape (n, n_samples, ...)
             In the shape and units of the fitted data.
         """
-        fitted = self._ready()
+        fitted = self._fitted_model()
         rows = self._check_X(X)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         return fitted.posterior_samples(rows, n_samples, random_state_of(self.random_state))
@@ -307,7 +307,7 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         table.data = rows | table.data
         for row in table.data.values():
             if isinstance(row["value"], str):
-                row["value"] = _Text(row["value"])
+                row["value"] = _Untruncated(row["value"])
         return table
 
     @property
@@ -346,7 +346,7 @@ class MixtureMixin(LatentVariableMixin):
             Z has another number of columns than there are latent dimensions, or a label is none that
             `fit` knows.
         """
-        fitted = self._ready()
+        fitted = self._fitted_model()
         codes = self._check_codes(Z)
         if labels is None:
             y = fitted.labels_of_codes(codes)
@@ -374,4 +374,4 @@ class MixtureMixin(LatentVariableMixin):
     def _draw_from(self, y: NDArray[np.int64], rng: np.random.RandomState) -> NDArray:
         """Draw a sample of each component in `y`, in the shape and units of the fitted data."""
         noise = rng.standard_normal((len(y), self._n_features_out))
-        return self._ready().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)
+        return self._fitted_model().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)

@@ -48,7 +48,7 @@ def layout_and_preset(
     stacklevel : int
         That of the caller, for the warning that a preset for images is used on a table.
     """
-    layout = Layout.of(X.shape[1:], image_shape)
+    layout = Layout.from_shape(X.shape[1:], image_shape)
     if isinstance(preset, Preset):
         chosen = preset
     elif preset == "auto":

@@ -18,7 +18,7 @@ from skmpcc._sklearn import StrOptions, fit_context
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.data.inputs import Layout
 from skmpcc.data.rows import fitted_rows
-from skmpcc.fitted.saving import OF_FITS
+from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.settings import (
     AIMNetworkSettings,
     constraints_of,
@@ -30,7 +30,7 @@ from skmpcc.system.devices import resolve_device
 from skmpcc.system.random import random_state_of
 from skmpcc.training.fit import from_validation, run
 from skmpcc.training.fit_aim import PreparedAIM
-from skmpcc.training.start import checkpoint_of
+from skmpcc.training.start import open_checkpoint
 
 # Parameters that override the preset's field of the same name, latent_dim first.
 _PRESET_FIELDS = ("latent_dim", "width", "max_iter", "tol", "batch_size", "learning_rate")
@@ -141,7 +141,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
     (4, 2)
     """
 
-    _saved_attributes: ClassVar[dict] = OF_FITS
+    _saved_attributes: ClassVar[dict] = FIT_ATTRIBUTES
     _parameter_constraints: ClassVar[dict] = {
         **{name: [*constraints_of(AIMPreset)[name], None] for name in _PRESET_FIELDS},
         "covariance": constraints_of(AIMNetworkSettings)["covariance"],
@@ -223,7 +223,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         given, _ = validated._check_for_fit(X)
-        checkpoint = checkpoint_of(validated, X=given, sample_weight=sample_weight)
+        checkpoint = open_checkpoint(validated, X=given, sample_weight=sample_weight)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state)
         prepared = validated._prepare(seen, from_validation(validated))
         del seen  # it is encoded
@@ -238,7 +238,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, AIMPreset]:
         """Find where height, width and channels stand in X, and all settings of a fit on it."""
-        layout = Layout.of(X.shape[1:], self.image_shape)
+        layout = Layout.from_shape(X.shape[1:], self.image_shape)
         if isinstance(self.preset, AIMPreset):
             preset = self.preset
         elif self.preset == "auto":
@@ -277,7 +277,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         ValueError
             Z has another number of columns than there are latent dimensions.
         """
-        fitted = self._ready()
+        fitted = self._fitted_model()
         codes = self._check_codes(Z)
         return fitted.decode(codes, np.zeros(len(codes), dtype=np.int64))
 
@@ -298,7 +298,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         ValueError, TypeError
             `n_samples` is below 1 or no integer.
         """
-        fitted = self._ready()
+        fitted = self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         rng = random_state_of(self.random_state)
         codes = rng.standard_normal((n_samples, self._n_features_out))

@@ -19,7 +19,7 @@ from skmpcc._sklearn import StrOptions, fit_context
 from skmpcc.data.classes import KnownClasses, labels_of, warn_of_minus_one
 from skmpcc.data.inputs import InputFormat, as_array
 from skmpcc.data.rows import fitted_rows
-from skmpcc.fitted.saving import OF_MIXTURES
+from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import constraints_of, parameter_docs, settings_of
 from skmpcc.system.devices import resolve_device
@@ -179,7 +179,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         "verbose": ["verbose"],
         "checkpoint": [str, os.PathLike, None],
     }
-    _saved_attributes: ClassVar[dict] = OF_MIXTURES | {
+    _saved_attributes: ClassVar[dict] = MIXTURE_ATTRIBUTES | {
         "classes_": ("any", "n_clusters"),
         "transduction_": ("any", "n_samples"),
         "class_centers_": ("data", "n_clusters", "sample"),
@@ -268,7 +268,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         given, labels = validated._check_for_fit(X, labels_of(y))
         warn_of_minus_one(labels)
         together, checkpoint = begin(validated, X=given, sample_weight=sample_weight, y=labels)
-        known = KnownClasses.of(labels)
+        known = KnownClasses.from_labels(labels)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state, known.numbers.numpy())
         known = known.of_rows(rows).with_priors(self.priors)
         prepared = validated._prepare(seen, known, from_validation(validated), together)
@@ -329,7 +329,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         -------
         labels : ndarray or Tensor of shape (n_samples,)
         """
-        fitted = self._ready()
+        fitted = self._fitted_model()
         return self.classes_[fitted.labels(self._check_X(X))]
 
     @tensor_for_tensor
@@ -346,7 +346,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         probabilities : ndarray or Tensor of shape (n_samples, n_classes)
             In the order of `classes_`. Rows sum to one.
         """
-        return self._ready().memberships(self._check_X(X))
+        return self._fitted_model().memberships(self._check_X(X))
 
     @tensor_for_tensor
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -362,7 +362,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         log_probabilities : ndarray or Tensor of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self._ready().log_memberships(self._check_X(X))
+        return self._fitted_model().log_memberships(self._check_X(X))
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Compute log-probabilities of the classes, of two classes the log-odds of the second.
@@ -418,7 +418,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         ValueError, TypeError
             `n_samples` is below 1 or no integer, or `class_` is none of the classes.
         """
-        self._ready()
+        self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         component = None
         if class_ is not None:
@@ -446,7 +446,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         ValueError
             `y` is empty, or one of its labels is none of the classes.
         """
-        self._ready()
+        self._fitted_model()
         labels = column_or_1d(as_array(y))
         if not len(labels):
             raise ValueError("y is empty; sample_like draws a sample of each of its labels.")

@@ -17,14 +17,14 @@ from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, w
 from skmpcc._sklearn import Interval, StrOptions, fit_context
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.data.rows import fitted_rows
-from skmpcc.fitted.saving import OF_MIXTURES
+from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import (
     NetworkSettings,
     constraints_of,
     description,
     parameter_docs,
-    part,
+    select,
     settings_of,
 )
 from skmpcc.system.devices import resolve_device
@@ -192,7 +192,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, None],
     }
-    _saved_attributes: ClassVar[dict] = OF_MIXTURES | {
+    _saved_attributes: ClassVar[dict] = MIXTURE_ATTRIBUTES | {
         "labels_": ("int64", "n_samples"),
         "pseudo_labels_": (None, "int64", "n_samples"),
         "cluster_centers_": ("data", "n_clusters", "sample"),
@@ -339,7 +339,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             return PreparedFit.prepare(
                 X, preset, data_format, n_clusters, seeds, device, validated, processes=together
             )
-        wanted = {"n_clusters": n_clusters, "layout": layout} | vars(part(preset, NetworkSettings))
+        wanted = {"n_clusters": n_clusters, "layout": layout} | vars(select(preset, NetworkSettings))
         found = {"n_clusters": last.model.n_clusters, "layout": last.format.layout}
         found |= vars(last.model.settings)
         differ = [
@@ -387,7 +387,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         -------
         labels : ndarray or Tensor of shape (n_samples,)
         """
-        return self._ready().labels(self._check_X(X))
+        return self._fitted_model().labels(self._check_X(X))
 
     @tensor_for_tensor
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -403,7 +403,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         memberships : ndarray or Tensor of shape (n_samples, n_clusters)
             Rows sum to one.
         """
-        return self._ready().memberships(self._check_X(X))
+        return self._fitted_model().memberships(self._check_X(X))
 
     def sample(
         self, n_samples: int = 1, cluster: int | None = None
@@ -428,7 +428,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         ValueError, TypeError
             `n_samples` is below 1, `cluster` is none of the clusters, or either is no integer.
         """
-        self._ready()
+        self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         if cluster is not None:
             check_scalar(cluster, "cluster", Integral, min_val=0, max_val=len(self.means_) - 1)
@@ -474,7 +474,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         ValueError
             X has one sample alone.
         """
-        fitted = self._ready()
+        fitted = self._fitted_model()
         rows, _ = fitted_rows(self._check_X(X), None, random_state=0)
         if len(rows) < 2:
             raise ValueError("score compares samples, but X has 1 sample; at least 2 are needed.")

@@ -440,6 +440,6 @@ def parameter_docs(cls: type, names: Iterable[str], default: str = "") -> str:
     return textwrap.indent("\n".join(lines), "    ").lstrip()
 
 
-def part(settings: Any, cls: type) -> Any:
+def select(settings: Any, cls: type) -> Any:
     """The fields of `settings` that make up one of its base classes `cls`."""
     return cls(**{f.name: getattr(settings, f.name) for f in fields(cls)})

@@ -8,7 +8,7 @@ import pytest
 import skmpcc
 from skmpcc import MPCCClusterer
 from skmpcc.presets import PRESETS, Preset, choose
-from skmpcc.settings import NetworkSettings, TrainingSettings, parameter_docs, part, settings_of
+from skmpcc.settings import NetworkSettings, TrainingSettings, parameter_docs, select, settings_of
 
 DOCS = Path(skmpcc.__file__).parent.parent / "docs"
 
@@ -84,7 +84,7 @@ def test_every_field_is_declared_with_constraint_and_description():
 
 def test_parts_make_up_a_preset():
     preset = PRESETS["cifar10"]
-    both = vars(part(preset, NetworkSettings)) | vars(part(preset, TrainingSettings))
+    both = vars(select(preset, NetworkSettings)) | vars(select(preset, TrainingSettings))
     assert both | {"name": "cifar10", "kind": "image"} == vars(preset)
 
 

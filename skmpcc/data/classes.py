@@ -35,7 +35,7 @@ class KnownClasses:
     priors: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, y: NDArray) -> "KnownClasses":
+    def from_labels(cls, y: NDArray) -> "KnownClasses":
         """Find the classes in labels.
 
         Parameters

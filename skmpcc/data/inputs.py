@@ -83,7 +83,7 @@ class Layout:
     channels_last: bool = False
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> "Layout":
+    def from_shape(cls, shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> "Layout":
         """Find the layout of samples of `shape`, helped by `image_shape`.
 
         Raises

@@ -57,7 +57,7 @@ class DistributedAlgorithm1(FastAlgorithm1):
         super().__init__(model, replace(settings, batch_size=self.share.sizes[processes.rank]), rng)
         modules: list[nn.Module] = [model] if self.projection is None else [model, self.projection]
         # Initial values may differ by rounding where processors do.
-        processes.copy_first([t for module in modules for t in module.state_dict().values()])
+        processes.broadcast_([t for module in modules for t in module.state_dict().values()])
 
     def _passes(self) -> tuple[Callable, Callable, Callable]:
         of_discriminator, of_encoder, of_generator = super()._passes()
@@ -72,12 +72,12 @@ class DistributedAlgorithm1(FastAlgorithm1):
     def _draw_noise(self) -> tuple[Tensor, Tensor]:
         prior, n = self.model.prior, self.share.whole
         y = prior.draw_labels(n, self.rng)
-        return self.share.of(y), self.share.of(prior.draw_noise(n, self.rng))
+        return self.share.take(y), self.share.take(prior.draw_noise(n, self.rng))
 
     def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
         n_batches = shape[0] // self.settings.batch_size
         noise = super()._input_noise((n_batches * self.share.whole, *shape[1:]))
-        return None if noise is None else self.share.of(noise)
+        return None if noise is None else self.share.take(noise)
 
     # ---- What they put together
 
@@ -88,7 +88,7 @@ class DistributedAlgorithm1(FastAlgorithm1):
         """
         gradients = [p.grad for each in optimizers for p in each.parameters if p.grad is not None]
         torch._foreach_mul_(gradients, self.share.weight)
-        self.processes.add(*gradients)
+        self.processes.all_reduce(*gradients)
         super()._step(*optimizers)
 
     def _log_share(self, log_q: Tensor) -> Tensor:
@@ -96,13 +96,13 @@ class DistributedAlgorithm1(FastAlgorithm1):
 
     def _update_weights(self) -> None:
         if self._cluster_proportions is not None and self.settings.weights == "learned":
-            self.processes.add(self._cluster_proportions.mul_(self.share.weight))
+            self.processes.all_reduce(self._cluster_proportions.mul_(self.share.weight))
         super()._update_weights()
 
     def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return the losses of the whole batch."""
         whole = torch.stack(list(losses.values())) * self.share.weight
-        self.processes.add(whole)
+        self.processes.all_reduce(whole)
         return dict(zip(losses, whole.tolist(), strict=True))
 
 
@@ -120,7 +120,7 @@ class Moments:
         self.share = share
         self._weights = torch.tensor(share.weights, device=processes.device).view(-1, 1, 1)
 
-    def of(self, batches: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def moments(self, batches: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Mean and biased variance of each channel in each whole batch; shape (n_batches, C)."""
         # By the pass of batch-norms, which is many times as fast as torch.var_mean on a CPU.
         own = [torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0)) for x in batches]
@@ -140,7 +140,7 @@ class Moments:
         means, inverse_stds : Tensor of shape (n_batches, C)
         """
         batches = list(x.to(norm.running_mean.dtype).chunk(n_batches))
-        means, variances = self.of(batches)
+        means, variances = self.moments(batches)
         n_values = self.n_values(batches[0])
         parts = []
         for part, mean, variance in zip(batches, means, variances, strict=True):
@@ -175,7 +175,7 @@ class Moments:
             gradient, normalized, None, None, None, zeros, ones, True, 0.0, [False, True, True]
         )
         sums = torch.stack([along, level]).mul_(self.share.weight)
-        self.processes.add(sums)
+        self.processes.all_reduce(sums)
         # Over the whole batch, as this process's share counts in it.
         sums.mul_(inverse_std).div_(-self.n_values(gradient) * self.share.weight)
         shape = (1, -1, *[1] * (gradient.ndim - 2))
@@ -254,5 +254,5 @@ class _LogMean(torch.autograd.Function):
         (part,) = ctx.saved_tensors
         # Gradients are those of means over a share; their sum is of the whole batch.
         whole = gradient * ctx.weight
-        ctx.processes.add(whole)
+        ctx.processes.all_reduce(whole)
         return part * whole, None, None

@@ -190,12 +190,12 @@ class FittedModel:
         least = max(_LEAST_RESIDUAL * float(variances.mean()), torch.finfo(torch.float32).tiny)
         return replace(self, residual_variances=variances.clamp_min(least))
 
-    def is_sound(self, data: Tensor) -> bool:
+    def is_usable(self, data: Tensor) -> bool:
         """Whether the training data are rebuilt with finite errors, and codes of some lie near."""
         if self.residual_variances is None or not self.residual_variances.isfinite().all():
             return False
         some = self._to_device(data[: self.batch_size].to(self.dtype))
-        return self.model.is_sound(some)
+        return self.model.is_usable(some)
 
     def _residuals(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """log p(z), and x less its reconstruction, shape (n, n_inputs)."""

@@ -72,7 +72,7 @@ _KINDS, _WIDTH = "OUSbiuf", 64
 # dtype and sizes of an array; after None if it may be missing, a type is that of a single value or of
 # single values by name. "data" is the dtype of decoded samples,
 # "any" that of labels, and a size has one value wherever it is named.
-OF_FITS: dict[str, Any] = {
+FIT_ATTRIBUTES: dict[str, Any] = {
     "n_iter_": int,
     "converged_": bool,
     "preset_": str,
@@ -82,7 +82,7 @@ OF_FITS: dict[str, Any] = {
     "n_features_in_": int,
     "feature_names_in_": (None, "object", "n_features"),
 }
-OF_MIXTURES = OF_FITS | {
+MIXTURE_ATTRIBUTES = FIT_ATTRIBUTES | {
     "means_": ("float64", "n_clusters", "latent_dim"),
     "covariances_": ("float64", "n_clusters", "latent_dim"),
     "weights_": ("float64", "n_clusters"),
@@ -128,13 +128,13 @@ def load_with_notes(
 ) -> tuple[Estimator, dict[str, Any]]:
     """Read an estimator, and the notes that `save` wrote with it; none are an empty dictionary."""
     path = os.fspath(path)
-    with explained(f"{path} cannot be loaded by {cls.__name__}"):
+    with as_value_error(f"{path} cannot be loaded by {cls.__name__}"):
         header, tensors = read(path)
         return _restored(cls, header, tensors), dict(header.get("notes", {}))
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def as_value_error(what: str) -> Iterator[None]:
     """Within, whatever shows that a file is not as it has to be is a ValueError that begins so."""
     from safetensors import SafetensorError
 
@@ -334,7 +334,7 @@ class Reader:
         if least > sum(map(Tensor.numel, state.values())) or settings.n_layers > len(state):
             raise ValueError(f"{settings} are of a larger model than the tensors {name}.")
         model = cls(settings, sample_shape, n_clusters)
-        model.lay_out_for_inference()
+        model.set_inference_dtype_and_memory_format()
         wanted, found = (
             {key: (t.dtype, tuple(t.shape)) for key, t in each.items()}
             for each in (model.own_state(), state)
@@ -346,7 +346,7 @@ class Reader:
                     f"{wanted.get(key, 'none')}."
                 )
         model.load_own_state(state)
-        model.lay_out_for_inference()
+        model.set_inference_dtype_and_memory_format()
         return model
 
 
@@ -402,7 +402,7 @@ def _check(
     sizes: dict[str, tuple[int, ...]],
     data: np.dtype,
 ) -> None:
-    """Check that values are what was declared, as `OF_FITS` is."""
+    """Check that values are what was declared, as `FIT_ATTRIBUTES` is."""
     for name in sorted(declared.keys() | found.keys()):
         wanted, value = declared[name], found.get(name)
         if wanted is dict and isinstance(value, dict):

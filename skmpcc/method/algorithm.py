@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from skmpcc.method import losses
 from skmpcc.method.model import MPCCModel
-from skmpcc.method.networks.layers import ClassProjection, frozen_norms
+from skmpcc.method.networks.layers import ClassProjection, frozen_spectral_norms
 from skmpcc.method.trainer import DrawBatch, Trainer, backward, copied, descend, step
 from skmpcc.settings import ResolvedSettings
 
@@ -25,7 +25,7 @@ WEIGHTS_RATE = 0.01
 # ... from this share of the training on: before, a component that has few members would get fewer.
 WEIGHTS_FROM = 0.5
 # A discriminator has won if its hinge loss is below this.
-WON = 0.01
+WON_LOSS = 0.01
 DISCRIMINATOR_WON = "the discriminator tells all generated samples from real ones"
 
 
@@ -77,9 +77,9 @@ class Algorithm1(Trainer):
         late = n_iter >= WEIGHTS_FROM * settings.max_iter
         self.weights_rate.fill_(WEIGHTS_RATE if late else 0.0)
 
-    def signs_of_trouble(self, losses: Mapping[str, float]) -> dict[str, bool]:
+    def signs_of_failure(self, losses: Mapping[str, float]) -> dict[str, bool]:
         """Tell whether the discriminator has won the game."""
-        return {DISCRIMINATOR_WON: losses["discriminator"] < WON}
+        return {DISCRIMINATOR_WON: losses["discriminator"] < WON_LOSS}
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Run the phases in their order."""
@@ -169,7 +169,7 @@ class Algorithm1(Trainer):
     @torch.no_grad()
     def _generate(self, z: Tensor, y: Tensor) -> Tensor:
         """Generate without a gradient, by a generator whose spectral norms stay as they are."""
-        with frozen_norms(self.model.generator):
+        with frozen_spectral_norms(self.model.generator):
             return self.model.generator(z, y)
 
     def _noisy(self, x: Tensor) -> Tensor:

@@ -208,9 +208,9 @@ class LatentModel(nn.Module):
             self.update_averages(1.0)
         self.collect_standing_statistics(n_passes, batch_size, rng)
         self.eval()
-        self.lay_out_for_inference()
+        self.set_inference_dtype_and_memory_format()
 
-    def lay_out_for_inference(self) -> None:
+    def set_inference_dtype_and_memory_format(self) -> None:
         """Give the tensors the precision and the order in memory that inference wants."""
         if len(self.sample_shape) == 1:
             self.double()
@@ -244,7 +244,7 @@ class LatentModel(nn.Module):
         return self.averaged_generator(z, y)
 
     @torch.no_grad()
-    def is_sound(self, x: Tensor) -> bool:
+    def is_usable(self, x: Tensor) -> bool:
         """Whether codes of samples are in reach of the mixture, and their reconstructions finite.
 
         After steps far too large they need not be, though all parameters are finite.

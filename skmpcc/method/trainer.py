@@ -50,7 +50,7 @@ class Trainer:
         """Update the model once; return the losses, of the last step of each phase."""
         raise NotImplementedError
 
-    def signs_of_trouble(self, losses: Mapping[str, float]) -> dict[str, bool]:
+    def signs_of_failure(self, losses: Mapping[str, float]) -> dict[str, bool]:
         """Tell by the losses what is wrong with this kind of training, in words, and whether it is."""
         return {}
 

@@ -67,17 +67,17 @@ class Candidate:
         Of the graph's rows.
     of_all : callable
         Makes the labels of all samples.
-    discount : float
-        See `Judge.quality`.
-    may_win : bool
+    loss_factor : float
+        See `ClusterQuality.quality`.
+    eligible : bool
         Whether it can be chosen; if not, classifiers start from it, nothing else.
     """
 
     kind: str
     labels: NDArray
     of_all: Callable[[], NDArray]
-    discount: float = 1.0
-    may_win: bool = True
+    loss_factor: float = 1.0
+    eligible: bool = True
 
 
 def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> NDArray:
@@ -172,8 +172,8 @@ def spectral_candidates(
     """
     points, nearest = graph.points(data), graph.nearest.cpu().numpy()
 
-    def candidate(labels: NDArray, *, may_win: bool = True) -> Candidate:
-        return Candidate("spectral", labels, by_votes(data, graph, labels), may_win=may_win)
+    def candidate(labels: NDArray, *, eligible: bool = True) -> Candidate:
+        return Candidate("spectral", labels, label_by_nearest(data, graph, labels), eligible=eligible)
 
     for n_neighbors in (NARROW, BROAD):
         with at_most_threads(1):
@@ -184,7 +184,7 @@ def spectral_candidates(
                 finer = clusters_of_rows(vectors, 2 * n_clusters, seed)
                 for linkage in LINKAGES:
                     merged = merge_clusters(finer, nearest, n_clusters, linkage)
-                    yield candidate(merged, may_win=(n_neighbors, linkage) == (NARROW, LINKAGES[0]))
+                    yield candidate(merged, eligible=(n_neighbors, linkage) == (NARROW, LINKAGES[0]))
 
 
 def _maps(
@@ -213,7 +213,7 @@ def graph_edges(points: NDArray, graph: NeighborGraph, n_neighbors: int) -> csr_
     return affinity(points, nearest, distances)
 
 
-def by_votes(data: Tensor, graph: NeighborGraph, labels: NDArray) -> Callable[[], NDArray]:
+def label_by_nearest(data: Tensor, graph: NeighborGraph, labels: NDArray) -> Callable[[], NDArray]:
     """Label all samples as the nearest of a graph's rows, which have labels."""
 
     def of_all() -> NDArray:

@@ -20,7 +20,7 @@ BALANCED = 0.5
 REGULARIZATION = 1e-2
 
 
-class Judge:
+class ClusterQuality:
     """Judges clusters of the same points by their neighbours and by a mixture of Gaussians.
 
     Parameters
@@ -68,7 +68,7 @@ class Judge:
         share = share[share > 0]
         return float(-(share * np.log(share)).sum() / math.log(self._n_clusters))
 
-    def is_sure(self, labels: NDArray) -> bool:
+    def is_unambiguous(self, labels: NDArray) -> bool:
         """Whether neighbours hardly ever disagree on clusters that are not tiny."""
         return self.lost_information(labels) <= SURE and self.balance(labels) >= BALANCED
 
@@ -91,18 +91,18 @@ class Judge:
             total += m * (log_share - (log_determinant + distance + d * math.log(2 * math.pi)) / 2)
         return total / len(points)
 
-    def quality(self, labels: NDArray, discount: float = 1.0) -> float:
+    def quality(self, labels: NDArray, loss_factor: float = 1.0) -> float:
         """How good clusters are, the larger the better.
 
         Parameters
         ----------
         labels : ndarray of int of shape (n,)
-        discount : float
+        loss_factor : float
             What the share of lost information is multiplied by.
         """
         lost, balance = self.lost_information(labels), self.balance(labels)
         return (
-            -math.log(discount * lost + NEGLIGIBLE)
+            -math.log(loss_factor * lost + NEGLIGIBLE)
             + BALANCE_WEIGHT * math.log(max(balance, NEGLIGIBLE))
             + LIKELIHOOD_WEIGHT * self._weight * self.likelihood(labels)
         )

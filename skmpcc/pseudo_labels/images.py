@@ -63,7 +63,7 @@ def augmentation_labels(
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
-    taught = None if known is None else torch.nonzero(known >= 0).flatten()
+    labelled_rows = None if known is None else torch.nonzero(known >= 0).flatten()
     sizes = Sizes() if known is None else Sizes.of_known(known, n_clusters)
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
@@ -80,13 +80,18 @@ def augmentation_labels(
                 images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
             )
             view = random_affine(x, rng)
-            lesson: tuple[Tensor, Tensor] | None = None
-            if known is not None and taught is not None:
-                drawn = torch.randint(len(taught), (batch_size,), generator=rng, device=rng.device)
-                lesson = random_affine(rows_of(images, taught[drawn]), rng), known[taught[drawn]]
+            labelled: tuple[Tensor, Tensor] | None = None
+            if known is not None and labelled_rows is not None:
+                drawn = torch.randint(
+                    len(labelled_rows), (batch_size,), generator=rng, device=rng.device
+                )
+                labelled = (
+                    random_affine(rows_of(images, labelled_rows[drawn]), rng),
+                    known[labelled_rows[drawn]],
+                )
             for classifier, optimizer in zip(classifiers, optimizers, strict=True):
                 optimizer.param_groups[0]["lr"] = rate
-                _loss(classifier, x, view, sizes, lesson).backward()
+                _loss(classifier, x, view, sizes, labelled).backward()
                 optimizer.step()
                 optimizer.zero_grad()
             if progress is not None:
@@ -167,14 +172,18 @@ class Sizes:
 
 
 def _loss(
-    classifier: ConvNet, x: Tensor, view: Tensor, sizes: Sizes, lesson: tuple[Tensor, Tensor] | None
+    classifier: ConvNet,
+    x: Tensor,
+    view: Tensor,
+    sizes: Sizes,
+    labelled: tuple[Tensor, Tensor] | None,
 ) -> Tensor:
-    """Loss of images and their views, with a lesson also of views of other images and their classes."""
+    """Loss of images and their views; with a labelled batch also of views of other images."""
     log_q = classifier.log_memberships(x)
     information = sizes.weight * marginal_entropy(log_q, sizes.log_shares) - conditional_entropy(log_q)
     loss = augmentation_loss(log_q, classifier.log_memberships(view))
-    if lesson is not None:
-        loss = loss + functional.nll_loss(classifier.log_memberships(lesson[0]), lesson[1])
+    if labelled is not None:
+        loss = loss + functional.nll_loss(classifier.log_memberships(labelled[0]), labelled[1])
     return loss - INFORMATION_WEIGHT * information
 
 

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
-from skmpcc.pseudo_labels.candidates import NARROW, by_votes, graph_edges
+from skmpcc.pseudo_labels.candidates import NARROW, graph_edges, label_by_nearest
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.system.devices import at_most_threads
@@ -93,5 +93,5 @@ def spread_labels(data: Tensor, graph: NeighborGraph, known: Tensor) -> Tensor:
             kernel=lambda *_: edges, alpha=1.0 / (1.0 + weight), max_iter=MAX_ITER
         )
         spreading.fit(graph.points(data), given)
-        labels = by_votes(data, graph, spreading.transduction_)()
+        labels = label_by_nearest(data, graph, spreading.transduction_)()
     return torch.as_tensor(labels, dtype=torch.int64, device=known.device)

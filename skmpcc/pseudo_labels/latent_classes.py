@@ -47,9 +47,9 @@ class MixedTable:
     measured: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: "NDArray | Variables") -> "MixedTable | None":
+    def from_rows(cls, rows: "NDArray | Variables") -> "MixedTable | None":
         """Return the table of rows, or of their variables, if enough of these are of categories."""
-        variables = rows if isinstance(rows, Variables) else Variables.of(rows)
+        variables = rows if isinstance(rows, Variables) else Variables.from_rows(rows)
         codes, measured = variables.categories, variables.measured
         n_categories = variables.n_categories
         n_variables = n_categories + len(measured)
@@ -101,7 +101,7 @@ class LatentClasses:
     variances: NDArray[np.float64]
 
     @classmethod
-    def of(cls, table: MixedTable, memberships: NDArray) -> "LatentClasses":
+    def from_memberships(cls, table: MixedTable, memberships: NDArray) -> "LatentClasses":
         """Fit all of them to weighted rows.
 
         A class has one average row more than its own, so that no probability is zero.
@@ -136,7 +136,7 @@ def latent_classes(table: MixedTable, n_clusters: int, seed: int) -> tuple[NDArr
     -------
     labels : ndarray of int64 of shape (n,)
         The most probable class of each row.
-    worth : bool
+    beats_one_class : bool
         Whether so many classes repay their parameters beside a single one, by Schwarz's criterion (BIC).
         They do not where columns are independent, as those of designed experiments are.
     """
@@ -153,7 +153,7 @@ def latent_classes(table: MixedTable, n_clusters: int, seed: int) -> tuple[NDArr
     n_columns = some.indicators.nnz // len(some)
     n_parameters = some.indicators.shape[1] - n_columns + 2 * some.measured.shape[1]
     price = (n_clusters - 1) * (n_parameters + 1) * np.log(len(some)) / (2 * len(some))
-    labels = LatentClasses.of(some, memberships).joint_log_density(table).argmax(axis=1)
+    labels = LatentClasses.from_memberships(some, memberships).joint_log_density(table).argmax(axis=1)
     return labels, likelihood - of_single > price
 
 
@@ -163,7 +163,7 @@ def _expectation_maximization(
     """Return p(k | x) and the mean log-likelihood after iterations from given memberships."""
     likelihood = -np.inf
     for _ in range(max_iter):
-        joint = LatentClasses.of(table, memberships).joint_log_density(table)
+        joint = LatentClasses.from_memberships(table, memberships).joint_log_density(table)
         log_density = logsumexp(joint, axis=1)
         memberships = np.exp(joint - log_density[:, None])
         before, likelihood = likelihood, float(log_density.mean())

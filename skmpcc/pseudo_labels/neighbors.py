@@ -46,7 +46,7 @@ class NeighborGraph:
     components: PCA | None = None
 
     @classmethod
-    def of(
+    def from_data(
         cls,
         data: Tensor,
         n_neighbors: int,

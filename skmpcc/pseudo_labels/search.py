@@ -13,14 +13,14 @@ from torch import Tensor
 from skmpcc.pseudo_labels.candidates import (
     MAX_CLUSTERS,
     Candidate,
-    by_votes,
     gaussian_mixture_candidate,
     gaussian_points,
     kmeans_candidate,
     kmeans_labels,
+    label_by_nearest,
     spectral_candidates,
 )
-from skmpcc.pseudo_labels.choice import Judge
+from skmpcc.pseudo_labels.choice import ClusterQuality
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.latent_classes import MixedTable, latent_classes
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
@@ -31,7 +31,7 @@ from skmpcc.system.progress import Progress
 # What the lost information of the classifiers' clusters is multiplied by. Where clusters touch,
 # neighbours disagree somewhat more on theirs than on those of eigenvectors, and they are better all the
 # same.
-DISCOUNT = 0.85
+CLASSIFIER_LOSS_FACTOR = 0.85
 # Weight of the mean adjusted Rand index of a candidate and all of them, beside its quality.
 AGREEMENT_WEIGHT = 0.75
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
@@ -101,7 +101,7 @@ def search_pseudo_labels(
 def best_candidate(
     kind: str, data: Tensor, graph: NeighborGraph, n_clusters: int, rng: torch.Generator
 ) -> Candidate:
-    """Find the best candidate of a kind, or of all kinds by "search"; see `Judge`.
+    """Find the best candidate of a kind, or of all kinds by "search"; see `ClusterQuality`.
 
     A search in a table of categories is latent class analysis, unless it finds the columns independent.
 
@@ -110,8 +110,8 @@ def best_candidate(
     """
     seed = rng.initial_seed() % _MAX_SEED
     rows = graph.points(data)
-    variables = Variables.of(rows) if kind in ("search", "latent_classes") else None
-    table = None if variables is None else MixedTable.of(variables)
+    variables = Variables.from_rows(rows) if kind in ("search", "latent_classes") else None
+    table = None if variables is None else MixedTable.from_rows(variables)
     if table is None and kind == "latent_classes":
         raise ValueError(
             "pseudo_labels='latent_classes' is for tables of at least 3 columns, half of them or more "
@@ -120,16 +120,16 @@ def best_candidate(
             "the columns of X."
         )
     if table is not None:
-        labels, worth = latent_classes(table, n_clusters, seed)
-        if worth or kind == "latent_classes":
-            return Candidate("latent_classes", labels, by_votes(data, graph, labels))
+        labels, beats_one_class = latent_classes(table, n_clusters, seed)
+        if beats_one_class or kind == "latent_classes":
+            return Candidate("latent_classes", labels, label_by_nearest(data, graph, labels))
     if kind == "search" and variables is not None and variables.measured:
         # Rows of one value are so near to each other, and so far from all others, that neighbours and
         # Gaussians would see nothing else.
         data, graph = _of_columns(data, graph, ~variables.is_indicator, n_clusters, rng)
         rows = graph.points(data)
     points, reduce = gaussian_points(rows, seed)
-    judge = Judge(points, graph, n_clusters, data[0].numel())
+    judge = ClusterQuality(points, graph, n_clusters, data[0].numel())
     found: list[Candidate] = []
     if kind in ("search", "kmeans"):
         found.append(kmeans_candidate(data, graph, n_clusters, seed))
@@ -138,16 +138,16 @@ def best_candidate(
     if kind == "spectral" or (kind == "search" and MIN_SAMPLES * n_clusters <= len(graph.rows)):
         found += spectral_candidates(data, graph, n_clusters, seed)
 
-    rivals = [each for each in found if each.may_win]
+    rivals = [each for each in found if each.eligible]
     if rivals:
-        best = most_convincing(rivals, judge)
-        if kind != "search" or judge.is_sure(best.labels):
+        best = best_by_quality_and_agreement(rivals, judge)
+        if kind != "search" or judge.is_unambiguous(best.labels):
             return best
     starts = [each.labels for each in found]
     of_all = classifier_labels(data, graph, n_clusters, rng, starts).cpu().numpy()
     of_rows = of_all[graph.rows.cpu().numpy()]
-    trained = Candidate("neighbors", of_rows, lambda: of_all, DISCOUNT)
-    return most_convincing([*rivals, trained], judge)
+    trained = Candidate("neighbors", of_rows, lambda: of_all, CLASSIFIER_LOSS_FACTOR)
+    return best_by_quality_and_agreement([*rivals, trained], judge)
 
 
 def _of_columns(
@@ -157,10 +157,10 @@ def _of_columns(
     if columns.all() or graph.components is not None or data.ndim != 2:
         return data, graph
     data = data[:, torch.as_tensor(columns, device=data.device)]
-    return data, NeighborGraph.of(data, graph.nearest.shape[1], n_clusters, rng)
+    return data, NeighborGraph.from_data(data, graph.nearest.shape[1], n_clusters, rng)
 
 
-def most_convincing(candidates: Sequence[Candidate], judge: Judge) -> Candidate:
+def best_by_quality_and_agreement(candidates: Sequence[Candidate], judge: ClusterQuality) -> Candidate:
     """Return the candidate of the best quality, with some regard to how much the others agree with it.
 
     Qualities of good clusters hardly differ from those of clusters that no other method finds.
@@ -169,7 +169,7 @@ def most_convincing(candidates: Sequence[Candidate], judge: Judge) -> Candidate:
     for (i, one), (j, other) in combinations(enumerate(candidates), 2):
         agreement[i, j] = agreement[j, i] = adjusted_rand_score(one.labels, other.labels)
     values = [
-        judge.quality(candidate.labels, candidate.discount) + AGREEMENT_WEIGHT * fmean(with_all)
+        judge.quality(candidate.labels, candidate.loss_factor) + AGREEMENT_WEIGHT * fmean(with_all)
         for candidate, with_all in zip(candidates, agreement, strict=True)
     ]
     return candidates[values.index(max(values))]

@@ -88,9 +88,9 @@ def _trained(
     n_restarts = min(MAX_RESTARTS, 8 + 3 * n_clusters, affordable)
     classifiers = BatchedMLP(n_restarts, data.shape[1], n_clusters, rng)
     optimizer = Adam(classifiers.parameters, lr=LEARNING_RATE, fused=True)
-    n_begun = min(len(starts), n_restarts)
-    begun = torch.zeros((n_begun, len(graph.rows)), dtype=torch.int64, device=rng.device)
-    for labels, start in zip(begun, starts, strict=False):
+    n_starts = min(len(starts), n_restarts)
+    start_labels = torch.zeros((n_starts, len(graph.rows)), dtype=torch.int64, device=rng.device)
+    for labels, start in zip(start_labels, starts, strict=False):
         labels.copy_(torch.as_tensor(start))
     kept = {round(done * MAX_ITER): math.ceil(share * n_restarts) for done, share in KEPT.items()}
     for iteration in range(MAX_ITER):
@@ -106,9 +106,9 @@ def _trained(
         if balance:
             loss = loss - balance * marginal_entropy(log_q)
         if iteration < START * MAX_ITER:
-            n = len(begun)
+            n = len(start_labels)
             learned = functional.nll_loss(
-                log_q[:n].transpose(1, 2), begun[:, drawn], reduction="none"
+                log_q[:n].transpose(1, 2), start_labels[:, drawn], reduction="none"
             ).mean(1)
             loss = torch.cat([learned, loss[n:]])
         # No parameter is shared: the sum trains each classifier on its own loss.

@@ -36,7 +36,7 @@ class Variables:
     is_indicator: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, rows: NDArray) -> "Variables":
+    def from_rows(cls, rows: NDArray) -> "Variables":
         """Find the variables of a table, an ndarray of shape (n, d)."""
         n, d = rows.shape
         codes: dict[int, NDArray] = {}

@@ -62,7 +62,7 @@ class Share:
         """Part of the whole batch that is this process's."""
         return self.weights[self.rank]
 
-    def of(self, rows: Tensor) -> Tensor:
+    def take(self, rows: Tensor) -> Tensor:
         """Take this process's part of one or several whole batches, one after the other."""
         batches = rows.view(-1, self.whole, *rows.shape[1:])
         return batches[:, self.rows].flatten(0, 1)
@@ -161,7 +161,7 @@ class Processes:
 
     # ---- What they tell each other
 
-    def once(self, function: Callable[[], Value]) -> Value:
+    def run_on_first(self, function: Callable[[], Value]) -> Value:
         """Call `function` in the first process; return, or raise, in all what it did there.
 
         Tensors come to each process's own device.
@@ -178,12 +178,12 @@ class Processes:
                 # The others wait for an answer, whatever happens here.
                 answer = ("raised", error)
                 message = _as_bytes(("raised", _as_sent(error)))
-        how, value = self._tell(answer, message)
+        how, value = self._broadcast(answer, message)
         if how == "raised":
             raise value
         return value
 
-    def _tell(self, answer: tuple[str, Any], message: bytes) -> tuple[str, Any]:
+    def _broadcast(self, answer: tuple[str, Any], message: bytes) -> tuple[str, Any]:
         """Send a message from the first process to all; the first has the answer already."""
         # Where NCCL is the only backend, it goes by way of the GPU.
         device = _CPU if "cpu:" in dist.get_backend_config() else self.device
@@ -202,7 +202,7 @@ class Processes:
         buffer = io.BytesIO(content.cpu().numpy().tobytes())
         return torch.load(buffer, map_location=self.device, weights_only=False)
 
-    def check_same(self, digest: str, what: str) -> None:
+    def check_equal_everywhere(self, digest: str, what: str) -> None:
         """Check that all processes have the same digest.
 
         Raises
@@ -220,7 +220,7 @@ class Processes:
                 "the same, or set distributed=None if each is to train by itself."
             )
 
-    def copy_first(self, tensors: list[Tensor]) -> None:
+    def broadcast_(self, tensors: list[Tensor]) -> None:
         """Copy the first process's values into the same tensors of all."""
         if self.size == 1:
             return
@@ -228,7 +228,7 @@ class Processes:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
-    def add(self, *tensors: Tensor) -> None:
+    def all_reduce(self, *tensors: Tensor) -> None:
         """Sum over the processes, in place; the sums are the same to the last bit in all of them."""
         with _noticing_losses():
             # All are on their way before the first is waited for.

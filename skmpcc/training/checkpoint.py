@@ -64,7 +64,7 @@ class Checkpoint:
         self._unfinished = self.path.with_name(f".{self.path.name}.part")
         arguments = {**arguments, **installed_versions()}
         # As they are after a file: tuples are lists.
-        self._arguments = json.loads(json.dumps(dict(_told(arguments))))
+        self._arguments = json.loads(json.dumps(dict(_fingerprint(arguments))))
         self.notes = [] if notes is None else notes
         self.finished: list[State] = []
         self._running: State | None = None
@@ -74,8 +74,10 @@ class Checkpoint:
             self._read()
 
     def _read(self) -> None:
-        anew = "To begin anew, give another path or delete the file"
-        with saving.explained(f"checkpoint={str(self.path)!r} is no checkpoint or is damaged. {anew}"):
+        anew = "To start again, give another path or delete the file"
+        with saving.as_value_error(
+            f"checkpoint={str(self.path)!r} is damaged or is not a checkpoint. {anew}"
+        ):
             try:
                 header, tensors = saving.read(str(self.path))
             except OSError as error:  # a folder, for one
@@ -156,7 +158,7 @@ class Checkpoint:
                 )
 
 
-def _told(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _fingerprint(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Tell values as JSON can: entries of mappings by names of their own, arrays by a checksum."""
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -165,9 +167,9 @@ def _told(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if is_dataclass(value):
             value = {field.name: getattr(value, field.name) for field in fields(value)}
         if isinstance(value, Mapping):
-            yield from _told(value, f"{name}.")
+            yield from _fingerprint(value, f"{name}.")
         elif isinstance(value, list | tuple):
-            yield name, [each for _, each in _told({str(i): v for i, v in enumerate(value)})]
+            yield name, [each for _, each in _fingerprint({str(i): v for i, v in enumerate(value)})]
         elif hasattr(value, "__array__"):
             yield name, checksum(np.atleast_1d(np.asarray(value)))
         else:

@@ -26,14 +26,14 @@ from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import Preset
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.settings import NetworkSettings, ResolvedSettings, TrainingSettings, part, settings_of
+from skmpcc.settings import NetworkSettings, ResolvedSettings, TrainingSettings, select, settings_of
 from skmpcc.system.callers import stacklevel_of_user
 from skmpcc.system.devices import at_most_threads, threads_for
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import State
 from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.convergence import warnings_of_labels, warnings_of_training
-from skmpcc.training.health import UNSOUND
+from skmpcc.training.health import NOT_USABLE
 from skmpcc.training.initialization import (
     Initialization,
     SharedArrays,
@@ -158,7 +158,7 @@ class PreparedFit:
             The data or the settings are not the same in all processes, or batches are too small for
             them.
         """
-        settings = part(preset, NetworkSettings)
+        settings = select(preset, NetworkSettings)
         data = data_format.encode_all(X)
         order = sort_rows(data, None if known is None else known.numbers.numpy())
         if known is not None:
@@ -167,7 +167,7 @@ class PreparedFit:
             processes.share(min(preset.batch_size, len(data)))
             numbers = None if known is None else known.numbers.numpy()
             digest = joblib.hash((data.numpy(), numbers, repr(preset), n_clusters, len(seeds)))
-            processes.check_same(digest, "X, y or the parameters")
+            processes.check_equal_everywhere(digest, "X, y or the parameters")
         if last_model is None:
             shape = data_format.tensor_shape
             model: LatentModel = MPCCModel(settings, shape, n_clusters, seeds[0].model)
@@ -175,11 +175,11 @@ class PreparedFit:
             model = copy.deepcopy(last_model)
         graph = None
         for_score = len(seeds) > 1 and data.ndim == 2
-        if for_score or needs_graph(part(preset, TrainingSettings)):
+        if for_score or needs_graph(select(preset, TrainingSettings)):
             rng = torch.Generator(device).manual_seed(seeds[0].pseudo_labels)
             first = None if known is None else known.numbers.to(device) >= 0
-            graph = processes.once(
-                lambda: NeighborGraph.of(data, preset.n_neighbors, n_clusters, rng, first)
+            graph = processes.run_on_first(
+                lambda: NeighborGraph.from_data(data, preset.n_neighbors, n_clusters, rng, first)
             )
         return cls(
             preset,
@@ -209,7 +209,7 @@ class PreparedFit:
             seeds = self.seeds[index]
             yield Initialization(
                 self.model if index == 0 else self.model.reinitialized(seeds.model),
-                part(self.preset, TrainingSettings),
+                select(self.preset, TrainingSettings),
                 self.data,
                 self.graph,
                 self.device,
@@ -227,7 +227,9 @@ class PreparedFit:
 
     def _kept(self) -> list[State]:
         """Return what the checkpoint has of finished initializations."""
-        return self.processes.once(lambda: [] if self.checkpoint is None else self.checkpoint.finished)
+        return self.processes.run_on_first(
+            lambda: [] if self.checkpoint is None else self.checkpoint.finished
+        )
 
     def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
         """Run the initializations, and return the one with the highest score.
@@ -268,7 +270,7 @@ class PreparedFit:
             except ValueError:
                 # Dask's returns all results at once.
                 parallel = Parallel(n_jobs=n_jobs)
-            shared = SharedArrays.of(self.data, self.graph)
+            shared = SharedArrays.from_tensors(self.data, self.graph)
             runs = iter(parallel(shared.call(each) for each in self.initializations()))
         n_finished = self.n_finished
         for index, (trained, seeds) in enumerate(
@@ -287,9 +289,9 @@ class PreparedFit:
                 yield trained
                 continue
             candidate = self.candidate(trained, seeds)
-            if not candidate.fitted.is_sound(self.data):
+            if not candidate.fitted.is_usable(self.data):
                 yield DivergedError(
-                    f"The training diverged: {UNSOUND}. Lower learning_rate or prior_learning_rate."
+                    f"The training diverged: {NOT_USABLE}. Lower learning_rate or prior_learning_rate."
                 )
                 continue
             reported.end(partial(self.attributes, candidate))
@@ -461,7 +463,7 @@ def run(
             checkpoint.remove()
         raise
     # Of the first process, so that all have the same to the last bit.
-    attributes = prepared.processes.once(partial(prepared.attributes, best))
+    attributes = prepared.processes.run_on_first(partial(prepared.attributes, best))
 
     def finish() -> None:
         for text in prepared.warning_texts(best):
@@ -469,7 +471,7 @@ def run(
         monitor.end(attributes)
 
     # What raises here, a warning or a callback, does so in all processes, and nothing is set.
-    prepared.processes.once(finish)
+    prepared.processes.run_on_first(finish)
     for name in _FROM_VALIDATION:
         estimator.__dict__.pop(name, None)
     estimator.__dict__.update(attributes)

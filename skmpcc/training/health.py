@@ -38,11 +38,11 @@ EARLY, MIN_ITER = 0.2, 100
 # Iterations before which networks show the signs of trouble in any training.
 UNTRAINED = 30
 # A generator is constant if its samples vary less than this, relative to the data.
-CONSTANT = 1e-3
+GENERATOR_COLLAPSED = 1e-3
 # An encoder is dead if its codes vary less than this, relative to the prior's components.
-DEAD = 1e-5
+ENCODER_COLLAPSED = 1e-5
 # What is wrong with a model that is not sound.
-UNSOUND = "codes are far from the mixture, or reconstructions are not finite"
+NOT_USABLE = "codes are far from the mixture, or reconstructions are not finite"
 # Troubles after which the training is given up. Before, each one halves all rates.
 MAX_ROLLBACKS = 3
 SLOW_DOWN = 0.5
@@ -93,7 +93,7 @@ class TrainingHealth:
         self._healthy = algorithm.state()
         self._n_rollbacks = 0
         self._n_converged = 0
-        self._n_troubled: Counter[str] = Counter()
+        self._n_failed: Counter[str] = Counter()
         self._n_lost = torch.zeros(self.model.n_clusters, dtype=torch.int64)
 
     def _look_at(self, rows: Tensor) -> None:
@@ -121,15 +121,15 @@ class TrainingHealth:
             False if the training was in trouble: it is then as it was at the last healthy check, at
             lower rates, or given up (`failure`).
         """
-        trouble = self._processes.once(partial(self.diagnose, entry))
+        trouble = self._processes.run_on_first(partial(self.diagnose, entry))
         if trouble is not None:
             self._roll_back(trouble)
             return False
-        entry |= self._processes.once(self._changes)
+        entry |= self._processes.run_on_first(self._changes)
         self.converged = self._has_converged(entry)
-        if self.settings.reseed and self._processes.once(self.reseed_lost_component):
+        if self.settings.reseed and self._processes.run_on_first(self.reseed_lost_component):
             self.converged = False
-            self._processes.copy_first(list(self.model.state_dict().values()))
+            self._processes.broadcast_(list(self.model.state_dict().values()))
         self._healthy = self.algorithm.state()
         return True
 
@@ -158,7 +158,7 @@ class TrainingHealth:
             "generation": self._generation,
             "n_rollbacks": self._n_rollbacks,
             "n_converged": self._n_converged,
-            "n_troubled": dict(self._n_troubled),
+            "n_failed": dict(self._n_failed),
             "n_lost": self._n_lost,
         }
 
@@ -172,7 +172,7 @@ class TrainingHealth:
         self._generation = state["generation"]
         self._n_rollbacks = state["n_rollbacks"]
         self._n_converged = state["n_converged"]
-        self._n_troubled = Counter(state["n_troubled"])
+        self._n_failed = Counter(state["n_failed"])
         self._n_lost = state["n_lost"]
         self._healthy = state["healthy"] or self.algorithm.state()
         self.algorithm.slow_down(SLOW_DOWN**self._n_rollbacks)
@@ -244,21 +244,21 @@ class TrainingHealth:
         # A NaN or an infinity survives the sum.
         if not finite or not math.isfinite(float(norms.sum())):
             return "losses or parameters are not finite"
-        if self.model.is_ready_to_encode and not self.model.is_sound(self.x[:MAX_REBUILT]):
-            return UNSOUND
+        if self.model.is_ready_to_encode and not self.model.is_usable(self.x[:MAX_REBUILT]):
+            return NOT_USABLE
         # Untrained networks show these signs, and so do any networks on data that do not vary.
         untrained = self._early or self.algorithm.n_iter < UNTRAINED
         telling = not untrained and self.data_std > 0.0
         signs = {
-            **{sign: telling and seen for sign, seen in self.algorithm.signs_of_trouble(losses).items()},
+            **{sign: telling and seen for sign, seen in self.algorithm.signs_of_failure(losses).items()},
             "the generator makes always the same sample": telling
-            and self._generated_std() < CONSTANT * self.data_std,
-            "the encoder gives all samples the same code": telling and self._is_encoder_dead(),
+            and self._generated_std() < GENERATOR_COLLAPSED * self.data_std,
+            "the encoder gives all samples the same code": telling and self._is_encoder_collapsed(),
         }
         for sign, seen in signs.items():
-            self._n_troubled[sign] = self._n_troubled[sign] + 1 if seen else 0
-            if self._n_troubled[sign] >= PATIENCE:
-                self._n_troubled[sign] = 0
+            self._n_failed[sign] = self._n_failed[sign] + 1 if seen else 0
+            if self._n_failed[sign] >= PATIENCE:
+                self._n_failed[sign] = 0
                 return sign
         return None
 
@@ -273,12 +273,12 @@ class TrainingHealth:
         x = self.model.decode(prior.means[y] + prior.stds[y] * signs, y)
         return float(x.flatten(1).std(0, correction=0).mean())
 
-    def _is_encoder_dead(self) -> bool:
-        """Judge the encoder by the codes of the last check."""
+    def _is_encoder_collapsed(self) -> bool:
+        """Whether all codes of the last check are the same, nearly."""
         if self.codes is None or len(self.codes) == 1:
             return False
         spread = float(self.codes.std(0, correction=0).mean())
-        return spread < DEAD * float(self.model.prior.stds.mean())
+        return spread < ENCODER_COLLAPSED * float(self.model.prior.stds.mean())
 
     # ---- Lost components
 

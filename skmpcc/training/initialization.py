@@ -89,11 +89,11 @@ class Initialization:
         """
         model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
         together = self.processes
-        saved = together.once(lambda: None if progress is None else progress.read(STAGE))
+        saved = together.run_on_first(lambda: None if progress is None else progress.read(STAGE))
         if saved is not None:
             labels, kind = saved["pseudo_labels"], saved["kind"]
         else:
-            labels, kind = together.once(lambda: self._pseudo_labels(data, progress))
+            labels, kind = together.run_on_first(lambda: self._pseudo_labels(data, progress))
             if progress is not None and together.is_first:
                 progress.keep(STAGE, lambda: {"pseudo_labels": labels, "kind": kind}, at_once=True)
         if labels is not None:
@@ -157,7 +157,7 @@ class SharedArrays:
     graph: tuple[NDArray, ...]
 
     @classmethod
-    def of(cls, data: Tensor, graph: NeighborGraph | None) -> "SharedArrays":
+    def from_tensors(cls, data: Tensor, graph: NeighborGraph | None) -> "SharedArrays":
         """Take the arrays of tensors, without copies of what is on the CPU."""
         tensors = () if graph is None else (graph.rows, graph.nearest, graph.distances)
         return cls(data.cpu().numpy(), tuple(tensor.cpu().numpy() for tensor in tensors))

@@ -157,7 +157,7 @@ def train(
     }
     history: dict[str, list[float]] = defaultdict(list)
     interval, stopped = interval_of(settings.max_iter), False
-    saved = processes.once(lambda: None if progress is None else progress.read(STAGE))
+    saved = processes.run_on_first(lambda: None if progress is None else progress.read(STAGE))
     if saved is not None and "history" in saved:
         history.update(saved["history"])
         for name, part in parts.items():
@@ -180,7 +180,7 @@ def train(
                     if health.check(entry):
                         for name, value in entry.items():
                             history[name].append(value)
-                        stopped = processes.once(report)
+                        stopped = processes.run_on_first(report)
                 if progress is not None and processes.is_first:
                     progress.keep(STAGE, state)
         if health.failure is not None and not history:

@@ -9,7 +9,7 @@ from torch import Tensor
 from skmpcc.fitted.model import FittedModel
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
 from skmpcc.pseudo_labels.candidates import gaussian_points
-from skmpcc.pseudo_labels.choice import Judge
+from skmpcc.pseudo_labels.choice import ClusterQuality
 from skmpcc.pseudo_labels.neighbors import NeighborGraph, some_rows
 
 
@@ -20,7 +20,7 @@ class Scorer:
     ----------
     data : Tensor of shape (n_samples, ...)
         At least two samples as the networks see them. Those of a table are judged as its pseudo-labels
-        are, by `Judge`; images are compared with augmented views.
+        are, by `ClusterQuality`; images are compared with augmented views.
     n_neighbors, n_clusters : int
     graph : NeighborGraph, optional
         Neighbours of a table's rows, if they are known already.
@@ -32,12 +32,12 @@ class Scorer:
         # The same draws for the same data, because scores of several models are compared.
         self._rng = torch.Generator().manual_seed(0)
         self._data = data
-        self._judge: Judge | None = None
+        self._judge: ClusterQuality | None = None
         if data.ndim == 2:
             if graph is None:
-                graph = NeighborGraph.of(data, n_neighbors, n_clusters, self._rng)
+                graph = NeighborGraph.from_data(data, n_neighbors, n_clusters, self._rng)
             points, _ = gaussian_points(graph.points(data), seed=0)
-            self._judge = Judge(points, graph, n_clusters, data.shape[1])
+            self._judge = ClusterQuality(points, graph, n_clusters, data.shape[1])
             self._rows = graph.rows.cpu()
         else:
             self._rows = some_rows(len(data), self._rng)

@@ -12,7 +12,7 @@ from skmpcc.training.checkpoint import Checkpoint, checksum
 
 MAX_SEED = np.iinfo(np.int32).max
 # Parameters that a fit may go on by other values of.
-_OF_NO_CONSEQUENCE = ("checkpoint", "distributed", "n_jobs", "verbose")
+_IGNORED_PARAMETERS = ("checkpoint", "distributed", "n_jobs", "verbose")
 
 
 def begin(estimator: Any, **data: Any) -> tuple[Processes, Checkpoint | None]:
@@ -27,19 +27,19 @@ def begin(estimator: Any, **data: Any) -> tuple[Processes, Checkpoint | None]:
     """
     together = Processes.join(estimator.distributed, resolve_device(estimator.device))
     if together.size == 1:
-        return together, checkpoint_of(estimator, **data)
+        return together, open_checkpoint(estimator, **data)
     opened: list[Checkpoint | None] = []
 
     def open_first() -> Any:
-        opened.append(checkpoint_of(estimator, **data))
+        opened.append(open_checkpoint(estimator, **data))
         seed = estimator.random_state
         return int(np.random.RandomState().randint(MAX_SEED)) if seed is None else seed
 
-    estimator.random_state = together.once(open_first)
+    estimator.random_state = together.run_on_first(open_first)
     return together, opened[0] if together.is_first else None
 
 
-def checkpoint_of(estimator: Any, **data: Any) -> Checkpoint | None:
+def open_checkpoint(estimator: Any, **data: Any) -> Checkpoint | None:
     """Open the checkpoint of a fit of `estimator` on data, if there is to be one.
 
     An estimator without a `random_state` is given the seed that the checkpoint was begun with.
@@ -52,7 +52,7 @@ def checkpoint_of(estimator: Any, **data: Any) -> Checkpoint | None:
     if estimator.checkpoint is None:
         return None
     arguments = {"estimator": type(estimator).__name__} | estimator.get_params(deep=False)
-    for name in _OF_NO_CONSEQUENCE:
+    for name in _IGNORED_PARAMETERS:
         arguments.pop(name, None)
     arguments["device"] = resolve_device(estimator.device).type
     if isinstance(estimator.random_state, np.random.RandomState):

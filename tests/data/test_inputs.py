@@ -17,7 +17,7 @@ from skmpcc.data.scaling import CHUNK_VALUES, TOTAL_STD
 
 
 def fitted(X, image_shape=None):
-    return InputFormat.from_data(X, Layout.of(X.shape[1:], image_shape))
+    return InputFormat.from_data(X, Layout.from_shape(X.shape[1:], image_shape))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def fitted(X, image_shape=None):
     ],
 )
 def test_layouts(shape, image_shape, image, channels_last):
-    layout = Layout.of(shape, image_shape)
+    layout = Layout.from_shape(shape, image_shape)
     assert (layout.shape, layout.image, layout.channels_last) == (shape, image, channels_last)
 
 
@@ -62,7 +62,7 @@ def test_layouts(shape, image_shape, image, channels_last):
 )
 def test_layout_errors(shape, image_shape, message):
     with pytest.raises(ValueError, match=message):
-        Layout.of(shape, image_shape)
+        Layout.from_shape(shape, image_shape)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int16, bool, np.float16])
@@ -91,7 +91,7 @@ def test_resizing_keeps_smooth_images():
 @pytest.mark.parametrize("shape", [(5, 28, 28), (5, 9, 13), (5, 3, 30, 17), (5, 8, 8)])
 def test_padding_loses_nothing(shape):
     X = np.random.default_rng(0).normal(size=shape)
-    data_format = InputFormat.from_data(X, Layout.of(X.shape[1:], None), "pad")
+    data_format = InputFormat.from_data(X, Layout.from_shape(X.shape[1:], None), "pad")
     tensor = data_format.encode(X)
     assert tensor.shape[1:] == fitted(X).tensor_shape
     np.testing.assert_allclose(data_format.decode(tensor), X, atol=1e-6)
@@ -363,7 +363,7 @@ def test_constant_columns_change_nothing(dtype, wild):
 def test_constant_pixels_of_images_stay(shape):
     X = np.random.default_rng(0).random(shape)
     X.reshape(30, 64)[:, 3] = 0
-    data_format = InputFormat.from_data(X, Layout.of(shape[1:], (8, 8)))
+    data_format = InputFormat.from_data(X, Layout.from_shape(shape[1:], (8, 8)))
     assert data_format.tensor_shape == (1, 8, 8)
     as_rows = InputFormat.from_data(X, Layout(shape[1:]))
     assert as_rows.tensor_shape == (63,)

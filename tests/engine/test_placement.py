@@ -20,7 +20,7 @@ from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import PRESETS
-from skmpcc.settings import NetworkSettings, TrainingSettings, part, settings_of
+from skmpcc.settings import NetworkSettings, TrainingSettings, select, settings_of
 
 META = torch.device("meta")
 SEED = 777
@@ -100,7 +100,7 @@ def build(engine, name, supervised=True):
     )
     rng = MetaGenerator()
     rng.manual_seed(SEED)
-    model = MPCCModel(part(preset, NetworkSettings), shape, 10, 0).to(META)
+    model = MPCCModel(select(preset, NetworkSettings), shape, 10, 0).to(META)
     algorithm = engine(model, settings, rng)
     x = torch.empty(12, *shape, device=META)
     y = torch.empty(12, dtype=torch.int64, device=META)

@@ -6,7 +6,7 @@ from support import normal
 from torch import nn
 
 from skmpcc.engine.spectral_norms import SpectralNorms
-from skmpcc.method.networks.layers import conv, frozen_norms, linear
+from skmpcc.method.networks.layers import conv, frozen_spectral_norms, linear
 
 
 def network():
@@ -37,7 +37,7 @@ def test_norms_of_one_shape_together_are_those_of_each_by_itself(estimate):
         if estimate:
             expected = one(x)
         else:
-            with frozen_norms(one):
+            with frozen_spectral_norms(one):
                 expected = one(x)
         with norms.applied(estimate=estimate):
             found = together(x)

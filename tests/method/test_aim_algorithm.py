@@ -327,6 +327,6 @@ def test_a_look_at_codes_leaves_the_statistics_of_batch_norms(table):
     m = model((1, dcgan.TABLES[table].side, dcgan.TABLES[table].side), networks=table, width=4)
     m.train()
     before = {name: tensor.clone() for name, tensor in m.state_dict().items()}
-    m.is_sound(normal(8, *m.sample_shape))
+    m.is_usable(normal(8, *m.sample_shape))
     assert all(torch.equal(tensor, before[name]) for name, tensor in m.state_dict().items())
     assert all(part.training for part in m.serving_encoder.modules())

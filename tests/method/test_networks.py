@@ -6,7 +6,7 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.image import Grid
 from skmpcc.method.networks.layers import Conditioning, batch_norms, standing_statistics
 from skmpcc.presets import PRESETS
-from skmpcc.settings import NetworkSettings, part
+from skmpcc.settings import NetworkSettings, select
 
 
 def n_parameters(module):
@@ -22,7 +22,7 @@ def conv(n_in, n_out, kernel):
 
 
 def paper_model(name, channels=1, n_clusters=10):
-    return MPCCModel(part(PRESETS[name], NetworkSettings), (channels, 32, 32), n_clusters)
+    return MPCCModel(select(PRESETS[name], NetworkSettings), (channels, 32, 32), n_clusters)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ MAKERS = [kmeans_candidate, mixture, spectral_candidates]
 def test_candidates_label_the_graphs_rows_and_all_samples(make, monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_ROWS", 120)
     data, y = blobs(400, centers=[[0, 0], [30, 0], [0, 30]])
-    graph = NeighborGraph.of(data, 10, 3, generator())
+    graph = NeighborGraph.from_data(data, 10, 3, generator())
     for candidate in found(make, data, graph, 3):
         everyone = candidate.of_all()
         assert everyone.shape == (400,)
@@ -82,7 +82,7 @@ def test_candidates_label_the_graphs_rows_and_all_samples(make, monkeypatch):
 @pytest.mark.parametrize("make", MAKERS)
 def test_candidates_are_reproducible_and_leave_the_global_state(make):
     data = normal(80, 3)
-    graph = NeighborGraph.of(data, 8, 3, generator())
+    graph = NeighborGraph.from_data(data, 8, 3, generator())
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     first, second = (found(make, data, graph, 3) for _ in range(2))
     for one, other in zip(first, second, strict=True):
@@ -93,7 +93,7 @@ def test_candidates_are_reproducible_and_leave_the_global_state(make):
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("data", [torch.zeros(8, 3), normal(4, 1), normal(5, 4)])
 def test_degenerate_data_have_candidates(make, data):
-    graph = NeighborGraph.of(data, 20, 2, generator())
+    graph = NeighborGraph.from_data(data, 20, 2, generator())
     for candidate in found(make, data, graph, 2):
         assert set(candidate.of_all().tolist()) <= {0, 1}
 
@@ -102,7 +102,7 @@ def test_gaussians_of_unlike_spreads():
     random = np.random.default_rng(0)
     X = np.concatenate([random.normal(size=(300, 2)) * 6, [1, 0] + random.normal(size=(300, 2)) * 0.3])
     y, data = np.repeat([0, 1], 300), torch.as_tensor(X, dtype=torch.float32)
-    graph = NeighborGraph.of(data, 10, 2, generator())
+    graph = NeighborGraph.from_data(data, 10, 2, generator())
     assert adjusted_rand_score(y, mixture(data, graph, 2, 0).labels) > 0.9
     assert adjusted_rand_score(y, kmeans_candidate(data, graph, 2, 0).labels) < 0.5
 
@@ -118,10 +118,10 @@ def test_gaussians_of_wide_rows_are_those_of_principal_components():
 def test_spectral_clusters_may_have_any_shape():
     X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
-    graph = NeighborGraph.of(data, 15, 2, generator())
+    graph = NeighborGraph.from_data(data, 15, 2, generator())
     made = found(spectral_candidates, data, graph, 2)
     # Maps of two graphs, and as many mergers of finer clusters for each, of which one may win.
-    assert [each.may_win for each in made].count(True) == 6
+    assert [each.eligible for each in made].count(True) == 6
     assert len(made) == 11
     assert max(adjusted_rand_score(y, each.labels) for each in made) == 1.0
 
@@ -129,13 +129,13 @@ def test_spectral_clusters_may_have_any_shape():
 def test_merged_clusters_find_those_of_unequal_sizes():
     X, y = make_blobs([300, 300, 20, 20], centers=[[0, 0], [30, 0], [12, 0], [18, 0]], random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
-    graph = NeighborGraph.of(data, 8, 4, generator())
+    graph = NeighborGraph.from_data(data, 8, 4, generator())
     made = found(spectral_candidates, data, graph, 4)
-    assert any(adjusted_rand_score(y, each.labels) == 1.0 for each in made if each.may_win)
+    assert any(adjusted_rand_score(y, each.labels) == 1.0 for each in made if each.eligible)
 
 
 def test_many_clusters_have_fewer_spectral_candidates(monkeypatch):
     monkeypatch.setattr(candidates, "FEW_CLUSTERS", 2)
     data, _ = blobs(90, centers=3)
-    graph = NeighborGraph.of(data, 15, 3, generator())
+    graph = NeighborGraph.from_data(data, 15, 3, generator())
     assert len(found(spectral_candidates, data, graph, 3)) == 2

@@ -7,14 +7,14 @@ from scipy.stats import multivariate_normal
 from sklearn.datasets import make_blobs, make_circles
 from support import generator
 
-from skmpcc.pseudo_labels.choice import BALANCED, SURE, Judge
+from skmpcc.pseudo_labels.choice import BALANCED, SURE, ClusterQuality
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 
 
 def judge_of(X, n_clusters, n_neighbors=10):
     data = torch.as_tensor(X, dtype=torch.float32)
-    graph = NeighborGraph.of(data, n_neighbors, n_clusters, generator())
-    return Judge(np.asarray(X), graph, n_clusters, data.shape[1])
+    graph = NeighborGraph.from_data(data, n_neighbors, n_clusters, generator())
+    return ClusterQuality(np.asarray(X), graph, n_clusters, data.shape[1])
 
 
 def test_lost_information_is_what_ones_own_cluster_does_not_tell_of_a_neighbors():
@@ -114,11 +114,11 @@ def test_likelihood_counts_less_where_clusters_have_fewer_samples_than_gaussians
 def test_clusters_are_sure_if_neighbors_agree_and_none_is_nearly_everything():
     X, y = make_blobs(300, centers=[[0, 0], [40, 0]], random_state=0)
     judge = judge_of(X, 2)
-    assert judge.is_sure(y)
-    assert not judge.is_sure((X[:, 1] > 0).astype(int))
+    assert judge.is_unambiguous(y)
+    assert not judge.is_unambiguous((X[:, 1] > 0).astype(int))
     far = np.repeat([0, 1], [292, 8])
     X = np.concatenate([X[:292], 99 + X[:8] / 10])
     judge = judge_of(X, 2, 5)
     assert judge.lost_information(far) <= SURE
     assert judge.balance(far) < BALANCED
-    assert not judge.is_sure(far)
+    assert not judge.is_unambiguous(far)

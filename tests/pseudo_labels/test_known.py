@@ -27,7 +27,7 @@ def test_one_label_of_each_moon_is_enough():
     """The shapes wind round each other: half of each is nearer to the other's label."""
     data, y = moons()
     given = one_of_each(y)
-    graph = NeighborGraph.of(data, 15, 2, generator())
+    graph = NeighborGraph.from_data(data, 15, 2, generator())
     nearest = torch.cdist(data, data[given >= 0]).argmin(1)
     assert float((given[given >= 0][nearest] == y).float().mean()) < 0.9
     assert float((spread_labels(data, graph, given) == y).float().mean()) > 0.97
@@ -38,7 +38,7 @@ def test_samples_that_are_not_in_the_graph_follow_their_neighbors(monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_ROWS", 120)
     data, y = moons()
     given = one_of_each(y)
-    graph = NeighborGraph.of(data, 15, 2, generator(), first=given >= 0)
+    graph = NeighborGraph.from_data(data, 15, 2, generator(), first=given >= 0)
     assert len(graph.rows) == 120
     assert set((given >= 0).nonzero().flatten().tolist()) <= set(graph.rows.tolist())
     labels = spread_labels(data, graph, given)
@@ -52,7 +52,7 @@ def test_parts_without_a_label_get_that_of_the_nearest_part():
     data = 0.1 * normal(60, 2) + torch.tensor([[0.0, 0.0], [9.0, 0.0], [9.0, 4.0]])[group]
     given = torch.full((60,), -1)
     given[0], given[20] = 0, 1
-    labels = spread_labels(data, NeighborGraph.of(data, 5, 2, generator()), given)
+    labels = spread_labels(data, NeighborGraph.from_data(data, 5, 2, generator()), given)
     assert torch.equal(labels, group.clamp_max(1))
 
 
@@ -61,7 +61,7 @@ def test_a_rare_class_of_which_half_is_known_is_found():
     y = (torch.arange(200) >= 180).long()
     data = normal(200, 2) + 2.5 * y.unsqueeze(1)
     given = torch.where(torch.rand(200, generator=generator()) < 0.5, y, -1)
-    labels = spread_labels(data, NeighborGraph.of(data, 15, 2, generator()), given)
+    labels = spread_labels(data, NeighborGraph.from_data(data, 15, 2, generator()), given)
     rare = (given < 0) & (y == 1)
     assert float((labels[rare] == 1).float().mean()) > 0.8
 
@@ -71,7 +71,7 @@ def test_known_labels_stay(monkeypatch):
     data, y = moons()
     given = one_of_each(y)
     given[-1] = 1 - y[-1]
-    graph = NeighborGraph.of(data, 15, 2, generator())
+    graph = NeighborGraph.from_data(data, 15, 2, generator())
     labels = complete_labels("neighbors", data, graph, 2, generator(), given)
     assert torch.equal(labels[given >= 0], given[given >= 0])
     assert labels.dtype == torch.int64
@@ -82,7 +82,7 @@ def test_known_labels_stay(monkeypatch):
 
 def test_fewer_samples_than_a_graph_needs():
     data, given = normal(7, 2), torch.tensor([0, 1, 2, 3, -1, -1, 0])
-    graph = NeighborGraph.of(data, 15, 4, generator())
+    graph = NeighborGraph.from_data(data, 15, 4, generator())
     labels = complete_labels("neighbors", data, graph, 4, generator(), given)
     assert set(labels.tolist()) <= {0, 1, 2, 3}
 

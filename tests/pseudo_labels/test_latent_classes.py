@@ -25,7 +25,7 @@ def answers(n=400, n_questions=12, n_values=3, n_classes=3, seed=0):
 def test_indicators_of_every_value():
     rows = np.repeat([[0.5, -1.0, 7.0], [2.5, -1.0, 8.0], [0.5, 3.0, 8.0], [2.5, 3.0, 9.0]], 10, axis=0)
     measured = np.arange(40)[:, None]
-    table = MixedTable.of(np.column_stack([rows[:, :2], measured, rows[:, 2:]]))
+    table = MixedTable.from_rows(np.column_stack([rows[:, :2], measured, rows[:, 2:]]))
     expected = [
         [1, 0, 1, 0, 1, 0, 0],
         [0, 1, 1, 0, 0, 1, 0],
@@ -49,8 +49,8 @@ def test_other_tables_have_none(what):
         "few rows": X[:14],
         "two columns": X[:, :2],
     }
-    assert MixedTable.of(tables[what]) is None
-    assert MixedTable.of(np.hstack([X[:, :3], measured[:, :3]])) is not None
+    assert MixedTable.from_rows(tables[what]) is None
+    assert MixedTable.from_rows(np.hstack([X[:, :3], measured[:, :3]])) is not None
 
 
 def same_again(kind):
@@ -90,12 +90,12 @@ def same_again(kind):
 def test_columns_that_tell_the_same_count_once(kind):
     measured = np.random.default_rng(1).normal(size=(300, 2))
     same = same_again(kind)
-    assert MixedTable.of(np.column_stack([measured, same])) is None
-    assert MixedTable.of(np.column_stack([same, measured])) is None
+    assert MixedTable.from_rows(np.column_stack([measured, same])) is None
+    assert MixedTable.from_rows(np.column_stack([same, measured])) is None
     # Beside categories of their own they are as before.
     others = np.random.default_rng(2).integers(0, 3, size=(300, 3))
-    table = MixedTable.of(np.column_stack([others, measured, same]))
-    alone = MixedTable.of(np.column_stack([others, measured]))
+    table = MixedTable.from_rows(np.column_stack([others, measured, same]))
+    alone = MixedTable.from_rows(np.column_stack([others, measured]))
     if kind in ("constant", "rare"):
         assert table is not None
     else:  # one variable more, with at most a rare value each
@@ -104,9 +104,9 @@ def test_columns_that_tell_the_same_count_once(kind):
 
 def test_independent_indicators_are_variables_of_their_own():
     X = (np.random.default_rng(0).random((400, 30)) < 0.3).astype(float)
-    assert MixedTable.of(X).indicators.shape == (400, 60)
+    assert MixedTable.from_rows(X).indicators.shape == (400, 60)
     seldom = (np.random.default_rng(0).random((400, 30)) < 0.05).astype(float)
-    assert MixedTable.of(seldom).indicators.nnz >= 29 * 400
+    assert MixedTable.from_rows(seldom).indicators.nnz >= 29 * 400
 
 
 def test_latent_classes_of_other_tables_are_an_error():
@@ -118,9 +118,9 @@ def test_latent_classes_of_other_tables_are_an_error():
 def test_densities_are_those_of_independent_columns():
     X, _ = answers(60, 4)
     measured = np.random.default_rng(0).normal(size=(60, 2))
-    table = MixedTable.of(np.hstack([X, measured]))
+    table = MixedTable.from_rows(np.hstack([X, measured]))
     memberships = np.random.default_rng(1).dirichlet(np.ones(2), 60)
-    classes = LatentClasses.of(table, memberships)
+    classes = LatentClasses.from_memberships(table, memberships)
     np.testing.assert_allclose(classes.shares.sum(), 1.0)
     joint = classes.joint_log_density(table)
     for k, weights in enumerate(memberships.T):
@@ -144,7 +144,7 @@ def test_densities_are_those_of_independent_columns():
 def test_iterations_raise_the_likelihood(monkeypatch):
     monkeypatch.setattr(module, "TOL", -1.0)
     X = np.hstack([answers(200, 6)[0], np.random.default_rng(1).normal(size=(200, 1))])
-    table = MixedTable.of(X)
+    table = MixedTable.from_rows(X)
     start = np.random.default_rng(0).dirichlet(np.ones(3), 200)
     found = [module._expectation_maximization(table, start, n)[1] for n in (1, 2, 5, 30)]
     assert found == sorted(found)
@@ -155,9 +155,9 @@ def test_iterations_raise_the_likelihood(monkeypatch):
 def test_classes_are_found_again(n_measured):
     X, y = answers(n_questions=12 if n_measured == 0 else 6)
     measured = np.random.default_rng(0).normal(1.5 * y[:, None], size=(400, n_measured))
-    table = MixedTable.of(np.hstack([X, measured]))
-    labels, worth = latent_classes(table, 3, seed=0)
-    assert worth
+    table = MixedTable.from_rows(np.hstack([X, measured]))
+    labels, beats_one_class = latent_classes(table, 3, seed=0)
+    assert beats_one_class
     assert adjusted_rand_score(y, labels) > 0.9
     np.testing.assert_array_equal(latent_classes(table, 3, seed=0)[0], labels)
 
@@ -166,14 +166,14 @@ def test_large_tables_are_fitted_by_some_rows(monkeypatch):
     X, y = answers(2000)
     monkeypatch.setattr(module, "MAX_FITTED", 300)
     monkeypatch.setattr(module, "MAX_PRODUCTS", 1.0)
-    assert adjusted_rand_score(y, latent_classes(MixedTable.of(X), 3, seed=0)[0]) > 0.85
+    assert adjusted_rand_score(y, latent_classes(MixedTable.from_rows(X), 3, seed=0)[0]) > 0.85
 
 
 def test_independent_columns_have_no_classes():
     X = np.stack(np.meshgrid(*[np.arange(5)] * 4), axis=-1).reshape(-1, 4).astype(np.float32)
-    assert not latent_classes(MixedTable.of(X), 3, seed=0)[1]
+    assert not latent_classes(MixedTable.from_rows(X), 3, seed=0)[1]
     data = torch.as_tensor(X)
-    graph = NeighborGraph.of(data, 15, 3, generator())
+    graph = NeighborGraph.from_data(data, 15, 3, generator())
     assert search_pseudo_labels("latent_classes", data, graph, 3, generator())[1] == "latent_classes"
     assert search_pseudo_labels("search", data, graph, 3, generator())[1] != "latent_classes"
 
@@ -181,14 +181,14 @@ def test_independent_columns_have_no_classes():
 def test_a_search_in_a_table_of_categories_is_for_latent_classes(monkeypatch):
     X, y = answers()
     data = torch.as_tensor(X)
-    graph = NeighborGraph.of(data, 15, 3, generator())
+    graph = NeighborGraph.from_data(data, 15, 3, generator())
     labels, kind = search_pseudo_labels("search", data, graph, 3, generator())
     assert kind == "latent_classes"
     assert adjusted_rand_score(y, labels) > 0.9
     assert search_pseudo_labels("kmeans", data, graph, 3, generator())[1] == "kmeans"
     # Rows that are not in the graph have the class of their neighbours.
     monkeypatch.setattr("skmpcc.pseudo_labels.neighbors.MAX_ROWS", 200)
-    few = NeighborGraph.of(data, 15, 3, generator())
+    few = NeighborGraph.from_data(data, 15, 3, generator())
     labels, _ = search_pseudo_labels("search", data, few, 3, generator())
     assert labels.shape == (400,)
     assert adjusted_rand_score(y, labels) > 0.7

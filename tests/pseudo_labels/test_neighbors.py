@@ -13,7 +13,7 @@ from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
 
 def test_nearest_neighbors_of_all_samples():
     data = normal(30, 2, 3)
-    graph = NeighborGraph.of(data, 4, 3, generator())
+    graph = NeighborGraph.from_data(data, 4, 3, generator())
     distances = cdist(data.flatten(1), data.flatten(1))
     np.fill_diagonal(distances, np.inf)
     expected = np.argsort(distances, axis=1)[:, :4]
@@ -25,12 +25,12 @@ def test_nearest_neighbors_of_all_samples():
     ("n_samples", "n_clusters", "expected"), [(100, 2, 20), (100, 10, 5), (3, 3, 1), (2, 1, 1)]
 )
 def test_small_clusters_have_fewer_neighbors(n_samples, n_clusters, expected):
-    graph = NeighborGraph.of(normal(n_samples, 2), 20, n_clusters, generator())
+    graph = NeighborGraph.from_data(normal(n_samples, 2), 20, n_clusters, generator())
     assert graph.nearest.shape == (n_samples, expected)
 
 
 def test_clusters_of_less_than_two_samples_have_no_other_neighbor():
-    graph = NeighborGraph.of(normal(7, 2), 15, 4, generator())
+    graph = NeighborGraph.from_data(normal(7, 2), 15, 4, generator())
     np.testing.assert_array_equal(graph.nearest, np.arange(7)[:, None])
 
 
@@ -38,7 +38,7 @@ def test_copies_leave_place_for_other_neighbors():
     """Each row's neighbours are the next of its copies, and one copy each of the nearest others."""
     distinct, counts = normal(12, 2), torch.tensor([1, 2, 7] * 4)
     group = torch.arange(12).repeat_interleave(counts)[torch.randperm(40, generator=generator())]
-    graph = NeighborGraph.of(distinct[group], 5, 2, generator())
+    graph = NeighborGraph.from_data(distinct[group], 5, 2, generator())
     distances = cdist(distinct, distinct)
     nearest = np.argsort(distances, axis=1)
     followers = torch.full((40,), -1)
@@ -55,7 +55,7 @@ def test_copies_leave_place_for_other_neighbors():
 
 
 def test_rows_that_are_all_alike_are_neighbors_in_a_ring():
-    graph = NeighborGraph.of(torch.ones(9, 2), 4, 2, generator())
+    graph = NeighborGraph.from_data(torch.ones(9, 2), 4, 2, generator())
     assert graph.nearest.shape == (9, 1)
     assert len(graph.nearest.unique()) == 9
     assert (graph.nearest.flatten() != torch.arange(9)).all()
@@ -67,7 +67,7 @@ def test_neighbors_in_wide_data_are_those_of_principal_components(monkeypatch):
     monkeypatch.setattr("skmpcc.data.scaling.CHUNK", 64)
     X = np.random.default_rng(0).normal(size=(150, 12)) * ([5.0, 3.0] + [0.1] * 10)
     data = torch.as_tensor(X, dtype=torch.float32).view(150, 1, 3, 4)
-    graph = NeighborGraph.of(data, 4, 3, generator())
+    graph = NeighborGraph.from_data(data, 4, 3, generator())
     expected = PCA(2).fit_transform(X)
     np.testing.assert_allclose(np.abs(graph.points(data)), np.abs(expected), atol=1e-2)
     distances = cdist(expected, expected)
@@ -75,13 +75,13 @@ def test_neighbors_in_wide_data_are_those_of_principal_components(monkeypatch):
     assert (graph.nearest.numpy() == np.argsort(distances, axis=1)[:, :4]).mean() > 0.95
     np.testing.assert_array_equal(graph.coordinates(data[:5]), graph.points(data)[:5])
     narrow = data[:, :, :2]
-    assert NeighborGraph.of(narrow, 4, 3, generator()).points(narrow).shape == (150, 8)
+    assert NeighborGraph.from_data(narrow, 4, 3, generator()).points(narrow).shape == (150, 8)
 
 
 def test_many_samples_are_represented_by_some(monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_ROWS", 40)
     data = normal(100, 2)
-    graph = NeighborGraph.of(data, 3, 2, generator())
+    graph = NeighborGraph.from_data(data, 3, 2, generator())
     assert graph.rows.shape == (40,)
     assert len(graph.rows.unique()) == 40
     few = data[graph.rows]
@@ -103,7 +103,7 @@ def test_some_rows_come_first(monkeypatch):
 
 
 def test_drawn_neighbors_are_neighbors():
-    graph = NeighborGraph.of(normal(20, 2), 3, 2, generator())
+    graph = NeighborGraph.from_data(normal(20, 2), 3, 2, generator())
     pairs = {(i, int(j)) for i in range(20) for j in graph.nearest[i]}
     first, second = graph.draw(2000, generator())
     assert set(zip(first.tolist(), second.tolist(), strict=True)) == pairs
@@ -112,7 +112,7 @@ def test_drawn_neighbors_are_neighbors():
 def test_information_is_that_of_neighbors_labels():
     """Against scikit-learn's mutual information over all pairs: H(k' | k) = H(k') - I(k, k')."""
     data = normal(80, 2)
-    graph = NeighborGraph.of(data, 5, 3, generator())
+    graph = NeighborGraph.from_data(data, 5, 3, generator())
     labels = torch.randint(3, (80,), generator=generator(1))
     own, other = labels.repeat_interleave(5), labels[graph.nearest].flatten()
     found = neighbor_information(labels, graph)

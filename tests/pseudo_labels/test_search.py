@@ -7,10 +7,10 @@ from support import bars, generator, normal, stripes
 
 from skmpcc.pseudo_labels import candidates, neighbors, search, tables
 from skmpcc.pseudo_labels.candidates import Candidate, kmeans_labels
-from skmpcc.pseudo_labels.choice import Judge
+from skmpcc.pseudo_labels.choice import ClusterQuality
 from skmpcc.pseudo_labels.images import augmentation_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.pseudo_labels.search import best_candidate, find_pseudo_labels, most_convincing
+from skmpcc.pseudo_labels.search import best_by_quality_and_agreement, best_candidate, find_pseudo_labels
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def shorter(brief_pseudo_labels, monkeypatch):
 
 
 def searched(data, n_clusters, n_neighbors=10, seed=0, kind="search"):
-    graph = NeighborGraph.of(data, n_neighbors, n_clusters, generator())
+    graph = NeighborGraph.from_data(data, n_neighbors, n_clusters, generator())
     return find_pseudo_labels(kind, data, graph, n_clusters, generator(seed))
 
 
@@ -62,7 +62,7 @@ def test_clusters_found_on_some_label_all(kind, monkeypatch):
     monkeypatch.setattr(tables, "CHUNK", 64)
     X, y = make_blobs(400, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
-    assert len(NeighborGraph.of(data, 10, 3, generator()).rows) == 150
+    assert len(NeighborGraph.from_data(data, 10, 3, generator()).rows) == 150
     assert adjusted_rand_score(y, searched(data, 3, kind=kind)) > 0.95
 
 
@@ -81,18 +81,20 @@ def test_one_cluster_holds_all():
 @pytest.mark.usefixtures("shorter")
 def test_search_takes_the_candidate_of_the_highest_quality(monkeypatch):
     data, _ = stripes(120)
-    graph = NeighborGraph.of(data, 8, 2, generator())
+    graph = NeighborGraph.from_data(data, 8, 2, generator())
 
-    def quality(self, labels, discount=1.0):
-        return float(discount == search.DISCOUNT)
+    def quality(self, labels, loss_factor=1.0):
+        return float(loss_factor == search.CLASSIFIER_LOSS_FACTOR)
 
-    monkeypatch.setattr(Judge, "is_sure", lambda self, labels: False)
-    monkeypatch.setattr(Judge, "quality", quality)
+    monkeypatch.setattr(ClusterQuality, "is_unambiguous", lambda self, labels: False)
+    monkeypatch.setattr(ClusterQuality, "quality", quality)
     assert best_candidate("search", data, graph, 2, generator()).kind == "neighbors"
-    monkeypatch.setattr(Judge, "quality", lambda self, labels, discount=1.0: -abs(discount))
+    monkeypatch.setattr(
+        ClusterQuality, "quality", lambda self, labels, loss_factor=1.0: -abs(loss_factor)
+    )
     assert best_candidate("search", data, graph, 2, generator()).kind == "neighbors"
     monkeypatch.setattr(search, "AGREEMENT_WEIGHT", 0.0)
-    monkeypatch.setattr(Judge, "quality", lambda self, labels, discount=1.0: discount)
+    monkeypatch.setattr(ClusterQuality, "quality", lambda self, labels, loss_factor=1.0: loss_factor)
     assert best_candidate("search", data, graph, 2, generator()).kind == "kmeans"
 
 
@@ -104,12 +106,12 @@ def test_of_candidates_as_good_the_one_wins_that_others_agree_with(monkeypatch):
     qualities = {"a": 1.0, "b": 1.0, "c": 0.9}
 
     class Given:
-        def quality(self, labels, discount):
+        def quality(self, labels, loss_factor):
             return next(qualities[each.kind] for each in candidates if each.labels is labels)
 
-    assert most_convincing(candidates, Given()).kind == "b"
+    assert best_by_quality_and_agreement(candidates, Given()).kind == "b"
     qualities["a"] += 1.0
-    assert most_convincing(candidates, Given()).kind == "a"
+    assert best_by_quality_and_agreement(candidates, Given()).kind == "a"
 
 
 def test_each_pair_of_candidates_is_compared_once(monkeypatch):
@@ -118,10 +120,10 @@ def test_each_pair_of_candidates_is_compared_once(monkeypatch):
     candidates = [Candidate("kmeans", np.array([k, 1]), None) for k in range(9)]
 
     class Alike:
-        def quality(self, labels, discount):
+        def quality(self, labels, loss_factor):
             return float(labels[0] == 4)
 
-    assert most_convincing(candidates, Alike()).labels[0] == 4
+    assert best_by_quality_and_agreement(candidates, Alike()).labels[0] == 4
     assert len(compared) == len(set(map(frozenset, compared))) == 36
 
 
@@ -130,7 +132,7 @@ def test_classifiers_need_not_run_where_neighbors_agree_on_other_clusters(monkey
     X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
     assert adjusted_rand_score(y, searched(data, 2)) == 1.0
-    monkeypatch.setattr(Judge, "is_sure", lambda self, labels: False)
+    monkeypatch.setattr(ClusterQuality, "is_unambiguous", lambda self, labels: False)
     with pytest.raises(TypeError):
         searched(data, 2)
 
@@ -164,7 +166,7 @@ def test_many_clusters_of_images_are_those_of_kmeans(monkeypatch):
 
 def test_each_kind_is_found():
     images, _ = bars(40)
-    graph = NeighborGraph.of(images, 5, 2, generator())
+    graph = NeighborGraph.from_data(images, 5, 2, generator())
     for kind in ("kmeans", "gaussian_mixture", "spectral", "neighbors"):
         best = best_candidate(kind, images, graph, 2, generator(7))
         labels = find_pseudo_labels(kind, images, graph, 2, generator(7))

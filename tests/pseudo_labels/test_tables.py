@@ -57,7 +57,7 @@ def test_the_best_go_on(n_clusters, expected, monkeypatch):
     monkeypatch.setattr(tables, "_information", information)
     monkeypatch.setattr(tables, "LEARNING_RATE", 0.0)
     data, _ = stripes()
-    graph = NeighborGraph.of(data, 10, n_clusters, generator())
+    graph = NeighborGraph.from_data(data, 10, n_clusters, generator())
     labels = classifier_labels(data, graph, n_clusters, generator(5))
     assert [len(numbers) for numbers in seen] == expected
     for before, after in pairwise(seen):
@@ -73,7 +73,7 @@ def test_the_best_go_on(n_clusters, expected, monkeypatch):
 def test_many_clusters_leave_room_for_fewer_restarts(monkeypatch):
     monkeypatch.setattr(tables, "MAX_ITER", 1)
     data = normal(200, 3)
-    graph = NeighborGraph.of(data, 10, 4, generator())
+    graph = NeighborGraph.from_data(data, 10, 4, generator())
     monkeypatch.setattr(tables, "KEPT", {})
     for n_memberships, expected in ((10**9, 20), (2 * 128 * 4 * 3, 3), (1, 1)):
         monkeypatch.setattr(tables, "MAX_MEMBERSHIPS", n_memberships)
@@ -85,7 +85,7 @@ def test_classifiers_read_principal_components_of_wide_data(monkeypatch):
     monkeypatch.setattr(neighbors, "N_COMPONENTS", 2)
     X, y = make_blobs(150, 12, centers=3, random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32).view(150, 1, 3, 4)
-    graph = NeighborGraph.of(data, 10, 3, generator())
+    graph = NeighborGraph.from_data(data, 10, 3, generator())
     assert adjusted_rand_score(y, classifier_labels(data, graph, 3, generator())) > 0.95
 
 
@@ -94,7 +94,7 @@ def test_classifiers_can_start_from_other_clusters(monkeypatch):
     monkeypatch.setattr(tables, "MAX_RESTARTS", 4)
     monkeypatch.setattr(tables, "MAX_ITER", 60)
     data = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (300, 2)), dtype=torch.float32)
-    graph = NeighborGraph.of(data, 10, 2, generator())
+    graph = NeighborGraph.from_data(data, 10, 2, generator())
     for halves in ((data[:, 0] > 0).numpy().astype(int), (data.sum(1) > 0).numpy().astype(int)):
         labels = classifier_labels(data, graph, 2, generator(), [halves] * 4)
         assert adjusted_rand_score(halves, labels) > 0.6
@@ -104,7 +104,7 @@ def test_starts_take_room_for_the_rows_of_the_graph_alone(monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_ROWS", 100)
     monkeypatch.setattr(tables, "MAX_ITER", 10)
     data, _ = stripes(600)
-    graph = NeighborGraph.of(data, 5, 2, generator())
+    graph = NeighborGraph.from_data(data, 5, 2, generator())
     learned, zeros = [], torch.zeros
 
     def noted(*args, **kwargs):

@@ -295,10 +295,11 @@ def test_files_that_are_no_checkpoint_are_errors_and_stay(interrupted, fitted, b
         (pickle.dumps(3), ""),
     ):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"is no checkpoint or is damaged.*delete the file.*{why}"):
+        message = f"is damaged or is not a checkpoint.*delete the file.*{why}"
+        with pytest.raises(ValueError, match=message):
             interrupted.fit(blobs[0])
         assert path.read_bytes() == content
-    with pytest.raises(ValueError, match="is no checkpoint"):
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         interrupted.set_params(checkpoint=path.parent).fit(blobs[0])
 
 

@@ -34,7 +34,7 @@ def test_shares_make_up_the_batch():
         assert max(shares[0].sizes) - min(shares[0].sizes) <= 1
         # Of several batches at once, the same part of each.
         own = torch.cat([batch[shares[1].rows] for batch in rows.split(n)])
-        assert torch.equal(shares[1].of(rows), own)
+        assert torch.equal(shares[1].take(rows), own)
 
 
 def test_too_small_shares_are_an_error():

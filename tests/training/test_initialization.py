@@ -15,7 +15,7 @@ def test_what_travels_with_each_initialization_is_small():
     clusterer = MPCCClusterer(3, n_init=2, random_state=0, **BRIEF | {"weights": "learned"})
     prepared = clusterer._prepare(X, from_validation(clusterer))
     initializations = list(prepared.initializations())
-    shared = SharedArrays.of(prepared.data, prepared.graph)
+    shared = SharedArrays.from_tensors(prepared.data, prepared.graph)
     run, arguments, _ = zip(*(shared.call(each) for each in initializations), strict=True)
     for _, *arrays in arguments:
         assert all(a is b for a, b in zip(arrays, arguments[0][1:], strict=True))

@@ -36,12 +36,12 @@ def test_noise_does_not_reach_beyond_neighbors():
     """A thin line in two dimensions, of which Scott's bandwidth knows the length alone."""
     along = torch.linspace(0.0, 20.0, 201)
     line = torch.stack([along, torch.zeros(201)], dim=1)
-    graph = NeighborGraph.of(line, 5, 2, torch.Generator().manual_seed(0))
+    graph = NeighborGraph.from_data(line, 5, 2, torch.Generator().manual_seed(0))
     assert scott_bandwidth(line) > 1.0
     assert bandwidth(line, graph) == pytest.approx(4 * 0.1 / math.sqrt(2), rel=1e-3)
     settings = resolve(TrainingSettings(max_iter=10, input_noise=0.5), line, 2, None, graph)
     assert settings.noise_std == pytest.approx(0.5 * bandwidth(line, graph))
-    graph = NeighborGraph.of(DATA, 5, 2, torch.Generator().manual_seed(0))
+    graph = NeighborGraph.from_data(DATA, 5, 2, torch.Generator().manual_seed(0))
     assert bandwidth(DATA, graph) == scott_bandwidth(DATA)
 
 

@@ -241,7 +241,7 @@ class ImageEncoder(Encoder):
         self.mean = self._head(n_flat, latent_dim, spectral)
         self.log_variance = self._head(n_flat, latent_dim, spectral)
         if not spectral:
-            self.keep_scale()
+            self.init_kaiming()
 
     @staticmethod
     def _head(n_flat: int, latent_dim: int, spectral: bool) -> nn.Sequential:

@@ -41,10 +41,10 @@ class Encoder(nn.Module):
         h = self.body(self.trunk(x))
         return self.mean(h), self.log_variance(h)
 
-    def keep_scale(self) -> None:
-        """Initialize the encoder's own layers, where nothing normalizes them; see `keep_scale`."""
+    def init_kaiming(self) -> None:
+        """Initialize the encoder's own layers, where nothing normalizes them; see `init_kaiming`."""
         for part in (self.body, self.mean, self.log_variance):
-            part.apply(keep_scale)
+            part.apply(init_kaiming)
 
 
 class _OutsideAutocast(nn.Module):
@@ -114,7 +114,7 @@ def conv(
     return _initialized(layer, spectral)
 
 
-def keep_scale(layer: nn.Module) -> None:
+def init_kaiming(layer: nn.Module) -> None:
     """Initialize a layer that nothing normalizes so that ReLUs before it keep the scale."""
     if isinstance(layer, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight)
@@ -326,7 +326,7 @@ def normalized_by(module: nn.Module, normalize: Callable[[BatchNorm, Tensor], Te
 
 
 @contextmanager
-def frozen_norms(module: nn.Module) -> Iterator[None]:
+def frozen_spectral_norms(module: nn.Module) -> Iterator[None]:
     """Within, forward passes do not improve the estimates of the spectral norms."""
     norms = [m for m in module.modules() if isinstance(m, ParametrizationList) and m.training]
     for norm in norms:

@@ -11,7 +11,7 @@ from skmpcc.method.networks.layers import (
     Conditioning,
     Discriminator,
     Encoder,
-    keep_scale,
+    init_kaiming,
     linear,
 )
 
@@ -112,7 +112,7 @@ class FourierGenerator(VectorGenerator):
             spectral=False,
         )
         self.fourier = fourier
-        self.apply(keep_scale)
+        self.apply(init_kaiming)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return super().forward(self.fourier(z), y)
@@ -131,7 +131,7 @@ class VectorTrunk(nn.Sequential):
     def __init__(self, n_features: int, *, width: int, n_layers: int, spectral: bool = True) -> None:
         super().__init__(*_hidden([n_features] + [width] * max(1, n_layers - 1), spectral))
         if not spectral:
-            self.apply(keep_scale)
+            self.apply(init_kaiming)
 
 
 class VectorDiscriminator(Discriminator):
@@ -142,7 +142,7 @@ class VectorDiscriminator(Discriminator):
         self.trunk = trunk
         self.body = _hidden([width, width], spectral)
         if not spectral:
-            self.body.apply(keep_scale)
+            self.body.apply(init_kaiming)
         self.score = linear(width, 1, spectral=spectral, last=True)
 
     def features(self, x: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ class VectorEncoder(Encoder):
         self.mean = self._head(width, latent_dim, spectral)
         self.log_variance = self._head(width, latent_dim, spectral)
         if not spectral:
-            self.keep_scale()
+            self.init_kaiming()
 
     @staticmethod
     def _head(width: int, latent_dim: int, spectral: bool) -> nn.Sequential:
