@@ -27,9 +27,11 @@ from skmpcc.settings import (
     settings_of,
 )
 from skmpcc.system.devices import resolve_device
+from skmpcc.system.processes import Processes
 from skmpcc.system.random import random_state_of
-from skmpcc.training.fit import from_validation, run
-from skmpcc.training.fit_aim import PreparedAIM
+from skmpcc.training.fit import Fit, Seeds, from_validation, run_fit
+from skmpcc.training.fit_aim import aim_fit, aim_format
+from skmpcc.training.fit_data import FitData
 from skmpcc.training.start import open_checkpoint
 
 # Parameters that override the preset's field of the same name, latent_dim first.
@@ -225,16 +227,18 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         given, _ = validated._check_for_fit(X)
         checkpoint = open_checkpoint(validated, X=given, sample_weight=sample_weight)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state)
-        prepared = validated._prepare(seen, from_validation(validated))
+        fit, data = validated._fit_of(seen)
         del seen  # it is encoded
-        run(self, prepared.of_rows(given, rows), given, y, checkpoint)
+        run_fit(self, fit, data.with_rows(given, rows), y, checkpoint)
         return self
 
-    def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedAIM:
-        """Settings, format and model for X."""
+    def _fit_of(self, X: NDArray) -> tuple[Fit, FitData]:
+        """Settings, model and encoded data."""
         layout, preset = self._layout_and_preset(X)
-        seed, device = random_state_of(self.random_state), resolve_device(self.device)
-        return PreparedAIM.of(X, layout, preset, self.covariance, seed, device, validated)
+        seeds = Seeds.draw(random_state_of(self.random_state), 1)
+        data = FitData.encode(X, aim_format(X, layout, preset), from_validation(self))
+        processes = Processes(device=resolve_device(self.device))
+        return aim_fit(data, preset, self.covariance, seeds, processes), data
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, AIMPreset]:
         """Find where height, width and channels stand in X, and all settings of a fit on it."""

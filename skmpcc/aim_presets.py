@@ -1,21 +1,17 @@
 """Presets of AIM: general ones for tables and images, and the paper's."""
 
-from dataclasses import dataclass, field, fields, replace
-from numbers import Real
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skmpcc._sklearn import Interval, StrOptions
-from skmpcc.presets import NamedSettings, Preset
-from skmpcc.settings import (
-    AIMNetworkSettings,
-    setting,
-    settings_of,
-)
+from skmpcc.presets import NamedSettings
+from skmpcc.settings import AIMNetworkSettings, AIMTrainingSettings, setting, settings_of
+
+_DECLARED = settings_of(AIMNetworkSettings) | settings_of(AIMTrainingSettings)
 
 
-def _as_in_mpcc(name: str, **default: Any) -> Any:
-    """Declare a field as MPCC's of the same name, with another default or none."""
-    return field(metadata=settings_of(Preset)[name].metadata, **default)
+def _declared(name: str, **default: Any) -> Any:
+    """Declare a field as the settings of networks or training do, with another default or none."""
+    return field(metadata=_DECLARED[name].metadata, **default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,119 +41,72 @@ class AIMPreset(NamedSettings):
     """
 
     # ---- Networks
-    networks: str = field(
-        metadata=settings_of(AIMNetworkSettings)["networks"].metadata, default="general"
-    )
-    latent_dim: int = _as_in_mpcc("latent_dim")
+    networks: str = _declared("networks", default="general")
+    latent_dim: int = _declared("latent_dim")
     width: int = setting(
         "Hidden units of the networks for tables, channels of those for images; in the networks of the "
         "AIM paper, channels of the discriminator's first convolution, to which all others are in "
         "proportion.",
-        *settings_of(Preset)["width"].metadata["constraints"],
+        *_DECLARED["width"].metadata["constraints"],
     )
-    n_layers: int = _as_in_mpcc("n_layers", default=3)
-    generator_spectral_norm: bool = _as_in_mpcc("generator_spectral_norm", default=False)
-    encoder_spectral_norm: bool = _as_in_mpcc("encoder_spectral_norm", default=False)
-    patch_size: int = _as_in_mpcc("patch_size", default=1)
-    resizing: str = _as_in_mpcc("resizing", default="interpolate")
-    upsampling: str = _as_in_mpcc("upsampling", default="nearest")
-    initial_bias: str = _as_in_mpcc("initial_bias", default="zero")
-    averaged_encoder: bool = _as_in_mpcc("averaged_encoder", default=True)
+    n_layers: int = _declared("n_layers", default=3)
+    generator_spectral_norm: bool = _declared("generator_spectral_norm", default=False)
+    encoder_spectral_norm: bool = _declared("encoder_spectral_norm", default=False)
+    patch_size: int = _declared("patch_size", default=1)
+    resizing: str = _declared("resizing", default="interpolate")
+    upsampling: str = _declared("upsampling", default="nearest")
+    initial_bias: str = _declared("initial_bias", default="zero")
+    averaged_encoder: bool = _declared("averaged_encoder", default=True)
     # ---- Training
     max_iter: int = setting(
         "Maximum number of iterations, each of `discriminator_steps` updates of the discriminator and "
         "one of generator and encoder.",
-        *settings_of(Preset)["max_iter"].metadata["constraints"],
+        *_DECLARED["max_iter"].metadata["constraints"],
     )
-    batch_size: int = _as_in_mpcc("batch_size", default=100)
-    discriminator_steps: int = _as_in_mpcc("discriminator_steps", default=1)
+    batch_size: int = _declared("batch_size", default=100)
+    discriminator_steps: int = _declared("discriminator_steps", default=1)
     learning_rate: float = setting(
         "Adam learning rate of generator, discriminator and encoder.",
-        *settings_of(Preset)["learning_rate"].metadata["constraints"],
+        *_DECLARED["learning_rate"].metadata["constraints"],
         default=2e-4,
     )
-    beta1: float = setting(
-        "Decay of Adam's first moments.", Interval(Real, 0, 1, closed="left"), default=0.5
-    )
-    learning_rate_schedule: str = setting(
-        'How learning rates fall. "linear": to zero, over the last `learning_rate_decay` of the '
-        'training. "epochs": by the root of the number of the epoch, as in the paper.',
-        StrOptions({"linear", "epochs"}),
-        default="linear",
-    )
-    learning_rate_decay: float = _as_in_mpcc("learning_rate_decay", default=0.0)
-    latent_weight: float | str = setting(
-        'Weight of L_q (lambda), in the losses of generator and encoder. "dimension" is one over '
-        "`latent_dim`, as in the paper.",
-        *settings_of(Preset)["latent_weight"].metadata["constraints"],
-        default="dimension",
-    )
-    input_noise: float = _as_in_mpcc("input_noise", default=0.0)
-    input_noise_decay: float = setting(
-        "Share of the training over which `input_noise` falls to 0; 0 keeps it.",
-        Interval(Real, 0, 1, closed="both"),
-        default=0.0,
-    )
-    gradient_penalty: float = setting(
-        "Weight, in the beginning, of half the mean square norm of the discriminator's gradient at real "
-        "and generated samples. It falls linearly to 0. 0 in the paper.",
-        Interval(Real, 0, None, closed="left"),
-        default=0.0,
-    )
-    generator_power: float = setting(
-        "Power of each sample's part of the generator's adversarial loss, before their mean, once the "
-        "instance noise has fallen to 0. Above 1 the generator learns more from the samples that the "
-        "discriminator is surest of, such as those between two groups of the data. 1 in the paper.",
-        Interval(Real, 1, None, closed="left"),
-        default=1.0,
-    )
+    beta1: float = _declared("beta1", default=0.5)
+    learning_rate_schedule: str = _declared("learning_rate_schedule", default="linear")
+    learning_rate_decay: float = _declared("learning_rate_decay", default=0.0)
+    latent_weight: float | str = _declared("latent_weight", default="dimension")
+    input_noise: float = _declared("input_noise", default=0.0)
+    input_noise_decay: float = _declared("input_noise_decay", default=0.0)
+    gradient_penalty: float = _declared("gradient_penalty", default=0.0)
+    generator_power: float = _declared("generator_power", default=1.0)
     tol: float = setting(
         "Training stops when the error of reconstructions changes by less than this share of the data's "
         "variance: in the mean of `n_iter_no_change` entries of `history_`, from as many before. 0 "
         "trains for `max_iter` iterations.",
-        *settings_of(Preset)["tol"].metadata["constraints"],
+        *_DECLARED["tol"].metadata["constraints"],
         default=0.0,
     )
     n_iter_no_change: int = setting(
         "Entries of `history_` in a row below `tol` that stop the training.",
-        *settings_of(Preset)["n_iter_no_change"].metadata["constraints"],
+        *_DECLARED["n_iter_no_change"].metadata["constraints"],
         default=10,
     )
-    ema_decay: float | str = _as_in_mpcc("ema_decay", default="auto")
-    ema_start: int = _as_in_mpcc("ema_start", default=0)
-    standing_passes: int = _as_in_mpcc("standing_passes", default=16)
+    ema_decay: float | str = _declared("ema_decay", default="auto")
+    ema_start: int = _declared("ema_start", default=0)
+    standing_passes: int = _declared("standing_passes", default=16)
 
-    def as_mpcc(self) -> Preset:
-        """Return the same as settings of MPCC with one component, N(0, I), that is not learned."""
-        common = {name: getattr(self, name) for name in settings_of(Preset) if hasattr(self, name)}
-        return Preset(
-            name=self.name,
-            kind=self.kind,
-            **common
-            | {
-                "conditioning": "embedding",
-                "sharing": "discriminator",
-                "min_std": 0.0,
-                "initial_log_variance": 0.0,
-                "encoder_steps": 1,
-                # Lambda is 1 / J in AIM, and one over the dimension of x in MPCC.
-                "latent_weight": 1.0 / self.latent_dim
-                if self.latent_weight == "dimension"
-                else self.latent_weight,
-                # Memberships of a single component never change.
-                "generation_tol": self.tol,
-            },
-        )
-
-    def network_settings(self, covariance: str) -> AIMNetworkSettings:
+    def network_settings(self, covariance: str = "diagonal") -> AIMNetworkSettings:
         """Return what shapes the networks."""
-        names = {f.name for f in fields(AIMNetworkSettings)} - {"networks", "covariance"}
-        mpcc = self.as_mpcc()
-        return AIMNetworkSettings(
-            networks=self.networks,
-            covariance=covariance,
-            **{name: getattr(mpcc, name) for name in names},
-        )
+        return AIMNetworkSettings(covariance=covariance, **self._fields_of(AIMNetworkSettings))
+
+    def training_settings(self) -> AIMTrainingSettings:
+        """Return what the training takes; a single component has settled when reconstructions have."""
+        found = self._fields_of(AIMTrainingSettings)
+        if self.latent_weight == "dimension":
+            found["latent_weight"] = 1.0 / self.latent_dim
+        return AIMTrainingSettings(**found | {"generation_tol": self.tol})
+
+    def _fields_of(self, cls: type) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in settings_of(cls) if hasattr(self, name)}
 
 
 _VECTORS = AIMPreset(

@@ -22,11 +22,12 @@ from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import constraints_of, parameter_docs, settings_of
-from skmpcc.system.devices import resolve_device
 from skmpcc.system.processes import Processes
 from skmpcc.system.random import random_state_of
-from skmpcc.training.fit import PreparedFit, Seeds, from_validation, run
-from skmpcc.training.start import begin
+from skmpcc.training.fit import Fit, Seeds, from_validation, run_fit
+from skmpcc.training.fit_data import FitData
+from skmpcc.training.fit_mixture import mixture_fit
+from skmpcc.training.start import join_processes, open_checkpoint
 
 # Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
@@ -267,25 +268,20 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         validated = copy.copy(self)
         given, labels = validated._check_for_fit(X, labels_of(y))
         warn_of_minus_one(labels)
-        together, checkpoint = begin(validated, X=given, sample_weight=sample_weight, y=labels)
+        processes = join_processes(validated)
+        checkpoint = open_checkpoint(
+            validated, processes, X=given, sample_weight=sample_weight, y=labels
+        )
         known = KnownClasses.from_labels(labels)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state, known.numbers.numpy())
         known = known.of_rows(rows).with_priors(self.priors)
-        prepared = validated._prepare(seen, known, from_validation(validated), together)
+        fit, data = validated._fit_of(seen, known, processes)
         del seen  # it is encoded
-        run(self, prepared.of_rows(given, rows), given, y, checkpoint)
+        run_fit(self, fit, data.with_rows(given, rows), y, checkpoint)
         return self
 
-    def _prepare(
-        self,
-        X: NDArray,
-        known: KnownClasses,
-        validated: dict[str, Any],
-        together: Processes | None = None,
-    ) -> PreparedFit:
-        """Settings, format and model for X."""
-        together = together or Processes(device=resolve_device(self.device))
-        device = together.device
+    def _fit_of(self, X: NDArray, known: KnownClasses, processes: Processes) -> tuple[Fit, FitData]:
+        """Settings, model and encoded data."""
         seeds = Seeds.draw(random_state_of(self.random_state), 1)
         n_classes = len(known.classes)
         layout, preset = layout_and_preset(X, self.preset, self.image_shape, n_classes, stacklevel=4)
@@ -304,17 +300,9 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
             labels_only=self.labels_only,
         )
         data_format = InputFormat.from_data(X, layout, preset.resizing)
-        return PreparedFit.prepare(
-            X,
-            preset,
-            data_format,
-            n_classes,
-            seeds,
-            device,
-            validated,
-            known=known,
-            processes=together,
-        )
+        data = FitData.encode(X, data_format, from_validation(self), known)
+        fit = mixture_fit(data, preset, n_classes, seeds, processes)
+        return fit, fit.looking_at_neighbors(data)
 
     @tensor_for_tensor
     def predict(self, X: ArrayLike) -> NDArray:

@@ -17,22 +17,22 @@ from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, w
 from skmpcc._sklearn import Interval, StrOptions, fit_context
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.data.rows import fitted_rows
+from skmpcc.fitted.model import FittedModel
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import (
-    NetworkSettings,
     constraints_of,
     description,
     parameter_docs,
-    select,
     settings_of,
 )
-from skmpcc.system.devices import resolve_device
 from skmpcc.system.processes import Processes
 from skmpcc.system.random import random_state_of
-from skmpcc.training.fit import PreparedFit, Seeds, from_validation, run
+from skmpcc.training.fit import Fit, Seeds, from_validation, run_fit
+from skmpcc.training.fit_data import FitData
+from skmpcc.training.fit_mixture import mixture_fit
 from skmpcc.training.scoring import Scorer
-from skmpcc.training.start import begin
+from skmpcc.training.start import join_processes, open_checkpoint
 
 
 class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstimator):
@@ -291,16 +291,17 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
         validated = copy.copy(self)
         given, _ = validated._check_for_fit(X)
-        together, checkpoint = begin(validated, X=given, sample_weight=sample_weight)
+        processes = join_processes(validated)
+        checkpoint = open_checkpoint(validated, processes, X=given, sample_weight=sample_weight)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state)
         if len(seen) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(seen)} should be >= n_clusters={self.n_clusters}: every cluster needs "
                 "a sample."
             )
-        prepared = validated._prepare(seen, from_validation(validated), together)
+        fit, data = validated._fit_of(seen, processes)
         del seen  # it is encoded
-        run(self, prepared.of_rows(given, rows), given, y, checkpoint, self.n_jobs)
+        run_fit(self, fit, data.with_rows(given, rows), y, checkpoint, self.n_jobs)
         return self
 
     @tensor_for_tensor
@@ -322,12 +323,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         # ClusterMixin's drops y, which callbacks are handed.
         return self.fit(X, y, sample_weight).labels_
 
-    def _prepare(
-        self, X: NDArray, validated: dict[str, Any], together: Processes | None = None
-    ) -> PreparedFit:
-        """Settings, format and model for X: new ones, or with warm_start the last fit's."""
-        together = together or Processes(device=resolve_device(self.device))
-        device = together.device
+    def _fit_of(self, X: NDArray, processes: Processes) -> tuple[Fit, FitData]:
+        """Settings, model and encoded data: new ones, or with warm_start the last fit's."""
         last = self._fitted if self.warm_start and hasattr(self, "_fitted") else None
         # As in GaussianMixture, a fit that continues has nothing to choose among.
         n_init = 1 if last is not None else self.n_init
@@ -336,10 +333,15 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         n_clusters = int(self.n_clusters)
         if last is None:
             data_format = InputFormat.from_data(X, layout, preset.resizing)
-            return PreparedFit.prepare(
-                X, preset, data_format, n_clusters, seeds, device, validated, processes=together
-            )
-        wanted = {"n_clusters": n_clusters, "layout": layout} | vars(select(preset, NetworkSettings))
+        else:
+            self._check_same_networks(last, layout, preset)
+            preset, data_format = preset.override({"pseudo_labels": None}, "warm_start"), last.format
+        data = FitData.encode(X, data_format, from_validation(self))
+        fit = mixture_fit(data, preset, n_clusters, seeds, processes, last)
+        return fit, fit.looking_at_neighbors(data)
+
+    def _check_same_networks(self, last: FittedModel, layout: Layout, preset: Preset) -> None:
+        wanted = {"n_clusters": int(self.n_clusters), "layout": layout} | vars(preset.network_settings())
         found = {"n_clusters": last.model.n_clusters, "layout": last.format.layout}
         found |= vars(last.model.settings)
         differ = [
@@ -352,10 +354,6 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
                 "warm_start=True continues with the last fit's networks, which do not fit X's shape "
                 f"or the parameters: {', '.join(differ)}."
             )
-        preset = preset.override({"pseudo_labels": None}, "warm_start")
-        return PreparedFit.prepare(
-            X, preset, last.format, n_clusters, seeds, device, validated, last.model, processes=together
-        )
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Preset]:
         """Find where height, width and channels stand in X, and all settings of a fit on it."""

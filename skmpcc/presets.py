@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from skmpcc.settings import NetworkSettings, TrainingSettings, Validated, check, settings_of
+from skmpcc.settings import (
+    LoopSettings,
+    NetworkSettings,
+    TrainingSettings,
+    Validated,
+    check,
+    select,
+    settings_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +35,14 @@ class NamedSettings(Validated):
             raise ValueError(f"name must be a str, got {self.name!r}.")
         if self.kind not in ("image", "vector"):
             raise ValueError(f"kind must be 'image' or 'vector', got {self.kind!r}.")
+
+    def network_settings(self) -> NetworkSettings:
+        """Return what shapes the networks."""
+        raise NotImplementedError
+
+    def training_settings(self) -> LoopSettings:
+        """Return what the training takes."""
+        raise NotImplementedError
 
     def override(self, parameters: Mapping[str, Any], caller: str) -> Self:
         """Replace fields by the parameters of the same names.
@@ -83,6 +99,14 @@ class Preset(NamedSettings, NetworkSettings, TrainingSettings):
     >>> MPCCClusterer(n_clusters=3, preset=slow).preset.learning_rate
     0.0001
     """
+
+    def network_settings(self) -> NetworkSettings:
+        """Return what shapes the networks."""
+        return select(self, NetworkSettings)
+
+    def training_settings(self) -> TrainingSettings:
+        """Return what the training takes."""
+        return select(self, TrainingSettings)
 
     def for_labels_only(self) -> "Preset":
         """Return the settings of a training that ends when the memberships have settled."""

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,12 @@ from skmpcc._sklearn import Interval, Options, StrOptions, validate_parameter_co
 def setting(description: str, *constraints: Any, **default: Any) -> Any:
     """Declare a dataclass field with its description and scikit-learn's constraints; one has to hold."""
     return field(metadata={"description": description, "constraints": list(constraints)}, **default)
+
+
+def _again(cls: type, name: str, **default: Any) -> Any:
+    """Declare a field as a base class does, with another default."""
+    (declared,) = (f for f in fields(cls) if f.name == name)
+    return field(metadata=declared.metadata, **default)
 
 
 _COUNT = Interval(Integral, 1, None, closed="left")
@@ -122,6 +128,11 @@ class NetworkSettings(Validated):
 class AIMNetworkSettings(NetworkSettings):
     """Settings that shape AIM's networks, which are MPCC's of one component, or the AIM paper's."""
 
+    conditioning: str = _again(NetworkSettings, "conditioning", default="embedding")
+    sharing: str = _again(NetworkSettings, "sharing", default="discriminator")
+    # The component is the standard normal.
+    min_std: float = _again(NetworkSettings, "min_std", default=0.0)
+    initial_log_variance: float = _again(NetworkSettings, "initial_log_variance", default=0.0)
     networks: str = setting(
         'Architecture of the networks. "general": the perceptrons and residual networks of MPCC, whose '
         'discriminator is spectrally normalized. "fourier": perceptrons that are not, and that read '
@@ -140,11 +151,14 @@ class AIMNetworkSettings(NetworkSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(Validated):
-    """Settings of the training, as a user states them.
+class LoopSettings(Validated):
+    """Settings of the training loop, of pseudo-labels and of the checks that any model is trained with.
 
-    `skmpcc.training.resolution.resolve` turns them into what runs on given data.
+    A model of one's own adds what its losses need in a subclass. `skmpcc.training.resolution.resolve`
+    turns settings into what runs on given data, of the class `on_data`.
     """
+
+    on_data: ClassVar[type["LoopSettingsOnData"]]
 
     max_iter: int = setting(
         "Maximum number of iterations, each of `discriminator_steps` + 1 + `encoder_steps` updates.",
@@ -153,63 +167,14 @@ class TrainingSettings(Validated):
     batch_size: int = setting(
         "Samples in a batch. Data of fewer samples make smaller batches.", _AT_LEAST_2, default=50
     )
-    discriminator_steps: int = setting(
-        "Updates of the discriminator in an iteration.", _COUNT, default=4
-    )
-    encoder_steps: int = setting("Updates of the encoder in an iteration.", _COUNT, default=4)
     learning_rate: float = setting(
         "Adam learning rate of generator, discriminator and encoder (eta in the paper).",
         _POSITIVE,
         default=2e-4,
     )
-    prior_learning_rate: float = setting(
-        "Adam learning rate of the mixture (eta_p in the paper). It has to be several times "
-        "`learning_rate`: clusters must part before the generator fits the data.",
-        _POSITIVE,
-        default=1.6e-3,
-    )
-    generator_prior_rate: str = setting(
-        "Learning rate of the mixture in the generator's update: "
-        '"prior" is eta_p, as in the authors\' code, "networks" is eta, as in the paper.',
-        StrOptions({"prior", "networks"}),
-        default="prior",
-    )
-    prior_latent_gradient: bool = setting(
-        "Whether the first term of Loss II reaches the mixture through z, as in the authors' code. "
-        "This is what brings the standard deviations down.",
-        "boolean",
-        default=True,
-    )
-    latent_weight: float | str = setting(
-        'Weight of the first term of Loss II. "dimension" is one over the number of inputs.',
-        _NOT_NEGATIVE,
-        StrOptions({"dimension"}),
-        default="dimension",
-    )
-    generated_cluster_weight: float = setting(
-        "Weight of the cross-entropy between the clusters that samples are generated in and the "
-        "memberships of their codes, in the step that updates encoder and mixture; 0 in the paper, "
-        "whose L_c looks at the codes that they are generated from.",
-        _NOT_NEGATIVE,
-        default=0.0,
-    )
-    prior_entropy_weight: float = setting("Weight of Loss III (lambda_p).", _NOT_NEGATIVE, default=0.01)
-    reconstruction_weight: float = setting(
-        "Weight of the reconstruction loss in the generator's update: the mean square error of "
-        "G(E(x), y) for real samples x, over the data's variance. 0 in the paper.",
-        _NOT_NEGATIVE,
-        default=0.0,
-    )
-    reconstruction_by_encoder: bool = setting(
-        "Whether the reconstruction loss, where it has a weight, updates the encoder as well.",
-        "boolean",
-        default=False,
-    )
-    input_noise: float = setting(
-        "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
-        "bandwidth of the data, or less where neighbours are nearer, against memorizing small data "
-        "sets.",
-        _NOT_NEGATIVE,
+    learning_rate_decay: float = setting(
+        "Share of the training, at its end, in which all learning rates fall linearly to zero.",
+        _SHARE,
         default=0.0,
     )
     pseudo_labels: str | None = setting(
@@ -240,12 +205,6 @@ class TrainingSettings(Validated):
     pseudo_label_share: float = setting(
         "Share of the training, from its beginning, in which pseudo-labels teach the networks.",
         _SHARE,
-        default=1.0,
-    )
-    label_weight: float = setting(
-        "Weight of the cross-entropy between (pseudo-)labels and the memberships of real samples, in "
-        "the step that updates encoder and mixture.",
-        _NOT_NEGATIVE,
         default=1.0,
     )
     n_neighbors: int = setting(
@@ -301,22 +260,11 @@ class TrainingSettings(Validated):
         "boolean",
         default=False,
     )
-    labels_only_max_iter: int | None = setting(
-        "Maximum number of iterations if `labels_only`; None is `max_iter`.",
-        _COUNT,
-        None,
-        default=None,
-    )
     reseed: bool = setting(
         "Whether components that are lost in training, because they have no members or share them"
         " with a larger one, move to samples that the others explain worst.",
         "boolean",
         default=False,
-    )
-    learning_rate_decay: float = setting(
-        "Share of the training, at its end, in which all learning rates fall linearly to zero.",
-        _SHARE,
-        default=0.0,
     )
     ema_decay: float | str = setting(
         "Decay of the exponential moving averages of generator and encoder, which serve after "
@@ -334,12 +282,6 @@ class TrainingSettings(Validated):
         StrOptions({"auto", "bfloat16", "tf32", "float32"}),
         default="float32",
     )
-    cuda_graphs: bool = setting(
-        "Whether iterations on CUDA are captured as CUDA graphs and replayed, which saves the time of "
-        "launching their many small kernels.",
-        "boolean",
-        default=True,
-    )
     standing_passes: int = setting(
         "Batches from which the generator's batch-norm statistics are collected after training; 0"
         " keeps the moving averages of the training.",
@@ -349,27 +291,152 @@ class TrainingSettings(Validated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResolvedSettings(TrainingSettings):
-    """Settings after they met the data and the pseudo-labels.
+class AdversarialSettings(LoopSettings):
+    """Settings that trainings of generator, discriminator and encoder share."""
 
-    `batch_size` is at most the number of samples, and `weights` is not "auto". Three
-    fields stand for what depends on the data; what they are made of is kept, but not read any more.
+    latent_weight: float | str = setting(
+        'Weight of the first term of Loss II. "dimension" is one over the number of inputs.',
+        _NOT_NEGATIVE,
+        StrOptions({"dimension"}),
+        default="dimension",
+    )
+    input_noise: float = setting(
+        "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
+        "bandwidth of the data, or less where neighbours are nearer, against memorizing small data "
+        "sets.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(AdversarialSettings):
+    """Settings of a training of MPCC, as a user states them."""
+
+    discriminator_steps: int = setting(
+        "Updates of the discriminator in an iteration.", _COUNT, default=4
+    )
+    encoder_steps: int = setting("Updates of the encoder in an iteration.", _COUNT, default=4)
+    prior_learning_rate: float = setting(
+        "Adam learning rate of the mixture (eta_p in the paper). It has to be several times "
+        "`learning_rate`: clusters must part before the generator fits the data.",
+        _POSITIVE,
+        default=1.6e-3,
+    )
+    generator_prior_rate: str = setting(
+        "Learning rate of the mixture in the generator's update: "
+        '"prior" is eta_p, as in the authors\' code, "networks" is eta, as in the paper.',
+        StrOptions({"prior", "networks"}),
+        default="prior",
+    )
+    prior_latent_gradient: bool = setting(
+        "Whether the first term of Loss II reaches the mixture through z, as in the authors' code. "
+        "This is what brings the standard deviations down.",
+        "boolean",
+        default=True,
+    )
+    generated_cluster_weight: float = setting(
+        "Weight of the cross-entropy between the clusters that samples are generated in and the "
+        "memberships of their codes, in the step that updates encoder and mixture; 0 in the paper, "
+        "whose L_c looks at the codes that they are generated from.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    prior_entropy_weight: float = setting("Weight of Loss III (lambda_p).", _NOT_NEGATIVE, default=0.01)
+    reconstruction_weight: float = setting(
+        "Weight of the reconstruction loss in the generator's update: the mean square error of "
+        "G(E(x), y) for real samples x, over the data's variance. 0 in the paper.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    reconstruction_by_encoder: bool = setting(
+        "Whether the reconstruction loss, where it has a weight, updates the encoder as well.",
+        "boolean",
+        default=False,
+    )
+    label_weight: float = setting(
+        "Weight of the cross-entropy between (pseudo-)labels and the memberships of real samples, in "
+        "the step that updates encoder and mixture.",
+        _NOT_NEGATIVE,
+        default=1.0,
+    )
+    labels_only_max_iter: int | None = setting(
+        "Maximum number of iterations if `labels_only`; None is `max_iter`.",
+        _COUNT,
+        None,
+        default=None,
+    )
+    cuda_graphs: bool = setting(
+        "Whether iterations on CUDA are captured as CUDA graphs and replayed, which saves the time of "
+        "launching their many small kernels.",
+        "boolean",
+        default=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AIMTrainingSettings(AdversarialSettings):
+    """Settings of a training of AIM, as a user states them."""
+
+    discriminator_steps: int = setting(
+        "Updates of the discriminator in an iteration.", _COUNT, default=1
+    )
+    beta1: float = setting(
+        "Decay of Adam's first moments.", Interval(Real, 0, 1, closed="left"), default=0.5
+    )
+    learning_rate_schedule: str = setting(
+        'How learning rates fall. "linear": to zero, over the last `learning_rate_decay` of the '
+        'training. "epochs": by the root of the number of the epoch, as in the paper.',
+        StrOptions({"linear", "epochs"}),
+        default="linear",
+    )
+    latent_weight: float | str = setting(
+        'Weight of L_q (lambda), in the losses of generator and encoder. "dimension" is one over '
+        "`latent_dim`, as in the paper.",
+        _NOT_NEGATIVE,
+        StrOptions({"dimension"}),
+        default="dimension",
+    )
+    input_noise_decay: float = setting(
+        "Share of the training over which `input_noise` falls to 0; 0 keeps it.",
+        _SHARE,
+        default=0.0,
+    )
+    gradient_penalty: float = setting(
+        "Weight, in the beginning, of half the mean square norm of the discriminator's gradient at real "
+        "and generated samples. It falls linearly to 0. 0 in the paper.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
+    generator_power: float = setting(
+        "Power of each sample's part of the generator's adversarial loss, before their mean, once the "
+        "instance noise has fallen to 0. Above 1 the generator learns more from the samples that the "
+        "discriminator is surest of, such as those between two groups of the data. 1 in the paper.",
+        Interval(Real, 1, None, closed="left"),
+        default=1.0,
+    )
+
+
+# ---- After they met the data and the pseudo-labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettingsOnData(LoopSettings):
+    """Settings of a training on given data.
+
+    `batch_size` is at most the number of samples, and `weights` is not "auto".
 
     Attributes
     ----------
-    latent_loss_weight : float
-        Weight of the first term of Loss II, from `latent_weight`.
-    noise_std : float
-        Standard deviation of the noise on what discriminator and encoder read, from `input_noise`.
+    n_samples : int
     total_variance : float
-        Sum of the inputs' variances, which the reconstruction loss is relative to.
+        Sum of the inputs' variances, which errors of reconstructions are relative to.
     supervised_iter : int
         Iterations, from the first, in which (pseudo-)labels teach the networks, from
         `pseudo_label_share`.
     """
 
-    latent_loss_weight: float
-    noise_std: float = 0.0
+    n_samples: int = 0
     total_variance: float = 1.0
     supervised_iter: int = 0
 
@@ -379,6 +446,45 @@ class ResolvedSettings(TrainingSettings):
             raise ValueError(
                 'weights="auto" has to be resolved to "uniform" or "learned" before training.'
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedSettings(LoopSettingsOnData, TrainingSettings):
+    """Settings of a training of MPCC on given data.
+
+    Two more fields stand for what depends on the data; what they are made of is kept, but not read any
+    more.
+
+    Attributes
+    ----------
+    latent_loss_weight : float
+        Weight of the first term of Loss II, from `latent_weight`.
+    noise_std : float
+        Standard deviation of the noise on what discriminator and encoder read, from `input_noise`.
+    """
+
+    latent_loss_weight: float
+    noise_std: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AIMSettingsOnData(LoopSettingsOnData, AIMTrainingSettings):
+    """Settings of a training of AIM on given data, with two more fields.
+
+    Attributes
+    ----------
+    latent_loss_weight : float
+        Weight of L_q, lambda in the paper.
+    noise_std : float
+    """
+
+    latent_loss_weight: float
+    noise_std: float = 0.0
+
+
+LoopSettings.on_data = LoopSettingsOnData
+TrainingSettings.on_data = ResolvedSettings
+AIMTrainingSettings.on_data = AIMSettingsOnData
 
 
 # ---- What the declarations serve for

@@ -1,6 +1,7 @@
 """The rows that a fit sees, and their order: by weights, and the same however X is sorted."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,32 @@ MAX_COPIES = 5
 _ROUNDING = 1e-6
 # Values that are reordered at once.
 _VALUES = 2**24
+
+
+@dataclass(frozen=True)
+class RowMap:
+    """Which rows of X a fit sees, in its own order.
+
+    Attributes
+    ----------
+    rows : ndarray of int64 of shape (n_fitted,)
+        The row of X that each row of the fit is.
+    n_given : int
+        Rows of X.
+    """
+
+    rows: NDArray[np.int64]
+    n_given: int
+
+    def to_given(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bring labels of the fit's rows to the rows of X; -1 where the fit does not see these."""
+        out = np.full(self.n_given, -1)
+        out[self.rows] = labels
+        return out
+
+    def to_fitted(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bring labels of the rows of X to the fit's rows."""
+        return labels[self.rows]
 
 
 def fitted_rows(

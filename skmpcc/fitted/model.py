@@ -180,7 +180,7 @@ class FittedModel:
         chosen = data[rows.round().long().to(data.device)]
 
         def squares(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-            return (self._residuals(z, x)[1].square(),)
+            return (self.model.error(x, self._rebuilt(z)[1], torch.float64),)
 
         with self._threads(len(chosen)):
             for _, (errors,) in self._encoded_batches(chosen, squares):
@@ -197,11 +197,10 @@ class FittedModel:
         some = self._to_device(data[: self.batch_size].to(self.dtype))
         return self.model.is_usable(some)
 
-    def _residuals(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(z), and x less its reconstruction, shape (n, n_inputs)."""
+    def _rebuilt(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(z), and x decoded in the most probable component of z, as the networks see it."""
         joint = self.model.prior.joint_log_density(z)
-        rebuilt = self._decode(z, joint.argmax(1))
-        return torch.logsumexp(joint, 1), (x - rebuilt).flatten(1).double()
+        return torch.logsumexp(joint, 1), self._decode(z, joint.argmax(1))
 
     @torch.no_grad()
     def log_density(self, X: Rows) -> NDArray[np.float64]:
@@ -211,7 +210,6 @@ class FittedModel:
         """
         assert self.residual_variances is not None
         variances = self.residual_variances.to(self.model.device)
-        constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
         # Of a column that is rotated with others. In the rows of the fit there is nothing beyond.
         n_columns = 1 if self.format.rotation is None else self.format.rotation.shape[1]
         of_column = float(variances.sum()) / n_columns
@@ -222,8 +220,8 @@ class FittedModel:
                 if self.format.limits is not None:
                     given = self.format.encode(values, limited=False).to(x)
                 z = self.model.encode(_padded(x))[0][: len(x)].double()
-                of_code, residuals = self._residuals(z, given)
-                out[rows] = (of_code - 0.5 * (residuals.square() / variances).sum(1) - constant).cpu()
+                of_code, rebuilt = self._rebuilt(z)
+                out[rows] = (of_code + self.model.log_likelihood(given, rebuilt, variances)).cpu()
                 out[rows] -= 0.5 * self.format.beyond(values) / of_column
         return out
 

@@ -5,13 +5,12 @@ logarithmic, and the generator minimizes L_q as the encoder does.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from skmpcc.method import losses
-from skmpcc.method.algorithm import Algorithm1
+from skmpcc.method.adversarial import AdversarialTrainer
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks import dcgan
 from skmpcc.method.networks.layers import batch_norms, chunked, standing_statistics
@@ -23,7 +22,7 @@ from skmpcc.method.networks.vector import (
     VectorTrunk,
 )
 from skmpcc.method.trainer import DrawBatch, descend
-from skmpcc.settings import AIMNetworkSettings, NetworkSettings, ResolvedSettings
+from skmpcc.settings import AIMNetworkSettings, AIMSettingsOnData, NetworkSettings
 
 # Of the Fourier features that networks="fourier" reads: of codes, whose deviation is 1, and of rows,
 # whose total deviation is 8.
@@ -119,39 +118,7 @@ class AIMModel(MPCCModel):
         return dcgan.n_places(networks) if networks in dcgan.TABLES else super().n_places
 
 
-@dataclass(frozen=True)
-class AIMAlgorithm:
-    """How AIM trains, beside the settings that it shares with MPCC; called as `Algorithm1` is.
-
-    Attributes
-    ----------
-    beta1 : float
-        Decay of Adam's first moments.
-    n_iter_epoch : int or None
-        Iterations of an epoch t, for rates that are divided by the root of t; None keeps the rates.
-    gradient_penalty : float
-        Weight, in the beginning, of half the mean square norm of the discriminator's gradient at what
-        it scores. It falls linearly to 0.
-    noise_decay : float
-        Share of the training over which instance noise falls to 0; 0 keeps it.
-    generator_power : float
-        Power of each sample's part of the generator's adversarial loss, once the instance noise has
-        fallen to 0; see `losses.log_generator_loss`.
-    """
-
-    beta1: float = 0.5
-    n_iter_epoch: int | None = None
-    gradient_penalty: float = 0.0
-    noise_decay: float = 0.0
-    generator_power: float = 1.0
-
-    def __call__(
-        self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator
-    ) -> "AIMTraining":
-        return AIMTraining(model, settings, rng, self)
-
-
-class AIMTraining(Algorithm1):
+class AIMTraining(AdversarialTrainer):
     """One training by algorithm 1 of AIM, in plain torch.
 
     The discriminator's step and that of generator and encoder see the same generated samples, the
@@ -159,27 +126,26 @@ class AIMTraining(Algorithm1):
     not, the discriminator alone sees others.
     """
 
-    def __init__(
-        self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator, options: AIMAlgorithm
-    ) -> None:
+    settings: AIMSettingsOnData
+
+    def __init__(self, model: MPCCModel, settings: AIMSettingsOnData, rng: torch.Generator) -> None:
         super().__init__(model, settings, rng)
-        self.options = options
         for optimizer in self.optimizers.all:
-            optimizer.beta1 = options.beta1
+            optimizer.beta1 = settings.beta1
         # Listed once: to look for them takes as long as a small step.
         self._averaged = model.averaged_tensors()
 
     def _set_schedule(self) -> None:
         super()._set_schedule()
-        if self.options.n_iter_epoch is not None:
-            epoch = 1 + self.n_iter // self.options.n_iter_epoch
+        if self.settings.learning_rate_schedule == "epochs":
+            epoch = 1 + self.n_iter // (self.settings.n_samples // self.settings.batch_size)
             for optimizer in self.optimizers.all:
                 optimizer.rate.fill_(optimizer.base_rate / math.sqrt(epoch))
 
     @property
     def _noise_left(self) -> float:
         """Share of the instance noise that is left."""
-        decay = self.options.noise_decay * self.settings.max_iter
+        decay = self.settings.input_noise_decay * self.settings.max_iter
         return max(0.0, 1.0 - self.n_iter / decay) if decay else float(self.settings.noise_std > 0)
 
     def _noisy(self, x: Tensor) -> Tensor:
@@ -191,7 +157,7 @@ class AIMTraining(Algorithm1):
     def _generator_loss(self, scores: Tensor) -> Tensor:
         """L_g; its power is for samples that are near the data, and not for laying them out."""
         return losses.log_generator_loss(
-            scores, 1.0 if self._noise_left else self.options.generator_power
+            scores, 1.0 if self._noise_left else self.settings.generator_power
         )
 
     def _update_averages(self) -> None:
@@ -229,7 +195,7 @@ class AIMTraining(Algorithm1):
 
     @property
     def _penalizes(self) -> bool:
-        return self.options.gradient_penalty > 0 and self.n_iter % PENALTY_INTERVAL == 0
+        return self.settings.gradient_penalty > 0 and self.n_iter % PENALTY_INTERVAL == 0
 
     def _penalty(self, scores: Tensor, x: Tensor) -> Tensor | float:
         """Penalize gradients of the scores at x, in the iterations that are for it.
@@ -241,5 +207,5 @@ class AIMTraining(Algorithm1):
             return 0.0
         (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
         left = 1.0 - self.n_iter / self.settings.max_iter
-        weight = PENALTY_INTERVAL * left * self.options.gradient_penalty
+        weight = PENALTY_INTERVAL * left * self.settings.gradient_penalty
         return 0.5 * weight * gradient.flatten(1).square().sum(1).mean()

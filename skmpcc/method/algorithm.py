@@ -8,28 +8,27 @@ Spectral norms are estimated anew, by one power iteration, in every forward pass
 been updated since. Passes of the generator for the other networks leave its estimates as they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from skmpcc.method import losses
+from skmpcc.method.adversarial import AdversarialTrainer
 from skmpcc.method.model import MPCCModel
-from skmpcc.method.networks.layers import ClassProjection, frozen_spectral_norms
-from skmpcc.method.trainer import DrawBatch, Trainer, backward, copied, descend, step
+from skmpcc.method.networks.layers import ClassProjection
+from skmpcc.method.optimizers import Adam
+from skmpcc.method.trainer import DrawBatch, backward, copied, descend, step
 from skmpcc.settings import ResolvedSettings
 
 # Rate at which learned weights follow the proportions in one batch of real samples, ...
 WEIGHTS_RATE = 0.01
 # ... from this share of the training on: before, a component that has few members would get fewer.
 WEIGHTS_FROM = 0.5
-# A discriminator has won if its hinge loss is below this.
-WON_LOSS = 0.01
-DISCRIMINATOR_WON = "the discriminator tells all generated samples from real ones"
 
 
-class Algorithm1(Trainer):
+class Algorithm1(AdversarialTrainer):
     """One training of a model by Algorithm 1: its optimizers, its random stream, its phases.
 
     With `settings.supervised_iter` above 0 the first iterations are the paper's variant for known
@@ -45,7 +44,7 @@ class Algorithm1(Trainer):
         Source of y and eps, on the model's device.
     """
 
-    model: MPCCModel
+    settings: ResolvedSettings
 
     def __init__(self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator) -> None:
         super().__init__(model, settings, rng)
@@ -60,13 +59,22 @@ class Algorithm1(Trainer):
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates."""
-        model = self.model
-        return {
-            "discriminator": list(model.discriminator.parameters()),
-            "generator": list(model.generator.parameters()),
-            "encoder": model.encoder_parameters(),
-            "prior": list(model.prior.parameters()),
-        }
+        return super()._parameters() | {"prior": list(self.model.prior.parameters())}
+
+    def _optimizers(self) -> dict[str, Adam]:
+        """Make the optimizers; the prior's has a rate of its own.
+
+        What two modules share belongs to both optimizers, each with moments of its own, as in the
+        authors' code. Line 17 moves the prior at eta; the authors' code at eta_p, by the one optimizer
+        of the prior.
+        """
+        settings, parameters = self.settings, self._parameters()
+        prior = parameters.pop("prior")
+        made = {name: Adam(tensors, settings.learning_rate) for name, tensors in parameters.items()}
+        made["prior"] = made["generator_prior"] = Adam(prior, settings.prior_learning_rate)
+        if settings.generator_prior_rate == "networks":
+            made["generator_prior"] = Adam(prior, settings.learning_rate)
+        return made
 
     def _set_schedule(self) -> None:
         super()._set_schedule()
@@ -76,10 +84,6 @@ class Algorithm1(Trainer):
         # How fast learned weights follow the data.
         late = n_iter >= WEIGHTS_FROM * settings.max_iter
         self.weights_rate.fill_(WEIGHTS_RATE if late else 0.0)
-
-    def signs_of_failure(self, losses: Mapping[str, float]) -> dict[str, bool]:
-        """Tell whether the discriminator has won the game."""
-        return {DISCRIMINATOR_WON: losses["discriminator"] < WON_LOSS}
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Run the phases in their order."""
@@ -154,30 +158,6 @@ class Algorithm1(Trainer):
         return {name: term.detach() for name, term in terms.items()}
 
     # ---- Their parts
-
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Lines 9 and 10: y ~ p(y), z ~ p(z | y), differentiable in the prior."""
-        y, noise = self._draw_noise()
-        return y, self.model.prior.reparameterize(y, noise)
-
-    def _draw_noise(self) -> tuple[Tensor, Tensor]:
-        """Draw y, and the standard normal eps of z = mu_y + sigma_y * eps."""
-        prior = self.model.prior
-        y = prior.draw_labels(self.settings.batch_size, self.rng)
-        return y, prior.draw_noise(len(y), self.rng)
-
-    @torch.no_grad()
-    def _generate(self, z: Tensor, y: Tensor) -> Tensor:
-        """Generate without a gradient, by a generator whose spectral norms stay as they are."""
-        with frozen_spectral_norms(self.model.generator):
-            return self.model.generator(z, y)
-
-    def _noisy(self, x: Tensor) -> Tensor:
-        """Add instance noise, where the settings ask for it, to what discriminator and encoder read."""
-        if not self.settings.noise_std:
-            return x
-        noise = torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
-        return torch.add(x, noise, alpha=self.settings.noise_std)
 
     def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
         """D(x), with (pseudo-)labels D(x, y)."""

@@ -243,6 +243,18 @@ class LatentModel(nn.Module):
         self.averaged_generator.eval()
         return self.averaged_generator(z, y)
 
+    def error(self, x: Tensor, rebuilt: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """How far a reconstruction is from x: squared differences, of shape (n, n_inputs).
+
+        They are squared in `dtype`, by default that of the difference.
+        """
+        return (x - rebuilt).flatten(1).to(dtype or x.dtype).square()
+
+    def log_likelihood(self, x: Tensor, rebuilt: Tensor, variances: Tensor) -> Tensor:
+        """log p(x | z): a Gaussian around the reconstruction, with a variance for each input; (n,)."""
+        constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
+        return -0.5 * (self.error(x, rebuilt, variances.dtype) / variances).sum(1) - constant
+
     @torch.no_grad()
     def is_usable(self, x: Tensor) -> bool:
         """Whether codes of samples are in reach of the mixture, and their reconstructions finite.

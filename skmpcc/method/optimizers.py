@@ -1,13 +1,12 @@
-"""Adam as Algorithm 1 uses it, for each of the modules, and the schedule of their rates."""
+"""Adam as Algorithm 1 uses it, optimizers by name, and the schedule of their rates."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from skmpcc.settings import ResolvedSettings
+from skmpcc.settings import LoopSettingsOnData
 
 BETA2 = 0.999
 EPSILON = 1e-8
@@ -84,33 +83,19 @@ class Adam:
 
 
 class Optimizers:
-    """Adam for each module, by the module's name, and the rates' common schedule.
+    """Optimizers by the names of their modules, and the rates' common schedule.
 
     Parameters
     ----------
-    parameters : mapping
-        Tensors to update, by the name of their module. "prior" has a rate of its own, and in the
-        generator's update, where settings ask for it, an optimizer of its own: "generator_prior".
-    settings : ResolvedSettings
+    by_name : mapping
+        One may have several names.
+    settings : LoopSettingsOnData
     """
 
-    def __init__(self, parameters: Mapping[str, list[Any]], settings: ResolvedSettings) -> None:
+    def __init__(self, by_name: Mapping[str, Adam], settings: LoopSettingsOnData) -> None:
         self.settings = settings
-        rates = {"prior": settings.prior_learning_rate}
-        # What two modules share belongs to both optimizers, each with moments of its own, as in the
-        # authors' code.
-        self._by_name = {
-            name: Adam(tensors, rates.get(name, settings.learning_rate))
-            for name, tensors in parameters.items()
-        }
-        self.all = list(self._by_name.values())
-        # Line 17 of Algorithm 1 moves the prior at eta; the authors' code at eta_p, by the
-        # prior's one optimizer.
-        if "prior" in parameters:
-            self._by_name["generator_prior"] = self._by_name["prior"]
-            if settings.generator_prior_rate == "networks":
-                self._by_name["generator_prior"] = Adam(parameters["prior"], settings.learning_rate)
-                self.all.append(self._by_name["generator_prior"])
+        self._by_name = dict(by_name)
+        self.all = list(dict.fromkeys(by_name.values()))
 
     def __getitem__(self, name: str) -> Adam:
         return self._by_name[name]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.optimizers import Adam, Optimizers
-from skmpcc.settings import ResolvedSettings
+from skmpcc.settings import LoopSettingsOnData
 
 # Share of the iterations so far that averages reach back over.
 AVERAGED = 0.2
@@ -21,23 +21,23 @@ class Trainer:
     """One training of a model, iteration by iteration.
 
     A subclass names the parameters of each optimizer in `_parameters`, updates them in `_updates`, and
-    may know signs of trouble of its own.
+    may know signs of failure of its own.
 
     Parameters
     ----------
     model : LatentModel
         Trained in place.
-    settings : ResolvedSettings
+    settings : LoopSettingsOnData
     rng : torch.Generator
         Source of what is drawn, on the model's device.
     """
 
-    def __init__(self, model: LatentModel, settings: ResolvedSettings, rng: torch.Generator) -> None:
+    def __init__(self, model: LatentModel, settings: LoopSettingsOnData, rng: torch.Generator) -> None:
         self.model = model
         self.settings = settings
         self.rng = rng
         self.n_iter = 0
-        self.optimizers = Optimizers(self._parameters(), settings)
+        self.optimizers = Optimizers(self._optimizers(), settings)
         # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
         # CUDA graph reads them where they are.
         self.averaging = model.prior.means.new_zeros(())
@@ -45,6 +45,11 @@ class Trainer:
     def _parameters(self) -> Mapping[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates, by the module's name."""
         raise NotImplementedError
+
+    def _optimizers(self) -> dict[str, Adam]:
+        """Make the optimizer of each module."""
+        rate = self.settings.learning_rate
+        return {name: Adam(tensors, rate) for name, tensors in self._parameters().items()}
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Update the model once; return the losses, of the last step of each phase."""

@@ -34,6 +34,23 @@ def warnings_of_training(outcome: Outcome, preset: Preset) -> Iterator[str]:
         )
 
 
+def warnings_of_reconstructions(outcome: Outcome, tol: float) -> Iterator[str]:
+    """Say the same of a training that settles when reconstructions do."""
+    n_iter = int(outcome.history["iteration"][-1])
+    if outcome.failure is not None:
+        yield (
+            f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at lower "
+            "rates. The state before is kept. Lower learning_rate."
+        )
+    elif not (outcome.converged or outcome.stopped or tol == 0):
+        change = outcome.history["generation_change"][-1]
+        yield (
+            f"The training had not converged after max_iter={n_iter} iterations: in the last entry of "
+            f"history_ the error of reconstructions changed by {change:.2g} of the data's variance, tol "
+            f"is {tol:g}. Raise max_iter or tol."
+        )
+
+
 def warnings_of_labels(
     labels: NDArray[np.int64],
     pseudo_labels: NDArray[np.int64] | None,

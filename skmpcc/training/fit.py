@@ -1,13 +1,13 @@
-"""The steps of `fit`: prepare, run the initializations, take the best, make attributes."""
+"""The steps of a fit: run the initializations, take the best, set the attributes of the estimator."""
 
 import copy
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import Any, Self
+from typing import Any
 
 import joblib
 import numpy as np
@@ -15,24 +15,17 @@ import torch
 from joblib import Parallel, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
 
-from skmpcc.data.classes import KnownClasses
-from skmpcc.data.inputs import InputFormat
-from skmpcc.data.rows import sort_rows
-from skmpcc.data.sliced import Rows
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.latent_model import LatentModel
-from skmpcc.method.model import MPCCModel
-from skmpcc.presets import Preset
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.settings import NetworkSettings, ResolvedSettings, TrainingSettings, select, settings_of
+from skmpcc.presets import NamedSettings
+from skmpcc.settings import LoopSettings, settings_of
 from skmpcc.system.callers import stacklevel_of_user
 from skmpcc.system.devices import at_most_threads, threads_for
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import State
 from skmpcc.training.checkpoint import Checkpoint
-from skmpcc.training.convergence import warnings_of_labels, warnings_of_training
+from skmpcc.training.fit_data import FitData
 from skmpcc.training.health import NOT_USABLE
 from skmpcc.training.initialization import (
     Initialization,
@@ -64,7 +57,7 @@ class Seeds:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FittedInitialization:
     """One trained initialization, ready for use.
 
     Attributes
@@ -87,70 +80,47 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class PreparedFit:
-    """Everything that the initializations of a fit share; X is encoded once, here.
+class Fit:
+    """What is trained on the data of a fit, and what becomes of it.
 
     Attributes
     ----------
-    preset : Preset
-        Settings of the fit.
-    format : InputFormat
-    X : ndarray or SlicedArray of shape (n_samples, ...)
-    data : Tensor of shape (n_rows, ...)
-        X as the networks see it, in an order that does not depend on X's.
-    order : ndarray of int64 of shape (n_rows,)
-        Which row of X each row of the data is.
-    graph : NeighborGraph or None
-        Neighbours in the data, where training or score look at them.
+    recipe : Preset or AIMPreset
+        All settings.
     model : LatentModel
         Model of the first initialization; the others are like it.
-    device : torch.device
     seeds : list of Seeds
         Seeds of each initialization.
-    validated : dict
-        Fitted attributes that scikit-learn's validation of X made.
-    known : KnownClasses or None
-        None if clusters are to be found.
+    attributes : callable
+        Makes, of this fit, its data and a fitted initialization, the fitted attributes.
+    warning_texts : callable
+        Says, of the same, what is not as it should be.
     engine : Engine or None
         What trains the model; None is MPCC's fastest for the device.
-    checkpoint : Checkpoint or None
-        What the fit is kept in, and goes on from; of several processes the first has it.
     processes : Processes
-        Those that fit together; the initializations are then one after the other.
+        Those that fit together, and their device; the initializations are then one after the other.
     """
 
-    preset: Preset
-    format: InputFormat
-    X: Rows
-    data: Tensor
-    order: NDArray[np.int64]
-    graph: NeighborGraph | None
+    recipe: NamedSettings
     model: LatentModel
-    device: torch.device
     seeds: list[Seeds]
-    validated: dict[str, Any]
-    known: KnownClasses | None = None
+    attributes: Callable[["Fit", FitData, FittedInitialization], dict[str, Any]]
+    warning_texts: Callable[["Fit", FitData, FittedInitialization], list[str]]
     engine: Engine | None = None
-    checkpoint: Checkpoint | None = None
     processes: Processes = ALONE
 
-    @classmethod
-    def prepare(
-        cls,
-        X: NDArray,
-        preset: Preset,
-        data_format: InputFormat,
-        n_clusters: int,
-        seeds: list[Seeds],
-        device: torch.device,
-        validated: dict[str, Any],
-        last_model: LatentModel | None = None,
-        known: KnownClasses | None = None,
-        processes: Processes = ALONE,
-    ) -> "PreparedFit":
-        """Encode X, find neighbours where they are needed, and build the model.
+    @property
+    def device(self) -> torch.device:
+        """Device of the training."""
+        return self.processes.device
 
-        With `last_model`, the training goes on with a copy of it.
+    @property
+    def settings(self) -> LoopSettings:
+        """Settings of the training."""
+        return self.recipe.training_settings()
+
+    def looking_at_neighbors(self, data: FitData) -> FitData:
+        """Find neighbours in the data, where training or score look at them.
 
         Raises
         ------
@@ -158,157 +128,187 @@ class PreparedFit:
             The data or the settings are not the same in all processes, or batches are too small for
             them.
         """
-        settings = select(preset, NetworkSettings)
-        data = data_format.encode_all(X)
-        order = sort_rows(data, None if known is None else known.numbers.numpy())
-        if known is not None:
-            known = replace(known, numbers=known.numbers[order])
+        processes, settings, n_clusters = self.processes, self.settings, self.model.n_clusters
         if processes.size > 1:
-            processes.share(min(preset.batch_size, len(data)))
-            numbers = None if known is None else known.numbers.numpy()
-            digest = joblib.hash((data.numpy(), numbers, repr(preset), n_clusters, len(seeds)))
-            processes.check_equal_everywhere(digest, "X, y or the parameters")
-        if last_model is None:
-            shape = data_format.tensor_shape
-            model: LatentModel = MPCCModel(settings, shape, n_clusters, seeds[0].model)
-        else:
-            model = copy.deepcopy(last_model)
-        graph = None
-        for_score = len(seeds) > 1 and data.ndim == 2
-        if for_score or needs_graph(select(preset, TrainingSettings)):
-            rng = torch.Generator(device).manual_seed(seeds[0].pseudo_labels)
-            first = None if known is None else known.numbers.to(device) >= 0
-            graph = processes.run_on_first(
-                lambda: NeighborGraph.from_data(data, preset.n_neighbors, n_clusters, rng, first)
-            )
-        return cls(
-            preset,
-            data_format,
-            X,
-            data,
-            order,
-            graph,
-            model,
-            device,
-            seeds,
-            validated,
-            known,
-            processes=processes,
+            processes.share(min(settings.batch_size, len(data.encoded)))
+            numbers = None if data.known is None else data.known.numbers.numpy()
+            content = (data.encoded.numpy(), numbers, repr(self.recipe), n_clusters, len(self.seeds))
+            processes.check_equal_everywhere(joblib.hash(content), "X, y or the parameters")
+        for_score = len(self.seeds) > 1 and data.encoded.ndim == 2
+        if not (for_score or needs_graph(settings)):
+            return data
+        rng = torch.Generator(self.device).manual_seed(self.seeds[0].pseudo_labels)
+        graph = processes.run_on_first(
+            lambda: data.with_graph(settings.n_neighbors, n_clusters, rng).graph
         )
+        return replace(data, graph=graph)
 
-    def of_rows(self, X: Rows, rows: NDArray[np.int64] | None) -> Self:
-        """Return this fit of `X[rows]` as one of X, some of whose rows no network sees."""
-        return self if rows is None else replace(self, X=X, order=rows[self.order])
-
-    def initializations(self) -> Iterator[Initialization]:
-        """Make the initializations that a checkpoint has not, with models and seeds of their own.
-
-        Each is made when it is asked for.
-        """
-        for index in range(self.n_finished, len(self.seeds)):
+    def initializations(self, data: FitData, begin: int = 0) -> Iterator[Initialization]:
+        """Make the initializations from the `begin`-th on, each when it is asked for."""
+        for index in range(begin, len(self.seeds)):
             seeds = self.seeds[index]
             yield Initialization(
                 self.model if index == 0 else self.model.reinitialized(seeds.model),
-                select(self.preset, TrainingSettings),
-                self.data,
-                self.graph,
+                self.settings,
+                data.encoded,
+                data.graph,
                 self.device,
                 seeds.training,
                 seeds.pseudo_labels,
-                None if self.known is None else self.known.numbers,
+                None if data.known is None else data.known.numbers,
                 self.engine,
                 self.processes,
             )
 
-    @property
-    def n_finished(self) -> int:
-        """Number of the initializations whose results the checkpoint has."""
-        return len(self._kept())
+    def ready_for_use(self, data: FitData, trained: TrainedModel, seeds: Seeds) -> FittedInitialization:
+        """Prepare a trained model for use, number its clusters, and label the data."""
+        model = trained.model.to(self.device)
+        rng = torch.Generator(self.device).manual_seed(seeds.standing)
+        settings = self.settings
+        batch_size = min(settings.batch_size, len(data.encoded))
+        with at_most_threads(threads_for(model.hidden_flops(batch_size))):
+            model.prepare_for_inference(settings.standing_passes, batch_size, rng)
+        if data.known is not None and data.known.priors is not None:
+            # Bayes' rule for other priors than those of the data.
+            model.prior.weights.copy_(torch.as_tensor(data.known.priors))
+        fitted = FittedModel(model, data.format, settings.n_neighbors)
+        # As predict finds them, in its batches.
+        labels = fitted.labels(data.X)
+        pseudo_labels = None
+        if trained.pseudo_labels is not None:
+            pseudo_labels = data.row_map.to_given(trained.pseudo_labels.cpu().numpy())
+        if data.known is None:
+            # Those of classes have their numbers.
+            labels, pseudo_labels = _empty_last(model, data, labels, pseudo_labels)
+        used = {} if trained.settings is None else vars(trained.settings)
+        fitted = fitted.with_residuals(data.encoded)
+        return FittedInitialization(fitted, labels, pseudo_labels, trained.outcome, used)
 
-    def _kept(self) -> list[State]:
-        """Return what the checkpoint has of finished initializations."""
-        return self.processes.run_on_first(
-            lambda: [] if self.checkpoint is None else self.checkpoint.finished
-        )
 
-    def best(self, monitor: FitMonitor, n_jobs: int | None) -> Candidate:
+def _empty_last(
+    model: LatentModel, data: FitData, labels: NDArray, pseudo_labels: NDArray | None
+) -> tuple[NDArray, NDArray | None]:
+    """Give the last numbers to components that no sample of the fit belongs to."""
+    seen = data.row_map.to_fitted(labels)
+    empty = np.bincount(seen, minlength=model.n_clusters) == 0
+    if not empty.any():
+        return labels, pseudo_labels
+    order = np.argsort(empty, kind="stable")
+    model.permute_clusters(torch.as_tensor(order, device=model.device))
+    # The last is for rows that no network has seen, -1.
+    number = np.append(np.argsort(order), -1)
+    return number[labels], None if pseudo_labels is None else number[pseudo_labels]
+
+
+def fit_summary_attributes(fit: Fit, data: FitData, initialization: FittedInitialization) -> dict:
+    """Fitted attributes that tell what ran, and how far."""
+    outcome, used = initialization.outcome, initialization.settings
+    of_recipe = {name: getattr(fit.recipe, name) for name in settings_of(type(fit.recipe))}
+    return {
+        "_fitted": initialization.fitted,
+        "n_iter_": int(outcome.history["iteration"][-1]),
+        "converged_": outcome.converged,
+        "preset_": fit.recipe.name,
+        "device_": str(fit.device),
+        "settings_": {name: used.get(name, value) for name, value in of_recipe.items()},
+        **data.validated,
+    }
+
+
+class _Run:
+    """One run of a fit on its data, with a checkpoint or without, reported to a monitor."""
+
+    def __init__(
+        self, fit: Fit, data: FitData, monitor: FitMonitor, checkpoint: Checkpoint | None
+    ) -> None:
+        self.fit = fit
+        self.data = data
+        self.monitor = monitor
+        self.checkpoint = checkpoint
+
+    def best(self, n_jobs: int | None) -> FittedInitialization:
         """Run the initializations, and return the one with the highest score.
 
-        A training that ended in trouble comes after all others.
+        A training that could not go on comes after all others.
 
         Raises
         ------
         DivergedError
             All of them diverged from the beginning.
         """
-        scorer = None
-        if len(self.seeds) > 1:
-            preset, n_clusters = self.preset, self.model.n_clusters
-            scorer = Scorer(self.data, preset.n_neighbors, n_clusters, self.graph)
-        best: Candidate | None = None
+        fit, data, scorer = self.fit, self.data, None
+        if len(fit.seeds) > 1:
+            n_neighbors, n_clusters = fit.settings.n_neighbors, fit.model.n_clusters
+            scorer = Scorer(data.encoded, n_neighbors, n_clusters, data.graph)
+        best: FittedInitialization | None = None
         best_rank, errors = (False, -math.inf), []
-        for candidate in self.candidates(monitor, n_jobs):
-            if isinstance(candidate, DivergedError):
-                errors.append(candidate)
+        for found in self._fitted_initializations(n_jobs):
+            if isinstance(found, DivergedError):
+                errors.append(found)
                 continue
-            score = 0.0 if scorer is None else scorer(candidate.fitted, candidate.labels[self.order])
-            rank = (candidate.outcome.failure is None, score)
+            labels = data.row_map.to_fitted(found.labels)
+            score = 0.0 if scorer is None else scorer(found.fitted, labels)
+            rank = (found.outcome.failure is None, score)
             if best is None or rank > best_rank:
-                best, best_rank = candidate, rank
+                best, best_rank = found, rank
         if best is None:
             raise errors[-1]
         return best
 
-    def candidates(self, monitor: FitMonitor, n_jobs: int | None) -> Iterator[Candidate | DivergedError]:
+    def _fitted_initializations(
+        self, n_jobs: int | None
+    ) -> Iterator[FittedInitialization | DivergedError]:
         """Run the initializations, one after the other or by joblib."""
-        runs: Iterator[Initialization | TrainedModel | DivergedError] = self.initializations()
-        alone = self.processes.size == 1
-        if len(self.seeds) > 1 and alone and effective_n_jobs(n_jobs) > 1:
-            # Processes of their own, that share the cores: joblib divides the threads among them.
-            try:
-                parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            except ValueError:
-                # Dask's returns all results at once.
-                parallel = Parallel(n_jobs=n_jobs)
-            shared = SharedArrays.from_tensors(self.data, self.graph)
-            runs = iter(parallel(shared.call(each) for each in self.initializations()))
-        n_finished = self.n_finished
-        for index, (trained, seeds) in enumerate(
-            zip(chain(self.finished(), runs), self.seeds, strict=True)
-        ):
-            reported = monitor.initialization(index)
+        fit, restored = self.fit, self._restored_results()
+        runs = self._results(len(restored), n_jobs)
+        for index, (trained, seeds) in enumerate(zip(chain(restored, runs), fit.seeds, strict=True)):
+            reported = self.monitor.initialization(index)
             if isinstance(trained, Initialization):
                 attributes_now = partial(self._attributes_now, trained.model, seeds)
                 try:
                     trained = trained.run(reported.begin(attributes_now), self.checkpoint)
                 except DivergedError as error:
                     trained = error
-            if self.checkpoint is not None and index >= n_finished:
-                self.checkpoint.finish(_result(trained))
+            if self.checkpoint is not None and index >= len(restored):
+                self.checkpoint.finish(_to_checkpoint(trained))
             if isinstance(trained, DivergedError):
                 yield trained
                 continue
-            candidate = self.candidate(trained, seeds)
-            if not candidate.fitted.is_usable(self.data):
+            found = fit.ready_for_use(self.data, trained, seeds)
+            if not found.fitted.is_usable(self.data.encoded):
                 yield DivergedError(
-                    f"The training diverged: {NOT_USABLE}. Lower learning_rate or prior_learning_rate."
+                    f"The training diverged: {NOT_USABLE}. Lower learning_rate, or prior_learning_rate "
+                    "by preset_params."
                 )
                 continue
-            reported.end(partial(self.attributes, candidate))
-            yield candidate
+            reported.end(partial(fit.attributes, fit, self.data, found))
+            yield found
 
-    def finished(self) -> list[TrainedModel | DivergedError]:
+    def _results(
+        self, begin: int, n_jobs: int | None
+    ) -> Iterator[Initialization | TrainedModel | DivergedError]:
+        """Results of initializations by joblib, or the initializations themselves, to be run here."""
+        fit, data = self.fit, self.data
+        runs = fit.initializations(data, begin)
+        if len(fit.seeds) == 1 or fit.processes.size > 1 or effective_n_jobs(n_jobs) == 1:
+            return runs
+        # Processes of their own, that share the cores: joblib divides the threads among them.
+        try:
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+        except ValueError:
+            # Dask's returns all results at once.
+            parallel = Parallel(n_jobs=n_jobs)
+        shared = SharedArrays.from_tensors(data.encoded, data.graph)
+        return iter(parallel(shared.call(each) for each in runs))
+
+    def _restored_results(self) -> list[TrainedModel | DivergedError]:
         """Return the results of initializations that the checkpoint has."""
-        results = zip(self._kept(), self.seeds, strict=False)
-        return [self._trained(result, seeds) for result, seeds in results]
-
-    def _trained(self, result: State, seeds: Seeds) -> TrainedModel | DivergedError:
-        if "diverged" in result:
-            return DivergedError(result["diverged"])
-        model = self.model.reinitialized(seeds.model)
-        model.load_own_state(result["model"])
-        settings = ResolvedSettings(**result["settings"]) if result["settings"] else None
-        return TrainedModel(model, Outcome(**result["outcome"]), result["pseudo_labels"], settings)
+        checkpoint = self.checkpoint
+        kept = self.fit.processes.run_on_first(lambda: checkpoint.finished if checkpoint else [])
+        return [
+            _from_checkpoint(result, self.fit, seeds)
+            for result, seeds in zip(kept, self.fit.seeds, strict=False)
+        ]
 
     def _attributes_now(
         self, model: LatentModel, seeds: Seeds, history: dict[str, NDArray]
@@ -318,113 +318,11 @@ class PreparedFit:
         They are of a copy: standing statistics and renumbering are not for a model in training.
         """
         now = TrainedModel(copy.deepcopy(model), Outcome(history, converged=False), None)
-        return self.attributes(self.candidate(now, seeds))
-
-    def candidate(self, trained: TrainedModel, seeds: Seeds) -> Candidate:
-        """Prepare a trained model for use, number its clusters, and label the data."""
-        model = trained.model.to(self.device)
-        rng = torch.Generator(self.device).manual_seed(seeds.standing)
-        batch_size = min(self.preset.batch_size, len(self.data))
-        with at_most_threads(threads_for(model.hidden_flops(batch_size))):
-            model.prepare_for_inference(self.preset.standing_passes, batch_size, rng)
-        if self.known is not None and self.known.priors is not None:
-            # Bayes' rule for other priors than those of the data.
-            model.prior.weights.copy_(torch.as_tensor(self.known.priors))
-        fitted = FittedModel(model, self.format, self.preset.n_neighbors)
-        # As predict finds them, in its batches.
-        labels = fitted.labels(self.X)
-        pseudo_labels = None
-        if trained.pseudo_labels is not None:
-            pseudo_labels = trained.pseudo_labels.cpu().numpy()
-        # Components without a sample are numbered last. Those of classes have their numbers.
-        empty = np.bincount(labels[self.order], minlength=model.n_clusters) == 0
-        if empty.any() and self.known is None:
-            order = np.argsort(empty, kind="stable")
-            model.permute_clusters(torch.as_tensor(order, device=model.device))
-            number = np.argsort(order)
-            labels = number[labels]
-            pseudo_labels = None if pseudo_labels is None else number[pseudo_labels]
-        if pseudo_labels is not None:
-            pseudo_labels = self.of_X(pseudo_labels)
-        settings = {} if trained.settings is None else vars(trained.settings)
-        return Candidate(
-            fitted.with_residuals(self.data), labels, pseudo_labels, trained.outcome, settings
-        )
-
-    def of_X(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Bring labels of the data to the rows of X; -1 where these are not in the data."""
-        out = np.full(len(self.X), -1)
-        out[self.order] = labels
-        return out
-
-    def attributes(self, candidate: Candidate) -> dict[str, Any]:
-        """Fitted attributes of the estimator."""
-        prior = candidate.fitted.model.prior
-        means = prior.means.detach().cpu().numpy().copy()
-        centers = candidate.fitted.decode(means, np.arange(len(means)))
-        history = candidate.outcome.history
-        named: dict[str, Any]
-        if self.known is None:
-            named = {
-                "labels_": candidate.labels,
-                "pseudo_labels_": candidate.pseudo_labels,
-                "cluster_centers_": centers,
-            }
-        else:
-            taught = candidate.pseudo_labels
-            assert taught is not None
-            named = {
-                "classes_": self.known.classes,
-                "transduction_": self.known.classes[np.where(taught < 0, candidate.labels, taught)],
-                "class_centers_": centers,
-            }
-        return {
-            "_fitted": candidate.fitted,
-            **named,
-            "means_": means,
-            "covariances_": prior.stds.square().detach().cpu().numpy().copy(),
-            "weights_": prior.weights.cpu().numpy().copy(),
-            "history_": history,
-            **self.course(candidate),
-        }
-
-    def course(self, candidate: Candidate) -> dict[str, Any]:
-        """Fitted attributes that tell what ran, and how far."""
-        return {
-            "n_iter_": int(candidate.outcome.history["iteration"][-1]),
-            "converged_": candidate.outcome.converged,
-            "preset_": self.preset.name,
-            "device_": str(self.device),
-            "settings_": {
-                name: candidate.settings.get(name, value) for name, value in self.settings.items()
-            },
-            **self.validated,
-        }
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All settings by name, as they were given or the preset has them."""
-        return {name: getattr(self.preset, name) for name in settings_of(Preset)}
-
-    def warning_texts(self, candidate: Candidate) -> list[str]:
-        """Say what is not as it should be with a fit."""
-        labels, pseudo_labels = candidate.labels[self.order], candidate.pseudo_labels
-        if pseudo_labels is not None:
-            pseudo_labels = pseudo_labels[self.order]
-        return [
-            *warnings_of_training(candidate.outcome, self.preset),
-            *warnings_of_labels(labels, pseudo_labels, self.model.n_clusters, self.known is not None),
-        ]
-
-    def monitor(self, estimator: Any, X: Rows, y: Any) -> FitMonitor:
-        """Start monitoring this fit of `estimator`; only the first of several processes reports."""
-        if not self.processes.is_first:
-            estimator = copy.copy(estimator).set_callbacks().set_params(verbose=0)
-        max_iter = self.preset.max_iter
-        return FitMonitor(estimator, X, y, max_iter, interval_of(max_iter), len(self.seeds))
+        found = self.fit.ready_for_use(self.data, now, seeds)
+        return self.fit.attributes(self.fit, self.data, found)
 
 
-def _result(trained: TrainedModel | DivergedError) -> State:
+def _to_checkpoint(trained: TrainedModel | DivergedError) -> State:
     """Return the result of an initialization as a checkpoint keeps it."""
     if isinstance(trained, DivergedError):
         return {"diverged": str(trained)}
@@ -438,42 +336,60 @@ def _result(trained: TrainedModel | DivergedError) -> State:
     }
 
 
+def _from_checkpoint(result: State, fit: Fit, seeds: Seeds) -> TrainedModel | DivergedError:
+    """Return what `_to_checkpoint` was given."""
+    if "diverged" in result:
+        return DivergedError(result["diverged"])
+    model = fit.model.reinitialized(seeds.model)
+    model.load_own_state(result["model"])
+    settings = fit.settings.on_data(**result["settings"]) if result["settings"] else None
+    return TrainedModel(model, Outcome(**result["outcome"]), result["pseudo_labels"], settings)
+
+
 def from_validation(estimator: Any) -> dict[str, Any]:
     """Fitted attributes that scikit-learn's validation of X made on an estimator."""
     return {name: value for name, value in vars(estimator).items() if name in _FROM_VALIDATION}
 
 
-def run(
+def run_fit(
     estimator: Any,
-    prepared: PreparedFit,
-    X: Rows,
+    fit: Fit,
+    data: FitData,
     y: Any,
-    checkpoint: Checkpoint | None,
+    checkpoint: Checkpoint | None = None,
     n_jobs: int | None = None,
 ) -> None:
     """Train, warn of what is not as it should be, and set the fitted attributes at the very end.
 
     To be called by `fit` itself: warnings go to its caller, past scikit-learn's wrapper.
     """
-    monitor = prepared.monitor(estimator, X, y)
+    monitor = _monitor(estimator, fit, data, y)
     try:
-        best = replace(prepared, checkpoint=checkpoint).best(monitor, n_jobs)
+        best = _Run(fit, data, monitor, checkpoint).best(n_jobs)
     except DivergedError:
         if checkpoint is not None:
             checkpoint.remove()
         raise
     # Of the first process, so that all have the same to the last bit.
-    attributes = prepared.processes.run_on_first(partial(prepared.attributes, best))
+    attributes = fit.processes.run_on_first(partial(fit.attributes, fit, data, best))
 
     def finish() -> None:
-        for text in prepared.warning_texts(best):
+        for text in fit.warning_texts(fit, data, best):
             warnings.warn(text, ConvergenceWarning, stacklevel=stacklevel_of_user())
         monitor.end(attributes)
 
     # What raises here, a warning or a callback, does so in all processes, and nothing is set.
-    prepared.processes.run_on_first(finish)
+    fit.processes.run_on_first(finish)
     for name in _FROM_VALIDATION:
         estimator.__dict__.pop(name, None)
     estimator.__dict__.update(attributes)
     if checkpoint is not None:
         checkpoint.remove()
+
+
+def _monitor(estimator: Any, fit: Fit, data: FitData, y: Any) -> FitMonitor:
+    """Start monitoring a fit; only the first of several processes reports."""
+    if not fit.processes.is_first:
+        estimator = copy.copy(estimator).set_callbacks().set_params(verbose=0)
+    max_iter = fit.settings.max_iter
+    return FitMonitor(estimator, data.X, y, max_iter, interval_of(max_iter), len(fit.seeds))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skmpcc.method.trainer import Trainer
-from skmpcc.settings import ResolvedSettings
+from skmpcc.settings import LoopSettingsOnData
 from skmpcc.system.processes import ALONE, Processes
 
 # Samples that are looked at: at least so many in all, and so many for each cluster.
@@ -212,7 +212,7 @@ class TrainingHealth:
             return 1.0
         prior, codes = self.model.prior, self.codes[:MAX_REBUILT]
         rebuilt = self.model.decode(codes, prior.most_probable(codes))
-        error = (rebuilt - self.x[: len(codes)]).square().sum() / len(codes)
+        error = self.model.error(self.x[: len(codes)], rebuilt).sum() / len(codes)
         now = [float(prior.stds.mean()), float(error) / self.settings.total_variance]
         n_kept = 2 * self.settings.n_iter_no_change
         seen = self._generation = [*self._generation, now][-n_kept:]
@@ -333,7 +333,7 @@ class TrainingHealth:
         self.model.move_cluster(cluster, mean, like)
 
 
-def is_settled(entry: Mapping[str, float], settings: ResolvedSettings) -> bool:
+def is_settled(entry: Mapping[str, float], settings: LoopSettingsOnData) -> bool:
     """Whether, at an entry of the history, memberships and what is generated hardly change any more."""
     generation = settings.labels_only or entry["generation_change"] < settings.generation_tol
     return generation and entry["change"] < settings.tol

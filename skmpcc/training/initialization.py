@@ -13,7 +13,7 @@ from skmpcc.method.latent_model import LatentModel
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import search_pseudo_labels
-from skmpcc.settings import ResolvedSettings, TrainingSettings
+from skmpcc.settings import LoopSettings, LoopSettingsOnData
 from skmpcc.system.devices import matmul_precision, to_device_if_fits
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import Progress
@@ -31,14 +31,14 @@ class TrainedModel:
     outcome : Outcome
     pseudo_labels : Tensor of int64 of shape (n_samples,) or None
         Labels that taught the networks: known ones, and those that were found.
-    settings : ResolvedSettings or None
+    settings : LoopSettingsOnData or None
         What ran; its `pseudo_labels` are the kind that was chosen. None for a training that goes on.
     """
 
     model: LatentModel
     outcome: Outcome
     pseudo_labels: Tensor | None
-    settings: ResolvedSettings | None = None
+    settings: LoopSettingsOnData | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Initialization:
     ----------
     model : LatentModel
         Model to train in place.
-    settings : TrainingSettings
+    settings : LoopSettings
     data : Tensor of shape (n_samples, ...)
         Data as the networks see them, on any device.
     graph : NeighborGraph or None
@@ -61,11 +61,11 @@ class Initialization:
     engine : Engine or None
         What trains the model; None is MPCC's fastest for the device.
     processes : Processes
-        Those that train it together.
+        Those that train it processes.
     """
 
     model: LatentModel
-    settings: TrainingSettings
+    settings: LoopSettings
     data: Tensor
     graph: NeighborGraph | None
     device: torch.device
@@ -88,13 +88,13 @@ class Initialization:
             The training diverged before there was anything to roll back to.
         """
         model, data = self.model.to(self.device), to_device_if_fits(self.data, self.device)
-        together = self.processes
-        saved = together.run_on_first(lambda: None if progress is None else progress.read(STAGE))
+        processes = self.processes
+        saved = processes.run_on_first(lambda: None if progress is None else progress.read(STAGE))
         if saved is not None:
             labels, kind = saved["pseudo_labels"], saved["kind"]
         else:
-            labels, kind = together.run_on_first(lambda: self._pseudo_labels(data, progress))
-            if progress is not None and together.is_first:
+            labels, kind = processes.run_on_first(lambda: self._pseudo_labels(data, progress))
+            if progress is not None and processes.is_first:
                 progress.keep(STAGE, lambda: {"pseudo_labels": labels, "kind": kind}, at_once=True)
         if labels is not None:
             labels = labels.to(self.device)
@@ -119,7 +119,7 @@ class Initialization:
             neighbors=self.graph,
             engine=self.engine,
             progress=progress,
-            processes=together,
+            processes=processes,
         )
         return TrainedModel(model, outcome, labels, settings)
 
@@ -194,7 +194,7 @@ def _train_in_worker(
     )
 
 
-def needs_graph(settings: TrainingSettings) -> bool:
+def needs_graph(settings: LoopSettings) -> bool:
     """Whether a training by these settings looks at nearest neighbours."""
     by_consistency = settings.consistency == "neighbors" and (
         settings.consistency_weight > 0 or settings.weights in ("auto", "learned")

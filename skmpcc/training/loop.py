@@ -16,7 +16,7 @@ from skmpcc.engine.choice import algorithm_of
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.trainer import Trainer
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.settings import ResolvedSettings
+from skmpcc.settings import LoopSettingsOnData, ResolvedSettings
 from skmpcc.system.devices import at_most_threads, matmul_precision, threads_for
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import Progress, State
@@ -32,7 +32,7 @@ History = dict[str, NDArray]
 # stops the training.
 OnInterval = Callable[[History, bool], bool]
 # Makes what trains a model: a class of trainers, or what is called as one.
-Engine = Callable[[Any, ResolvedSettings, torch.Generator], Trainer]
+Engine = Callable[[Any, Any, torch.Generator], Trainer]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def interval_of(max_iter: int) -> int:
 
 
 @contextmanager
-def execution(model: LatentModel, settings: ResolvedSettings) -> Iterator[None]:
+def execution(model: LatentModel, settings: LoopSettingsOnData) -> Iterator[None]:
     """Within, operations have the threads and the precision of a training."""
     # Real and generated samples are in one batch.
     n_threads = threads_for(model.hidden_flops(2 * settings.batch_size))
@@ -80,7 +80,7 @@ def execution(model: LatentModel, settings: ResolvedSettings) -> Iterator[None]:
 
 def train(
     model: LatentModel,
-    settings: ResolvedSettings,
+    settings: LoopSettingsOnData,
     data: Tensor,
     rng: torch.Generator,
     on_interval: OnInterval = lambda history, last: False,
@@ -100,7 +100,7 @@ def train(
     ----------
     model : LatentModel
         Trained in place, on its device.
-    settings : ResolvedSettings
+    settings : LoopSettingsOnData
     data : Tensor of shape (n_samples, ...)
         Data as the networks see them, on any device.
     rng : torch.Generator
@@ -134,6 +134,7 @@ def train(
     if processes.size > 1:
         rows = processes.share(settings.batch_size).rows
     if engine is None:
+        assert isinstance(settings, ResolvedSettings)
         engine = algorithm_of(model.device, settings, processes)
     algorithm = engine(model, settings, rng)
     model.restart_averages()

@@ -9,7 +9,7 @@ from scipy.stats import entropy
 from torch import Tensor
 
 from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.settings import ResolvedSettings, TrainingSettings
+from skmpcc.settings import AdversarialSettings, LoopSettings, LoopSettingsOnData
 
 # Clusters are unequal if exp of the entropy of their sizes is below this share of K; equal ones have K.
 UNEQUAL = 0.9
@@ -18,17 +18,17 @@ REACH = 4.0
 
 
 def resolve(
-    settings: TrainingSettings,
+    settings: LoopSettings,
     data: Tensor,
     n_clusters: int,
     pseudo_labels: Tensor | None,
     graph: NeighborGraph | None = None,
-) -> ResolvedSettings:
+) -> LoopSettingsOnData:
     """Turn a user's settings into what runs on given data.
 
     Parameters
     ----------
-    settings : TrainingSettings
+    settings : LoopSettings
     data : Tensor of shape (n_samples, ...)
         Data as the networks see them.
     n_clusters : int
@@ -38,27 +38,32 @@ def resolve(
 
     Returns
     -------
-    settings : ResolvedSettings
-        Batches have no more than all samples; noise is a standard deviation; pseudo-labels serve for a
-        number of iterations, which is 0 without any; weights are not "auto".
+    settings : LoopSettingsOnData
+        Of the class `on_data` of the settings. Batches have no more than all samples; noise is a
+        standard deviation; pseudo-labels serve for a number of iterations, which is 0 without any;
+        weights are not "auto".
     """
     weights = settings.weights
     if weights == "auto":
         unequal = pseudo_labels is not None and are_unequal(pseudo_labels, n_clusters)
         weights = "learned" if unequal else "uniform"
     share = 0.0 if pseudo_labels is None else settings.pseudo_label_share
-    weight = settings.latent_weight
-    resolved = {field.name: getattr(settings, field.name) for field in fields(TrainingSettings)} | {
+    resolved = {field.name: getattr(settings, field.name) for field in fields(settings)} | {
         "batch_size": min(settings.batch_size, len(data)),
         "weights": weights,
-        # L_q over the dimension of x, as section 3.3 balances it with Loss I.
-        "latent_loss_weight": 1.0 / data[0].numel() if weight == "dimension" else float(weight),
-        "noise_std": settings.input_noise * bandwidth(data, graph) if settings.input_noise else 0.0,
+        "n_samples": len(data),
         # Of data that do not vary, nothing is to be reconstructed but a constant.
         "total_variance": float(data.flatten(1).var(0, correction=0).sum()) or 1.0,
         "supervised_iter": math.ceil(share * settings.max_iter),
     }
-    return ResolvedSettings(**resolved)
+    if isinstance(settings, AdversarialSettings):
+        weight, noise = settings.latent_weight, settings.input_noise
+        # L_q over the dimension of x, as section 3.3 balances it with Loss I.
+        resolved["latent_loss_weight"] = (
+            1.0 / data[0].numel() if weight == "dimension" else float(weight)
+        )
+        resolved["noise_std"] = noise * bandwidth(data, graph) if noise else 0.0
+    return settings.on_data(**resolved)
 
 
 def bandwidth(data: Tensor, graph: NeighborGraph | None) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from skmpcc.data.inputs import as_array
 from skmpcc.data.sliced import SlicedArray
 from skmpcc.system.devices import resolve_device
-from skmpcc.system.processes import Processes
+from skmpcc.system.processes import ALONE, Processes
 from skmpcc.training.checkpoint import Checkpoint, checksum
 
 MAX_SEED = np.iinfo(np.int32).max
@@ -15,40 +15,42 @@ MAX_SEED = np.iinfo(np.int32).max
 _IGNORED_PARAMETERS = ("checkpoint", "distributed", "n_jobs", "verbose")
 
 
-def begin(estimator: Any, **data: Any) -> tuple[Processes, Checkpoint | None]:
-    """Find the processes that fit together, and open the checkpoint of a fit of `estimator` on data.
-
-    Of several processes the first one opens it. All are given its seed.
+def join_processes(estimator: Any) -> Processes:
+    """Find the processes that fit `estimator` together, and the device of each.
 
     Raises
     ------
     ValueError
-        A file is there that this fit cannot go on from, or the processes cannot fit together.
+        They cannot fit together.
     """
-    together = Processes.join(estimator.distributed, resolve_device(estimator.device))
-    if together.size == 1:
-        return together, open_checkpoint(estimator, **data)
-    opened: list[Checkpoint | None] = []
-
-    def open_first() -> Any:
-        opened.append(open_checkpoint(estimator, **data))
-        seed = estimator.random_state
-        return int(np.random.RandomState().randint(MAX_SEED)) if seed is None else seed
-
-    estimator.random_state = together.run_on_first(open_first)
-    return together, opened[0] if together.is_first else None
+    return Processes.join(estimator.distributed, resolve_device(estimator.device))
 
 
-def open_checkpoint(estimator: Any, **data: Any) -> Checkpoint | None:
+def open_checkpoint(estimator: Any, processes: Processes = ALONE, **data: Any) -> Checkpoint | None:
     """Open the checkpoint of a fit of `estimator` on data, if there is to be one.
 
-    An estimator without a `random_state` is given the seed that the checkpoint was begun with.
+    Of several processes the first one opens it. An estimator without a `random_state` is given the seed
+    that the checkpoint was begun with, and all processes are given that of the first.
 
     Raises
     ------
     ValueError
         A file is there that this fit cannot go on from.
     """
+    if processes.size == 1:
+        return _open(estimator, data)
+    opened: list[Checkpoint | None] = []
+
+    def open_on_first() -> Any:
+        opened.append(_open(estimator, data))
+        seed = estimator.random_state
+        return int(np.random.RandomState().randint(MAX_SEED)) if seed is None else seed
+
+    estimator.random_state = processes.run_on_first(open_on_first)
+    return opened[0] if processes.is_first else None
+
+
+def _open(estimator: Any, data: dict[str, Any]) -> Checkpoint | None:
     if estimator.checkpoint is None:
         return None
     arguments = {"estimator": type(estimator).__name__} | estimator.get_params(deep=False)

@@ -1,0 +1,79 @@
+"""A fit of MPCC, to clusters or to known classes: its model, fitted attributes and warnings."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from skmpcc.fitted.model import FittedModel
+from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.model import MPCCModel
+from skmpcc.presets import Preset
+from skmpcc.system.processes import Processes
+from skmpcc.training.convergence import warnings_of_labels, warnings_of_training
+from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
+from skmpcc.training.fit_data import FitData
+
+
+def mixture_fit(
+    data: FitData,
+    preset: Preset,
+    n_clusters: int,
+    seeds: list[Seeds],
+    processes: Processes,
+    last: FittedModel | None = None,
+) -> Fit:
+    """Build the model for some data; with `last`, the training goes on with a copy of that one."""
+    if last is not None:
+        model: LatentModel = copy.deepcopy(last.model)
+    else:
+        shape = data.format.tensor_shape
+        model = MPCCModel(preset.network_settings(), shape, n_clusters, seeds[0].model)
+    attributes = _cluster_attributes if data.known is None else _class_attributes
+    return Fit(preset, model, seeds, attributes, _warning_texts, processes=processes)
+
+
+def _mixture_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
+    """Fitted attributes of clusters and of classes."""
+    prior = found.fitted.model.prior
+    return {
+        "means_": prior.means.detach().cpu().numpy().copy(),
+        "covariances_": prior.stds.square().detach().cpu().numpy().copy(),
+        "weights_": prior.weights.cpu().numpy().copy(),
+        "history_": found.outcome.history,
+        **fit_summary_attributes(fit, data, found),
+    }
+
+
+def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
+    attributes = _mixture_attributes(fit, data, found)
+    means = attributes["means_"]
+    return attributes | {
+        "labels_": found.labels,
+        "pseudo_labels_": found.pseudo_labels,
+        "cluster_centers_": found.fitted.decode(means, np.arange(len(means))),
+    }
+
+
+def _class_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
+    attributes = _mixture_attributes(fit, data, found)
+    means, given = attributes["means_"], found.pseudo_labels
+    assert given is not None
+    assert data.known is not None
+    classes = data.known.classes
+    return attributes | {
+        "classes_": classes,
+        "transduction_": classes[np.where(given < 0, found.labels, given)],
+        "class_centers_": found.fitted.decode(means, np.arange(len(means))),
+    }
+
+
+def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list[str]:
+    assert isinstance(fit.recipe, Preset)
+    labels, pseudo_labels = data.row_map.to_fitted(found.labels), found.pseudo_labels
+    if pseudo_labels is not None:
+        pseudo_labels = data.row_map.to_fitted(pseudo_labels)
+    return [
+        *warnings_of_training(found.outcome, fit.recipe),
+        *warnings_of_labels(labels, pseudo_labels, fit.model.n_clusters, data.known is not None),
+    ]
