@@ -8,7 +8,6 @@ beside its features, and one hidden layer more.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +19,8 @@ from skmpcc.method import losses
 from skmpcc.method.aim import AIMModel, AIMTraining
 from skmpcc.method.networks.layers import chunked
 from skmpcc.method.trainer import DrawBatch, descend
-from skmpcc.training.fit_aim import PreparedAIM
+from skmpcc.training.fit import Fit
+from skmpcc.training.fit_data import FitData
 
 # Weight of ALICE's mean square error of reconstructions: the one of its authors' code for Gaussians in
 # the plane (github.com/ChunyuanLI/ALICE, toy_data/ALICE_l2.py). They tell that it is to be tuned: the
@@ -160,14 +160,13 @@ class Rival(AIM):
 
     method: str
 
-    def _prepare(self, X: NDArray, validated: dict[str, Any]) -> PreparedAIM:
-        prepared = super()._prepare(X, validated)
-        model = prepared.model
+    def _fit_of(self, X: NDArray) -> tuple[Fit, FitData]:
+        fit, data = super()._fit_of(X)
+        model = fit.model
         if self.method != "GAN":
             settings = replace(model.settings, sharing="none")
-            model = AIMModel(settings, model.sample_shape, 1, prepared.seeds[0].model)
-        engine = partial(ENGINES[self.method], options=prepared.engine)
-        return replace(prepared, model=model, engine=engine)
+            model = AIMModel(settings, model.sample_shape, 1, fit.seeds[0].model)
+        return replace(fit, model=model, engine=ENGINES[self.method]), data
 
 
 def made(method: str, **parameters: Any) -> AIM:

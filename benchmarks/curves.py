@@ -34,7 +34,7 @@ from skmpcc.fitted.model import FittedModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
 from skmpcc.presets import PRESETS, Preset, choose
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.search import find_pseudo_labels
 from skmpcc.settings import NetworkSettings, TrainingSettings, select
 from skmpcc.training.loop import train

@@ -40,6 +40,8 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import Encoder, frozen_spectral_norms
 from skmpcc.metrics import clustering_accuracy, clustering_scores, majority_accuracy
 from skmpcc.presets import PRESETS
+from skmpcc.system.devices import resolve_device
+from skmpcc.system.processes import Processes
 from skmpcc.training.checkpoint import Checkpoint
 from skmpcc.training.loop import interval_of
 
@@ -170,18 +172,20 @@ def main() -> None:
         device=options.device,
         random_state=options.seed,
     )
-    prepared = clusterer._prepare(X, {"n_features_in_": X[0].size})
-    initialization, seeds = next(prepared.initializations()), prepared.seeds[0]
-    max_iter = prepared.preset.max_iter
+    clusterer.n_features_in_ = X[0].size
+    processes = Processes(device=resolve_device(options.device))
+    fit, data = clusterer._fit_of(X, processes)
+    initialization, seeds = next(fit.initializations(data)), fit.seeds[0]
+    max_iter = fit.settings.max_iter
 
     add = None
     if options.curve:
         looked_at = np.random.default_rng(0).permutation(len(X))[: options.curve]
         add = curve(
             initialization.model,
-            prepared.format,
-            prepared.data[torch.as_tensor(looked_at)],
-            y[prepared.order[looked_at]],
+            data.format,
+            data.encoded[torch.as_tensor(looked_at)],
+            y[data.row_map.rows[looked_at]],
             options.checkpoint,
             max_iter,
         )
@@ -202,7 +206,7 @@ def main() -> None:
 
     arguments = {
         "preset": options.preset,
-        "precision": prepared.preset.precision,
+        "precision": fit.settings.precision,
         "max_iter": max_iter,
         "seed": options.seed,
         "samples": len(X),
@@ -216,7 +220,7 @@ def main() -> None:
     trained = initialization.run(on_interval, checkpoint)
     outcome = trained.outcome
     done = int(outcome.history["iteration"][-1])
-    device = prepared.device
+    device = fit.device
     report = {
         "kind": "paper",
         **arguments,
@@ -238,14 +242,14 @@ def main() -> None:
         print(f"{done} of {max_iter} iterations; the same command goes on from here")
         keep(report, options.output)
         return
-    vars(clusterer).update(prepared.attributes(prepared.candidate(trained, seeds)))
+    vars(clusterer).update(fit.attributes(fit, data, fit.ready_for_use(data, trained, seeds)))
     scores = clustering_scores(y, clusterer.labels_)
     report["scores"] = scores
-    report["encoders"] = both_encoders(trained.model, prepared.data, y[prepared.order])
+    report["encoders"] = both_encoders(trained.model, data.encoded, y[data.row_map.rows])
     keep(report, options.output)
     print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     options.checkpoint.with_suffix(".json").write_text(json.dumps(report, indent=1))
-    picture(trained.model, prepared.format, options.checkpoint.with_suffix(".png"))
+    picture(trained.model, data.format, options.checkpoint.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -52,8 +52,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmpcc import MPCCClusterer
 from skmpcc.metrics import clustering_scores
-from skmpcc.pseudo_labels.neighbors import NeighborGraph, PairInformation, neighbor_information
+from skmpcc.pseudo_labels.graph import NeighborGraph, PairInformation, neighbor_information
 from skmpcc.pseudo_labels.search import find_pseudo_labels
+from skmpcc.system.processes import ALONE
 
 # ---- Rows
 
@@ -88,10 +89,11 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
 
 def pseudo_labels(X: NDArray, clusterer: MPCCClusterer) -> NDArray:
     """Find the labels that a fit on rows X teaches its networks with."""
-    fit = clusterer._prepare(X, {})
+    fit, data = clusterer._fit_of(X, ALONE)
     rng = torch.Generator(fit.device).manual_seed(fit.seeds[0].pseudo_labels)
-    kind, n_clusters = fit.preset.pseudo_labels, clusterer.n_clusters
-    return fit.of_X(find_pseudo_labels(kind, fit.data, fit.graph, n_clusters, rng).cpu().numpy())
+    kind, n_clusters = fit.settings.pseudo_labels, clusterer.n_clusters
+    found = find_pseudo_labels(kind, data.encoded, data.graph, n_clusters, rng)
+    return data.row_map.to_given(found.cpu().numpy())
 
 
 def row(

@@ -33,7 +33,7 @@ from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import PRESETS, Preset
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.settings import NetworkSettings, TrainingSettings, select
 from skmpcc.training.batches import BatchSampler
 from skmpcc.training.loop import Engine, execution

@@ -13,15 +13,12 @@ from skmpcc.presets import PRESETS, Preset, choose
 
 # Parameters that override the preset's field of the same name; all other fields go by preset_params.
 PRESET_FIELDS = (
-    "n_neighbors",
     "weights",
     "latent_dim",
     "width",
     "max_iter",
     "tol",
-    "batch_size",
     "learning_rate",
-    "prior_learning_rate",
 )
 # What stands for augmentation on tables.
 _FOR_TABLES = {"pseudo_labels": "search", "consistency": "neighbors"}

@@ -35,7 +35,7 @@ from skmpcc.training.fit_data import FitData
 from skmpcc.training.start import open_checkpoint
 
 # Parameters that override the preset's field of the same name, latent_dim first.
-_PRESET_FIELDS = ("latent_dim", "width", "max_iter", "tol", "batch_size", "learning_rate")
+_PRESET_FIELDS = ("latent_dim", "width", "max_iter", "tol", "learning_rate")
 # What the networks are for.
 _NETWORKS = {
     "general": ("image", "vector"),
@@ -167,7 +167,6 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         width: int | None = None,
         max_iter: int | None = None,
         tol: float | None = None,
-        batch_size: int | None = None,
         learning_rate: float | None = None,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -182,7 +181,6 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         self.width = width
         self.max_iter = max_iter
         self.tol = tol
-        self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.device = device
         self.random_state = random_state

@@ -29,7 +29,7 @@ from skmpcc.training.fit_data import FitData
 from skmpcc.training.fit_mixture import mixture_fit
 from skmpcc.training.start import join_processes, open_checkpoint
 
-# Those of the clusterer, n_neighbors first, but for the weights, which are the classes' shares.
+# Those of the clusterer, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
 # Classes are known, so that their shares are, and no component is lost that could stand elsewhere.
 _OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0, "label_weight": 5.0}
@@ -65,14 +65,10 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         than they were in the training.
     pseudo_labels : {"auto", "neighbors", "augmentation"}, default="auto"
         How samples of unknown class get the labels that teach the networks. "neighbors": known classes
-        spread along a graph of nearest neighbours, as in LabelSpreading. "augmentation", for images:
+        spread along a graph of the eight nearest neighbours, as in LabelSpreading; of more than 70,000
+        samples, along one of 70,000, those of known class first. "augmentation", for images:
         small classifiers learn the known classes and to say the same of an image and of random affine
         maps of it. "auto" is "augmentation" for images and "neighbors" for tables.
-    n_neighbors : int, default=None
-        Nearest neighbours of each sample, by Euclidean distance of the scaled data, that consistency
-        looks at, and of which the nearest eight pass known classes on; fewer where classes are small.
-        Of more than 70,000 samples, 70,000 are looked at: those of known class first, then others that
-        are drawn at random.
     {settings}
     labels_only : bool, default=False
         Whether classes and memberships alone are wanted. The training then ends as soon as they have
@@ -194,14 +190,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         image_shape: tuple[int, ...] | None = None,
         priors: ArrayLike | None = None,
         pseudo_labels: str = "auto",
-        n_neighbors: int | None = None,
         latent_dim: int | None = None,
         width: int | None = None,
         max_iter: int | None = None,
         tol: float | None = None,
-        batch_size: int | None = None,
         learning_rate: float | None = None,
-        prior_learning_rate: float | None = None,
         labels_only: bool = False,
         device: str | torch.device = "auto",
         distributed: str | None = None,
@@ -214,14 +207,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         self.image_shape = image_shape
         self.priors = priors
         self.pseudo_labels = pseudo_labels
-        self.n_neighbors = n_neighbors
         self.latent_dim = latent_dim
         self.width = width
         self.max_iter = max_iter
         self.tol = tol
-        self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.prior_learning_rate = prior_learning_rate
         self.labels_only = labels_only
         self.device = device
         self.distributed = distributed
@@ -459,5 +449,5 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 _OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, *_RESERVED)]
 if MPCCClassifier.__doc__ is not None:  # it is None with python -OO
     MPCCClassifier.__doc__ = MPCCClassifier.__doc__.replace(
-        "{settings}", parameter_docs(Preset, _PRESET_FIELDS[1:], ", default=None")
+        "{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None")
     ).replace("{preset_params}", parameter_docs(Preset, _OTHER))

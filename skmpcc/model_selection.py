@@ -18,8 +18,15 @@ from sklearn.utils import check_array, check_scalar
 
 from skmpcc.data.frames import check_columns
 from skmpcc.data.inputs import InputFormat, Layout, as_array, as_real
-from skmpcc.pseudo_labels.candidates import BROAD, N_VOTES, gaussian_points, variance_floor
-from skmpcc.pseudo_labels.spectral import affinity, clusters_of_rows, eigenvectors, is_factored
+from skmpcc.pseudo_labels.finders.eigenvectors import (
+    affinity,
+    clusters_of_rows,
+    eigenvectors,
+    is_factored,
+)
+from skmpcc.pseudo_labels.finders.mixture import variance_floor
+from skmpcc.pseudo_labels.finders.spectral import BROAD
+from skmpcc.pseudo_labels.problem import N_VOTES, gaussian_points
 from skmpcc.system.devices import at_most_threads
 from skmpcc.system.random import random_state_of
 

@@ -25,9 +25,9 @@ def brief_pseudo_labels(request, monkeypatch):
     """Keep the search for pseudo-labels short in all tests that do not look at its quality."""
     if request.node.get_closest_marker("full_pseudo_labels"):
         return
-    monkeypatch.setattr("skmpcc.pseudo_labels.tables.MAX_ITER", 40)
-    monkeypatch.setattr("skmpcc.pseudo_labels.images.IMAGE_MAX_ITER", 3)
-    monkeypatch.setattr("skmpcc.pseudo_labels.images.N_IMAGE_RESTARTS", 1)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.tables.MAX_ITER", 40)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 3)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 1)
 
 
 @pytest.fixture(scope="session")

@@ -48,9 +48,8 @@ QUICK = {
     "max_iter": 100,
     "width": 32,
     "learning_rate": 2e-3,
-    "prior_learning_rate": 3e-2,
     "tol": 0.0,
-    "preset_params": {"pseudo_label_share": 0.5, "ema_decay": 0.9},
+    "preset_params": {"pseudo_label_share": 0.5, "ema_decay": 0.9, "prior_learning_rate": 3e-2},
 }
 BRIEF = {"max_iter": 3, "width": 8, "latent_dim": 4, "pseudo_labels": None, "tol": 0.0}
 

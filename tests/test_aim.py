@@ -77,7 +77,7 @@ def test_reconstruct_is_decoding_of_codes(fitted, blobs):
 @pytest.mark.parametrize("covariance", ["diagonal", "identity"])
 def test_images(preset, covariance):
     X = images((20, 9, 8, 3), np.uint8)
-    aim = AIM(preset=preset, covariance=covariance, batch_size=10, **BRIEF).fit(X)
+    aim = AIM(preset=preset, covariance=covariance, preset_params={"batch_size": 10}, **BRIEF).fit(X)
     assert aim.transform(X).shape == (20, 3)
     for made in (aim.reconstruct(X), aim.sample(20), aim.inverse_transform(aim.transform(X))):
         assert made.shape == X.shape
@@ -221,9 +221,7 @@ def test_feature_names_and_pipelines(blobs):
     ],
 )
 def test_bad_parameters_are_errors_before_training(blobs, parameters, message, monkeypatch):
-    monkeypatch.setattr(
-        "skmpcc.training.fit_aim.PreparedAIM.best", lambda *_: pytest.fail("training began")
-    )
+    monkeypatch.setattr("skmpcc.training.initialization.train", lambda *_: pytest.fail("training began"))
     with pytest.raises(ValueError, match=message):
         AIM(**{"random_state": 0} | parameters).fit(blobs[0])
 
@@ -246,12 +244,12 @@ def test_bad_numbers_of_samples(fitted, blobs, n_samples):
 def test_presets():
     for name, preset in AIM_PRESETS.items():
         assert preset.name == name
-        assert preset.as_mpcc().sharing == "discriminator"
+        assert preset.network_settings().sharing == "discriminator"
     paper = AIM_PRESETS["mnist"]
     assert (paper.learning_rate, paper.beta1, paper.batch_size) == (2e-4, 0.5, 100)
     # 1 / d, of the latent dimension
-    assert paper.as_mpcc().latent_weight == 1 / 32
-    assert replace(paper, latent_weight=2.0).as_mpcc().latent_weight == 2.0
+    assert paper.training_settings().latent_weight == 1 / 32
+    assert replace(paper, latent_weight=2.0).training_settings().latent_weight == 2.0
     with pytest.raises(ValueError, match="kind must be"):
         replace(paper, kind="table")
 

@@ -77,7 +77,7 @@ def test_table_of_a_notebook():
     assert rows["preset_"] == ("str", repr(clusterer.preset_).replace("'", "&#x27;"))
     assert rows["device_"] == ("str", "&#x27;cpu&#x27;")
     assert rows["n_iter_"] == ("int", "3")
-    assert rows["settings_['batch_size']"] == ("int", "40")
+    assert rows["settings_['width']"] == ("int", str(clusterer.settings_["width"]))
     kind = clusterer.settings_["pseudo_labels"]
     assert rows["settings_['pseudo_labels']"] == ("str", f"&#x27;{kind}&#x27;")
     assert next(iter(rows)).startswith("settings_[")
@@ -88,7 +88,7 @@ def test_table_of_a_notebook():
     # The estimator is as it was.
     assert type(clusterer.preset_) is str
     pipeline = make_pipeline(StandardScaler(), clusterer)
-    assert "settings_[&#x27;batch_size&#x27;]" in estimator_html_repr(pipeline)
+    assert "settings_[&#x27;width&#x27;]" in estimator_html_repr(pipeline)
 
 
 @pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])

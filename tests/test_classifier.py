@@ -212,8 +212,8 @@ def test_unknown_classes_of_a_table_are_found(blobs):
 
 @pytest.mark.full_pseudo_labels
 def test_unknown_classes_of_images_are_found(monkeypatch):
-    monkeypatch.setattr("skmpcc.pseudo_labels.images.N_IMAGE_RESTARTS", 1)
-    monkeypatch.setattr("skmpcc.pseudo_labels.images.IMAGE_MAX_ITER", 100)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 1)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 100)
     digits = load_digits()
     some = partly(digits.target, 10)
     classifier = MPCCClassifier(random_state=0, **BRIEF).fit(digits.images, some)

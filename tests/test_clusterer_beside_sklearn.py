@@ -14,7 +14,7 @@ from support import BRIEF, QUICK, Interrupting
 
 from skmpcc import MPCCClusterer
 from skmpcc.presets import PRESETS
-from skmpcc.training.fit import PreparedFit
+from skmpcc.training.fit import Fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -156,19 +156,19 @@ def test_initializations_side_by_side_are_the_same(blobs):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_diverging_initialization_leaves_the_others(blobs, monkeypatch, n_jobs):
     X = blobs[0]
-    initializations = PreparedFit.initializations
+    initializations = Fit.initializations
 
-    def with_bad_ones(prepared):
+    def with_bad_ones(fit, data, begin):
         # Rates that no training survives, in all but the second.
         bad = {"learning_rate": 1e38, "max_iter": 1}
         return [
             each
             if index == 1
             else dataclasses.replace(each, settings=dataclasses.replace(each.settings, **bad))
-            for index, each in enumerate(initializations(prepared))
+            for index, each in enumerate(initializations(fit, data, begin))
         ]
 
-    monkeypatch.setattr(PreparedFit, "initializations", with_bad_ones)
+    monkeypatch.setattr(Fit, "initializations", with_bad_ones)
     fitted = MPCCClusterer(3, n_init=3, n_jobs=n_jobs, random_state=0, **BRIEF).fit(X)
     assert fitted.labels_.shape == (len(X),)
     with pytest.raises(FloatingPointError, match="diverged"):
@@ -194,5 +194,5 @@ def test_a_fit_that_goes_on_has_one_initialization(blobs):
     X = blobs[0]
     warm = MPCCClusterer(3, n_init=3, random_state=0, warm_start=True, **BRIEF).fit(X)
     means = warm.means_
-    warm.set_params(learning_rate=1e-9, prior_learning_rate=1e-9).fit(X)
+    warm.set_params(learning_rate=1e-9, preset_params={"prior_learning_rate": 1e-9}).fit(X)
     np.testing.assert_allclose(np.sort(warm.means_, 0), np.sort(means, 0), atol=1e-5)

@@ -112,7 +112,7 @@ def test_data_frames_and_set_output(blobs):
         (images((9, 4)), {"pseudo_labels": "magic"}, "pseudo_labels"),
         (np.full((9, 4), np.longdouble("1e4000")), {}, "longdouble|float128"),
         (images((9, 4)), {"learning_rate": -1.0}, "learning_rate"),
-        (images((9, 4)), {"batch_size": 1}, "batch_size"),
+        (images((9, 4)), {"preset_params": {"batch_size": 1}}, "batch_size"),
         (images((9, 4)), {"pseudo_labels": "augmentation"}, "pseudo_labels='augmentation' needs images"),
         (
             images((9, 8, 8)),
@@ -156,13 +156,13 @@ def test_wrong_shape_at_predict(fitted, X):
 def test_parameters_may_be_numbers_of_numpy(shape):
     """As a grid search over an array passes them."""
     X = images(shape)
-    parameters = BRIEF | {"batch_size": 12, "learning_rate": 0.001}
+    parameters = BRIEF | {"preset_params": {"batch_size": 12}, "learning_rate": 0.001}
     expected = MPCCClusterer(2, random_state=0, **parameters).fit(X)
     parameters |= {
         "max_iter": np.int64(3),
         "width": np.int16(8),
         "latent_dim": np.int32(4),
-        "batch_size": np.int64(12),
+        "preset_params": {"batch_size": np.int64(12)},
         "learning_rate": np.float64(0.001),
     }
     found = MPCCClusterer(np.int64(2), n_init=np.int64(1), random_state=np.int64(0), **parameters).fit(X)
@@ -170,7 +170,7 @@ def test_parameters_may_be_numbers_of_numpy(shape):
 
 
 def test_batch_larger_than_the_data(blobs):
-    clusterer = MPCCClusterer(2, **BRIEF | {"batch_size": 10_000}).fit(blobs[0])
+    clusterer = MPCCClusterer(2, **BRIEF | {"preset_params": {"batch_size": 10_000}}).fit(blobs[0])
     assert clusterer.n_iter_ == 3
 
 

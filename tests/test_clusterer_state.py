@@ -22,7 +22,7 @@ from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
 from skmpcc.presets import PRESETS
-from skmpcc.training.fit import PreparedFit
+from skmpcc.training.fit import Fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -153,13 +153,13 @@ def test_empty_clusters_are_the_last(blobs, monkeypatch):
     clusterer = MPCCClusterer(6, random_state=0, **QUICK)
     prepare = MPCCModel.prepare_for_inference
     before, found, every = [], [], torch.arange(6)
-    candidate = PreparedFit.candidate
+    ready = Fit.ready_for_use
 
-    def keep(prepared, trained, seeds):
-        found.append(trained.pseudo_labels.numpy()[np.argsort(prepared.order)])
-        return candidate(prepared, trained, seeds)
+    def keep(fit, data, trained, seeds):
+        found.append(data.row_map.to_given(trained.pseudo_labels.numpy()))
+        return ready(fit, data, trained, seeds)
 
-    monkeypatch.setattr(PreparedFit, "candidate", keep)
+    monkeypatch.setattr(Fit, "ready_for_use", keep)
 
     def with_lost_components(model, *args):
         prepare(model, *args)
@@ -233,7 +233,7 @@ def test_warm_start_goes_on(blobs):
     warm = MPCCClusterer(3, random_state=0, warm_start=True, **BRIEF).fit(X)
     np.testing.assert_array_equal(cold.means_, warm.means_)
     first = warm.means_
-    warm.set_params(learning_rate=1e-9, prior_learning_rate=1e-9).fit(X)
+    warm.set_params(learning_rate=1e-9, preset_params={"prior_learning_rate": 1e-9}).fit(X)
     np.testing.assert_allclose(np.sort(warm.means_, 0), np.sort(first, 0), atol=1e-5)
     with pytest.raises(ValueError, match="warm_start"):
         warm.set_params(width=16).fit(X)

@@ -106,7 +106,6 @@ PARAMETERS = {
     "latent_dim": st.integers(0, 5),
     "width": st.integers(1, 9),
     "max_iter": st.integers(0, 5),
-    "batch_size": st.sampled_from([1, 2, 3, 7, 50, 10**6]),
     "pseudo_labels": st.sampled_from(
         [
             *(None, "auto", "search", "kmeans", "gaussian_mixture", "spectral", "neighbors"),
@@ -114,9 +113,7 @@ PARAMETERS = {
         ]
     ),
     "weights": st.sampled_from(["uniform", "shares", "learned", "auto", "equal"]),
-    "n_neighbors": st.sampled_from([0, 1, 2, 5, 100]),
     "learning_rate": st.sampled_from([-1.0, 0.0, 1e-9, 1e-3, 10.0, 1e9, np.nan, np.inf]),
-    "prior_learning_rate": st.sampled_from([0.0, 1e-2, 10.0, 1e9]),
     "tol": st.sampled_from([0.0, 0.5, 1.0, np.nan, -1.0]),
     "labels_only": st.booleans(),
     "n_init": st.integers(0, 2),

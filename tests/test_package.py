@@ -37,8 +37,8 @@ LEVELS = [
     {"_sklearn", "system"},
 ]
 METHOD = [
-    {"method.aim"},
-    {"method.algorithm"},
+    {"method.aim", "method.algorithm"},
+    {"method.adversarial"},
     {"method.model", "method.trainer", "method.losses"},
     {"method.latent_model", "method.optimizers"},
     {"method.prior", "method.networks.image", "method.networks.vector", "method.networks.dcgan"},
@@ -136,7 +136,6 @@ LONG_LISTS = {
     "command.reading_text.read_text",
     "method.networks.image.__init__",
     "training.batches.__init__",
-    "training.fit.prepare",
     "training.loop.train",
 }
 LONG = {"command.run.cluster", "training.loop.train"}

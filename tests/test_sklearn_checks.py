@@ -13,8 +13,8 @@ SMALL = {
     "max_iter": 20,
     "width": 16,
     "learning_rate": 2e-3,
-    "prior_learning_rate": 3e-2,
     "preset_params": {
+        "prior_learning_rate": 3e-2,
         "discriminator_steps": 1,
         "encoder_steps": 1,
         "ema_start": 0,

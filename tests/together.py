@@ -174,7 +174,7 @@ def refusals():
     assert not dist.is_initialized()
     said = []
     own = np.concatenate([X, X[: int(os.environ["RANK"])]])
-    small = MPCCClusterer(3, distributed="auto", batch_size=3, **BRIEF)
+    small = MPCCClusterer(3, distributed="auto", preset_params={"batch_size": 3}, **BRIEF)
     for wrong, data in ((clusterer, own), (small, X)):
         try:
             wrong.fit(data)

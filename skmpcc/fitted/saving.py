@@ -91,6 +91,9 @@ MIXTURE_ATTRIBUTES = FIT_ATTRIBUTES | {
 # Parameters that a file has no say in: the next fit writes, reads and deletes what is there.
 _NOT_KEPT = ("checkpoint",)
 
+# Parameters of older files that are fields of the preset by now.
+_NOW_OF_THE_PRESET = ("batch_size", "n_neighbors", "prior_learning_rate")
+
 Estimator = TypeVar("Estimator")
 
 
@@ -188,7 +191,7 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
     if header["estimator"] != cls.__name__:
         raise ValueError(f"it holds an estimator of the class {header['estimator']}.")
     reader = Reader(tensors)
-    parameters = reader.entries(header["parameters"])
+    parameters = _as_today(reader.entries(header["parameters"]))
     estimator: Any = cls(**{name: parameters[name] for name in parameters if name not in _NOT_KEPT})
     attributes = reader.entries(header["attributes"])
     fitted = reader.value(header["fitted"])
@@ -204,6 +207,15 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
         raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
     vars(estimator).update(attributes, _fitted=fitted)
     return estimator
+
+
+def _as_today(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Move parameters of older files to where they are given today."""
+    moved = {name: parameters.pop(name, None) for name in _NOW_OF_THE_PRESET}
+    moved = {name: value for name, value in moved.items() if value is not None}
+    if moved:
+        parameters["preset_params"] = (parameters.get("preset_params") or {}) | moved
+    return parameters
 
 
 class Writer:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from skmpcc.pseudo_labels.neighbors import PairInformation, pair_information
+from skmpcc.pseudo_labels.graph import PairInformation, pair_information
 
 # Largest shift (share of a side), rotation (radians), change of scale and shear.
 SHIFT = 0.09

@@ -8,9 +8,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
-from skmpcc.pseudo_labels.candidates import NARROW, graph_edges, label_by_nearest
-from skmpcc.pseudo_labels.images import augmentation_labels
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.finders.images import augmentation_labels
+from skmpcc.pseudo_labels.finders.spectral import NARROW, graph_edges
+from skmpcc.pseudo_labels.graph import NeighborGraph
+from skmpcc.pseudo_labels.problem import label_by_nearest
 from skmpcc.system.devices import at_most_threads
 from skmpcc.system.progress import Progress
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skmpcc.method.trainer import Batch, DrawBatch
 from skmpcc.pseudo_labels.augmentation import random_affine
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 
 # Batches come from another random stream than the training's, which begins with the same seed.
 _STREAM = 0x5EED

@@ -278,7 +278,7 @@ class _Run:
             if not found.fitted.is_usable(self.data.encoded):
                 yield DivergedError(
                     f"The training diverged: {NOT_USABLE}. Lower learning_rate, or prior_learning_rate "
-                    "by preset_params."
+                    "in preset_params."
                 )
                 continue
             reported.end(partial(fit.attributes, fit, self.data, found))

@@ -11,7 +11,7 @@ from skmpcc.data.classes import KnownClasses
 from skmpcc.data.inputs import InputFormat
 from skmpcc.data.rows import RowMap, sort_rows
 from skmpcc.data.sliced import Rows
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.method.latent_model import LatentModel
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.known import complete_labels
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
 from skmpcc.pseudo_labels.search import search_pseudo_labels
 from skmpcc.settings import LoopSettings, LoopSettingsOnData
 from skmpcc.system.devices import matmul_precision, to_device_if_fits

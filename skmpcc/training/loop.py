@@ -15,7 +15,7 @@ from torch import Tensor
 from skmpcc.engine.choice import algorithm_of
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.trainer import Trainer
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.settings import LoopSettingsOnData, ResolvedSettings
 from skmpcc.system.devices import at_most_threads, matmul_precision, threads_for
 from skmpcc.system.processes import ALONE, Processes
@@ -187,7 +187,7 @@ def train(
         if health.failure is not None and not history:
             raise DivergedError(
                 f"The training diverged before iteration {interval}: {health.failure}. Lower "
-                "learning_rate or prior_learning_rate."
+                "learning_rate, or prior_learning_rate in preset_params."
             )
     finally:
         algorithm.release()

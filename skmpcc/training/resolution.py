@@ -8,7 +8,7 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor
 
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.settings import AdversarialSettings, LoopSettings, LoopSettingsOnData
 
 # Clusters are unequal if exp of the entropy of their sizes is below this share of K; equal ones have K.

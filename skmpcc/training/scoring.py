@@ -8,9 +8,9 @@ from torch import Tensor
 
 from skmpcc.fitted.model import FittedModel
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
-from skmpcc.pseudo_labels.candidates import gaussian_points
-from skmpcc.pseudo_labels.choice import ClusterQuality
-from skmpcc.pseudo_labels.neighbors import NeighborGraph, some_rows
+from skmpcc.pseudo_labels.graph import NeighborGraph, some_rows
+from skmpcc.pseudo_labels.problem import gaussian_points
+from skmpcc.pseudo_labels.quality import ClusterQuality
 
 
 class Scorer:

@@ -12,7 +12,7 @@ from skmpcc.engine.cuda_graph import CapturedAlgorithm1
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.prior import GaussianMixturePrior
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.settings import NetworkSettings
 from skmpcc.system.devices import matmul_precision
 from skmpcc.training.loop import train

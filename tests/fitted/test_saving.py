@@ -556,6 +556,13 @@ def format_script(number):
     return module
 
 
+def test_parameters_that_are_fields_of_the_preset_by_now():
+    given = {"n_clusters": 2, "batch_size": 7, "n_neighbors": None, "preset_params": {"min_std": 0.1}}
+    now = saving._as_today(dict(given))
+    assert now == {"n_clusters": 2, "preset_params": {"min_std": 0.1, "batch_size": 7}}
+    assert saving._as_today({"width": 8}) == {"width": 8}
+
+
 @pytest.mark.parametrize("name", ["clusterer-table", "clusterer-images", "classifier"])
 def test_files_of_format_1_are_read(name):
     """Files that were written when format 1 was new; other processors round otherwise."""
@@ -564,6 +571,8 @@ def test_files_of_format_1_are_read(name):
     loaded = cls.load(script.FOLDER / f"{name}.safetensors")
     before = json.loads((script.FOLDER / f"{name}.json").read_text())
     now = script.described(loaded, name)
+    moved = {name: before["parameters"].pop(name) for name in saving._NOW_OF_THE_PRESET}
+    assert set(moved.values()) == {"None"}
     assert before["parameters"].items() <= now["parameters"].items()
     assert set(before["attributes"]) <= set(now["attributes"])
     for key in ("preset", "prediction"):

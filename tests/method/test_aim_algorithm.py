@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
-from support import generator, normal, resolved
+from support import generator, normal
 from torch import nn
 
 from skmpcc.method import losses
-from skmpcc.method.aim import PENALTY_INTERVAL, AIMAlgorithm, AIMModel
+from skmpcc.method.aim import PENALTY_INTERVAL, AIMModel, AIMTraining
 from skmpcc.method.networks import dcgan
 from skmpcc.method.networks.layers import batch_norms
 from skmpcc.method.networks.vector import FourierFeatures
-from skmpcc.settings import AIMNetworkSettings
+from skmpcc.settings import AIMNetworkSettings, AIMSettingsOnData
 
 
 def network_settings(**values):
@@ -36,13 +36,12 @@ def model(shape=(4,), **values):
     return AIMModel(network_settings(**values), shape, 1)
 
 
-PAPER = AIMAlgorithm()
-BRIEF = {"max_iter": 10, "batch_size": 6, "discriminator_steps": 1}
+BRIEF = {"max_iter": 10, "batch_size": 6, "ema_decay": 0.9999, "ema_start": 1000}
 
 
-def training(model, options=PAPER, **values):
-    settings = resolved(model.sample_shape, **BRIEF | values)
-    return options(model, settings, generator())
+def training(model, **values):
+    default = {"latent_loss_weight": 1.0 / model.sample_shape[0]}
+    return AIMTraining(model, AIMSettingsOnData(**default | BRIEF | values), generator())
 
 
 def draw():
@@ -137,7 +136,7 @@ def test_the_generator_minimizes_the_latent_loss_too():
 
 
 def test_rates_fall_with_the_root_of_the_epoch():
-    algorithm = training(model(), AIMAlgorithm(0.5, n_iter_epoch=2), learning_rate=1e-2)
+    algorithm = training(model(), learning_rate_schedule="epochs", n_samples=12, learning_rate=1e-2)
     rates = []
     for _ in range(5):
         algorithm.iteration(draw())
@@ -166,7 +165,7 @@ def test_a_training_goes_on_from_its_state():
 
 def test_the_penalty_is_that_of_a_linear_score_s_gradient():
     """The gradient of w . x is w everywhere."""
-    algorithm = training(model(), AIMAlgorithm(gradient_penalty=0.5))
+    algorithm = training(model(), gradient_penalty=0.5)
     weights, x = normal(4, seed=1), normal(6, 4, seed=2).requires_grad_()
     assert float(algorithm._penalty(x @ weights, x)) == pytest.approx(
         0.5 * 0.5 * PENALTY_INTERVAL * float(weights.square().sum())
@@ -183,25 +182,25 @@ def test_the_penalty_is_that_of_a_linear_score_s_gradient():
 def test_the_penalty_changes_the_discriminator():
     def moved(penalty):
         m = model(networks="fourier")
-        training(m, AIMAlgorithm(gradient_penalty=penalty)).iteration(draw())
+        training(m, gradient_penalty=penalty).iteration(draw())
         return m.discriminator.score.weight.detach()
 
     assert not torch.equal(moved(0.0), moved(10.0))
 
 
 def test_the_power_is_for_when_the_noise_is_gone():
-    algorithm = training(model(), AIMAlgorithm(noise_decay=0.5, generator_power=2.0), noise_std=0.3)
+    algorithm = training(model(), input_noise_decay=0.5, generator_power=2.0, noise_std=0.3)
     scores = normal(50, seed=2)
     plain, squares = (losses.log_generator_loss(scores, power) for power in (1.0, 2.0))
     for n_iter, expected in ((0, plain), (4, plain), (5, squares)):
         algorithm.n_iter = n_iter
         assert algorithm._generator_loss(scores) == expected
-    kept = training(model(), AIMAlgorithm(generator_power=2.0))
+    kept = training(model(), generator_power=2.0)
     assert kept._generator_loss(scores) == squares
 
 
 def test_instance_noise_falls_to_nothing():
-    algorithm = training(model(), AIMAlgorithm(noise_decay=0.8), noise_std=0.3)
+    algorithm = training(model(), input_noise_decay=0.8, noise_std=0.3)
     x = torch.zeros(5000, 4)
     stds = []
     for n_iter in (0, 4, 8, 9):

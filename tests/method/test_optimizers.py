@@ -3,7 +3,10 @@ import torch
 from support import resolved
 from torch import nn
 
+from skmpcc.method.algorithm import Algorithm1
+from skmpcc.method.model import MPCCModel
 from skmpcc.method.optimizers import Adam, Optimizers
+from skmpcc.settings import NetworkSettings
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -36,18 +39,41 @@ def test_without_gradients_there_is_no_step():
 
 
 def optimizers(**values):
+    settings = resolved((6,), max_iter=10, **values)
     names = ("discriminator", "generator", "encoder", "prior")
-    parameters = {name: [nn.Parameter(torch.ones(2))] for name in names}
-    return Optimizers(parameters, resolved((6,), max_iter=10, **values))
+    made = {name: Adam([nn.Parameter(torch.ones(2))], settings.learning_rate) for name in names}
+    return Optimizers(made | {"decoder": made["generator"]}, settings)
+
+
+def test_one_optimizer_may_have_two_names():
+    found = optimizers()
+    assert found["decoder"] is found["generator"]
+    assert len(found.all) == 4
 
 
 def test_rates_of_each_module():
-    rates = {"learning_rate": 2**-9, "prior_learning_rate": 2**-5}
-    found = [float(o.rate) for o in optimizers(generator_prior_rate="prior", **rates).all]
-    assert found == [2**-9, 2**-9, 2**-9, 2**-5]
-    found = optimizers(generator_prior_rate="networks", **rates)
+    rates = {
+        "learning_rate": 2**-9,
+        "prior_learning_rate": 2**-5,
+        "max_iter": 2,
+        "latent_loss_weight": 1,
+    }
+
+    def trained(rate):
+        model = MPCCModel(network_settings(), (6,), 3)
+        settings = resolved((6,), **rates | {"generator_prior_rate": rate})
+        return Algorithm1(model, settings, torch.Generator()).optimizers
+
+    found = trained("prior")
+    assert [float(o.rate) for o in found.all] == [2**-9, 2**-9, 2**-9, 2**-5]
+    assert found["generator_prior"] is found["prior"]
+    found = trained("networks")
     assert [float(o.rate) for o in found.all] == [2**-9, 2**-9, 2**-9, 2**-5, 2**-9]
     assert found["generator_prior"] is not found["prior"]
+
+
+def network_settings():
+    return NetworkSettings(latent_dim=4, width=8, conditioning="embedding")
 
 
 def test_rates_fall_and_are_slowed_down():

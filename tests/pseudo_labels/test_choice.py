@@ -7,8 +7,8 @@ from scipy.stats import multivariate_normal
 from sklearn.datasets import make_blobs, make_circles
 from support import generator
 
-from skmpcc.pseudo_labels.choice import BALANCED, SURE, ClusterQuality
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
+from skmpcc.pseudo_labels.quality import BALANCED, SURE, ClusterQuality
 
 
 def judge_of(X, n_clusters, n_neighbors=10):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from support import generator, normal
 
-from skmpcc.pseudo_labels.classifiers import BatchedMLP, ConvNet
+from skmpcc.pseudo_labels.finders.classifiers import BatchedMLP, ConvNet
 
 
 def test_one_classifier_kept_is_the_one_it_was():

@@ -6,8 +6,8 @@ from sklearn.datasets import make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
-from skmpcc.pseudo_labels import spectral
-from skmpcc.pseudo_labels.spectral import (
+from skmpcc.pseudo_labels.finders import eigenvectors as spectral
+from skmpcc.pseudo_labels.finders.eigenvectors import (
     FAR,
     affinity,
     clusters_of_rows,

@@ -4,9 +4,9 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from support import bars, generator
 
-from skmpcc.pseudo_labels import images
-from skmpcc.pseudo_labels.candidates import kmeans_labels
-from skmpcc.pseudo_labels.images import augmentation_labels, most_informative
+from skmpcc.pseudo_labels.finders import images
+from skmpcc.pseudo_labels.finders.images import augmentation_labels, most_informative
+from skmpcc.pseudo_labels.finders.kmeans import kmeans_labels
 
 
 def digits():

@@ -4,9 +4,11 @@ import torch
 from sklearn.datasets import load_digits, make_moons
 from support import bars, generator, normal
 
-from skmpcc.pseudo_labels import images, known, neighbors
+from skmpcc.pseudo_labels import graph as neighbors
+from skmpcc.pseudo_labels import known
+from skmpcc.pseudo_labels.finders import images
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.known import complete_labels, spread_labels
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
 
 
 def moons(n=300):

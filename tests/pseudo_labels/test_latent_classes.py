@@ -6,9 +6,9 @@ from sklearn.metrics import adjusted_rand_score
 from support import generator
 
 from skmpcc import MPCCClusterer
-from skmpcc.pseudo_labels import latent_classes as module
-from skmpcc.pseudo_labels.latent_classes import LatentClasses, MixedTable, latent_classes
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.finders import latent_classes as module
+from skmpcc.pseudo_labels.finders.latent_classes import LatentClasses, MixedTable, latent_classes
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.search import search_pseudo_labels
 
 
@@ -187,7 +187,7 @@ def test_a_search_in_a_table_of_categories_is_for_latent_classes(monkeypatch):
     assert adjusted_rand_score(y, labels) > 0.9
     assert search_pseudo_labels("kmeans", data, graph, 3, generator())[1] == "kmeans"
     # Rows that are not in the graph have the class of their neighbours.
-    monkeypatch.setattr("skmpcc.pseudo_labels.neighbors.MAX_ROWS", 200)
+    monkeypatch.setattr("skmpcc.pseudo_labels.graph.MAX_ROWS", 200)
     few = NeighborGraph.from_data(data, 15, 3, generator())
     labels, _ = search_pseudo_labels("search", data, few, 3, generator())
     assert labels.shape == (400,)

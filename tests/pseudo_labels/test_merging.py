@@ -8,7 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
-from skmpcc.pseudo_labels.merging import LINKAGES, merge_clusters
+from skmpcc.pseudo_labels.finders.merging import LINKAGES, merge_clusters
 
 
 def neighbors_of(X, n_neighbors=8):

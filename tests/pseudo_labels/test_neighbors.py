@@ -7,8 +7,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import mutual_info_score
 from support import generator, normal
 
-from skmpcc.pseudo_labels import neighbors
-from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
+from skmpcc.pseudo_labels import graph as neighbors
+from skmpcc.pseudo_labels.graph import NeighborGraph, neighbor_information
 
 
 def test_nearest_neighbors_of_all_samples():

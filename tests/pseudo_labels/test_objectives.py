@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import softmax
 
-from skmpcc.pseudo_labels import objectives
+from skmpcc.pseudo_labels.finders import objectives
 
 SEEDS = st.integers(0, 10_000)
 

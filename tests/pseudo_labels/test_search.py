@@ -5,11 +5,14 @@ from sklearn.datasets import load_digits, make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
 from support import bars, generator, normal, stripes
 
-from skmpcc.pseudo_labels import candidates, neighbors, search, tables
-from skmpcc.pseudo_labels.candidates import Candidate, kmeans_labels
-from skmpcc.pseudo_labels.choice import ClusterQuality
-from skmpcc.pseudo_labels.images import augmentation_labels
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels import graph as neighbors
+from skmpcc.pseudo_labels import problem, search
+from skmpcc.pseudo_labels.finders import tables
+from skmpcc.pseudo_labels.finders.images import augmentation_labels
+from skmpcc.pseudo_labels.finders.kmeans import kmeans_labels
+from skmpcc.pseudo_labels.graph import NeighborGraph
+from skmpcc.pseudo_labels.problem import Candidate, Problem
+from skmpcc.pseudo_labels.quality import ClusterQuality
 from skmpcc.pseudo_labels.search import best_by_quality_and_agreement, best_candidate, find_pseudo_labels
 
 
@@ -58,7 +61,7 @@ def test_search_is_reproducible_and_leaves_the_global_state():
 @pytest.mark.parametrize("kind", ["search", "neighbors", "spectral"])
 def test_clusters_found_on_some_label_all(kind, monkeypatch):
     monkeypatch.setattr(neighbors, "MAX_ROWS", 150)
-    monkeypatch.setattr(candidates, "MAX_VOTERS", 100)
+    monkeypatch.setattr(problem, "MAX_VOTERS", 100)
     monkeypatch.setattr(tables, "CHUNK", 64)
     X, y = make_blobs(400, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
@@ -88,14 +91,14 @@ def test_search_takes_the_candidate_of_the_highest_quality(monkeypatch):
 
     monkeypatch.setattr(ClusterQuality, "is_unambiguous", lambda self, labels: False)
     monkeypatch.setattr(ClusterQuality, "quality", quality)
-    assert best_candidate("search", data, graph, 2, generator()).kind == "neighbors"
+    assert best_candidate("search", Problem(data, graph, 2, generator())).kind == "neighbors"
     monkeypatch.setattr(
         ClusterQuality, "quality", lambda self, labels, loss_factor=1.0: -abs(loss_factor)
     )
-    assert best_candidate("search", data, graph, 2, generator()).kind == "neighbors"
+    assert best_candidate("search", Problem(data, graph, 2, generator())).kind == "neighbors"
     monkeypatch.setattr(search, "AGREEMENT_WEIGHT", 0.0)
     monkeypatch.setattr(ClusterQuality, "quality", lambda self, labels, loss_factor=1.0: loss_factor)
-    assert best_candidate("search", data, graph, 2, generator()).kind == "kmeans"
+    assert best_candidate("search", Problem(data, graph, 2, generator())).kind == "kmeans"
 
 
 def test_of_candidates_as_good_the_one_wins_that_others_agree_with(monkeypatch):
@@ -128,7 +131,7 @@ def test_each_pair_of_candidates_is_compared_once(monkeypatch):
 
 
 def test_classifiers_need_not_run_where_neighbors_agree_on_other_clusters(monkeypatch):
-    monkeypatch.setattr(search, "classifier_labels", None)
+    monkeypatch.setitem(search.FINDERS, "neighbors", None)
     X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
     data = torch.as_tensor(X, dtype=torch.float32)
     assert adjusted_rand_score(y, searched(data, 2)) == 1.0
@@ -139,7 +142,7 @@ def test_classifiers_need_not_run_where_neighbors_agree_on_other_clusters(monkey
 
 def test_many_clusters_are_those_of_kmeans(monkeypatch):
     monkeypatch.setattr(search, "MAX_CLUSTERS", 2)
-    monkeypatch.setattr(search, "classifier_labels", None)
+    monkeypatch.setitem(search.FINDERS, "neighbors", None)
     data = normal(150, 2)
     assert searched(data, 3, seed=7).tolist() == kmeans_labels(data, 3, 7).tolist()
 
@@ -158,7 +161,7 @@ def test_pseudo_labels_as_long_as_users_have_them():
 
 def test_many_clusters_of_images_are_those_of_kmeans(monkeypatch):
     monkeypatch.setattr(search, "MAX_CLUSTERS", 3)
-    monkeypatch.setattr(search, "augmentation_labels", None)
+    monkeypatch.setitem(search.FINDERS, "augmentation", None)
     data, _ = bars()
     labels = find_pseudo_labels("augmentation", data, None, 4, generator())
     assert labels.tolist() == kmeans_labels(data, 4, generator().initial_seed()).tolist()
@@ -168,7 +171,7 @@ def test_each_kind_is_found():
     images, _ = bars(40)
     graph = NeighborGraph.from_data(images, 5, 2, generator())
     for kind in ("kmeans", "gaussian_mixture", "spectral", "neighbors"):
-        best = best_candidate(kind, images, graph, 2, generator(7))
+        best = best_candidate(kind, Problem(images, graph, 2, generator(7)))
         labels = find_pseudo_labels(kind, images, graph, 2, generator(7))
         assert best.kind == kind
         assert labels.tolist() == best.of_all().tolist()

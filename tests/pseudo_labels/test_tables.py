@@ -8,10 +8,11 @@ from sklearn.metrics import adjusted_rand_score
 from support import generator, normal, stripes
 from torch.optim import Adam
 
-from skmpcc.pseudo_labels import neighbors, tables
-from skmpcc.pseudo_labels.classifiers import BatchedMLP
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
-from skmpcc.pseudo_labels.tables import classifier_labels
+from skmpcc.pseudo_labels import graph as neighbors
+from skmpcc.pseudo_labels.finders import tables
+from skmpcc.pseudo_labels.finders.classifiers import BatchedMLP
+from skmpcc.pseudo_labels.finders.tables import classifier_labels
+from skmpcc.pseudo_labels.graph import NeighborGraph
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.training.batches import BatchSampler, RandomBatches
 
 CPU = torch.device("cpu")

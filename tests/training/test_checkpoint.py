@@ -13,10 +13,10 @@ from sklearn.base import clone
 from support import BRIEF, assert_same_fit, bars
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
-from skmpcc.method.algorithm import Algorithm1
+from skmpcc.method.trainer import Trainer
 from skmpcc.pseudo_labels.augmentation import random_affine
 from skmpcc.training import checkpoint as _checkpoint
-from skmpcc.training.fit import PreparedFit
+from skmpcc.training.fit import Fit, Seeds
 from skmpcc.training.initialization import Initialization
 from skmpcc.training.loop import DivergedError
 
@@ -42,7 +42,7 @@ def path(tmp_path):
 @contextmanager
 def interrupted_before(monkeypatch, *stops, error=KeyboardInterrupt):
     """Within, trainings are interrupted before these iterations, in this order."""
-    iteration, left = Algorithm1.iteration, list(stops)
+    iteration, left = Trainer.iteration, list(stops)
 
     def interrupted(self, *draws):
         if left[:1] == [self.n_iter]:
@@ -51,7 +51,7 @@ def interrupted_before(monkeypatch, *stops, error=KeyboardInterrupt):
         return iteration(self, *draws)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Algorithm1, "iteration", interrupted)
+        patched.setattr(Trainer, "iteration", interrupted)
         yield
     assert not left
 
@@ -108,8 +108,8 @@ def test_pseudo_labels_are_not_found_again(blobs, path, monkeypatch):
 @pytest.mark.parametrize("taught", [False, True])
 def test_classifiers_of_images_go_on(taught, path, monkeypatch):
     images, y = bars()
-    monkeypatch.setattr("skmpcc.pseudo_labels.images.IMAGE_MAX_ITER", 6)
-    monkeypatch.setattr("skmpcc.pseudo_labels.images.N_IMAGE_RESTARTS", 2)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 6)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 2)
     estimator, data = MPCCClusterer(2, **BRIEF | {"pseudo_labels": "augmentation"}), (images.numpy(),)
     if taught:
         estimator = MPCCClassifier(**BRIEF | {"pseudo_labels": "augmentation"})
@@ -117,7 +117,7 @@ def test_classifiers_of_images_go_on(taught, path, monkeypatch):
     estimator.set_params(random_state=0)
     expected = clone(estimator).fit(*data)
 
-    views, seen = "skmpcc.pseudo_labels.images.random_affine", []
+    views, seen = "skmpcc.pseudo_labels.finders.images.random_affine", []
 
     def interrupted(*args):
         seen.append(args)
@@ -140,16 +140,16 @@ def test_finished_initializations_are_not_run_again(n_jobs, blobs, path, monkeyp
     parameters = BRIEF | {"n_init": 3, "random_state": 0}
     expected = MPCCClusterer(3, **parameters).fit(X)
     clusterer = MPCCClusterer(3, n_jobs=n_jobs, checkpoint=path, **parameters)
-    candidate, run, n_runs = PreparedFit.candidate, Initialization.run, []
+    ready, run, n_runs = Fit.ready_for_use, Initialization.run, []
 
-    def interrupted_at_last(self, trained, seeds):
+    def interrupted_at_last(self, data, trained, seeds):
         if seeds == self.seeds[2]:
             raise KeyboardInterrupt
-        return candidate(self, trained, seeds)
+        return ready(self, data, trained, seeds)
 
     monkeypatch.setattr(Initialization, "run", lambda *args: n_runs.append(1) or run(*args))
     with monkeypatch.context() as patched, parallel_config("threading"):
-        patched.setattr(PreparedFit, "candidate", interrupted_at_last)
+        patched.setattr(Fit, "ready_for_use", interrupted_at_last)
         with pytest.raises(KeyboardInterrupt):
             clusterer.fit(X)
     assert len(n_runs) == 3
@@ -198,10 +198,8 @@ def test_weights_are_rounded_as_before(blobs, path, monkeypatch):
 
 def test_without_a_random_state_the_first_seeds_stay(blobs, path, monkeypatch):
     clusterer = MPCCClusterer(3, checkpoint=path, **SHORT | {"random_state": None})
-    prepare, seeds = PreparedFit.prepare, []
-    monkeypatch.setattr(
-        PreparedFit, "prepare", lambda *args, **more: seeds.append(args[4]) or prepare(*args, **more)
-    )
+    draw, seeds = Seeds.draw, []
+    monkeypatch.setattr(Seeds, "draw", lambda *args: seeds.append(draw(*args)) or seeds[-1])
     with interrupted_before(monkeypatch, 7), pytest.raises(KeyboardInterrupt):
         clusterer.fit(blobs[0])
     clusterer.fit(blobs[0])

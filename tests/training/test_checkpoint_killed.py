@@ -14,7 +14,7 @@ from support import assert_same_fit, bars
 
 from skmpcc import MPCCClusterer
 from skmpcc.method.algorithm import Algorithm1
-from skmpcc.pseudo_labels import images, tables
+from skmpcc.pseudo_labels.finders import images, tables
 from skmpcc.training import checkpoint as _checkpoint
 from skmpcc.training import initialization
 
@@ -22,7 +22,7 @@ MAX_ITER = 200
 BEFORE, SEARCH, TRAINING, WRITING = range(4)
 FITS = {
     "table": (3, {"pseudo_labels": "neighbors", "weights": "learned"}),
-    "images": (2, {"batch_size": 32}),
+    "images": (2, {"preset_params": {"batch_size": 32}}),
 }
 
 

@@ -5,7 +5,7 @@ import torch
 from support import BRIEF
 
 from skmpcc import MPCCClusterer
-from skmpcc.training.fit import from_validation
+from skmpcc.system.processes import ALONE
 from skmpcc.training.initialization import SharedArrays
 
 
@@ -13,9 +13,9 @@ def test_what_travels_with_each_initialization_is_small():
     """Data and neighbours are arguments of their own, which joblib and Dask send once."""
     X = np.random.default_rng(0).normal(size=(5000, 20))
     clusterer = MPCCClusterer(3, n_init=2, random_state=0, **BRIEF | {"weights": "learned"})
-    prepared = clusterer._prepare(X, from_validation(clusterer))
-    initializations = list(prepared.initializations())
-    shared = SharedArrays.from_tensors(prepared.data, prepared.graph)
+    fit, data = clusterer._fit_of(X, ALONE)
+    initializations = list(fit.initializations(data))
+    shared = SharedArrays.from_tensors(data.encoded, data.graph)
     run, arguments, _ = zip(*(shared.call(each) for each in initializations), strict=True)
     for _, *arrays in arguments:
         assert all(a is b for a, b in zip(arrays, arguments[0][1:], strict=True))

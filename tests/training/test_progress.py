@@ -3,7 +3,7 @@ import torch
 from support import Kept, normal, resolved
 
 from skmpcc.method.model import MPCCModel
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.settings import NetworkSettings
 from skmpcc.training.health import TrainingHealth
 from skmpcc.training.loop import train

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from skmpcc.pseudo_labels.neighbors import NeighborGraph
+from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.settings import ResolvedSettings, TrainingSettings
 from skmpcc.training.resolution import are_unequal, bandwidth, resolve, scott_bandwidth
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
+from skmpcc.pseudo_labels.graph import NeighborGraph, neighbor_information
 
 # Weights of the balance of sizes and of the Gaussian likelihood, and what is added to the share of lost
 # information, beside which smaller shares do not count. Chosen on the suite of benchmarks/quality.py.

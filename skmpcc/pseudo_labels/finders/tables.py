@@ -1,7 +1,7 @@
 """Classifiers of tables that give pseudo-labels: many restarts, of which the best go on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from numpy.typing import NDArray
@@ -10,9 +10,10 @@ from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.method.losses import consistency_loss
-from skmpcc.pseudo_labels.classifiers import BatchedMLP
-from skmpcc.pseudo_labels.neighbors import NeighborGraph, neighbor_information
-from skmpcc.pseudo_labels.objectives import marginal_entropy
+from skmpcc.pseudo_labels.finders.classifiers import BatchedMLP
+from skmpcc.pseudo_labels.finders.objectives import marginal_entropy
+from skmpcc.pseudo_labels.graph import NeighborGraph, neighbor_information
+from skmpcc.pseudo_labels.problem import Candidate, Problem
 from skmpcc.system.devices import at_most_threads, rows_of
 
 MAX_RESTARTS = 24
@@ -32,6 +33,15 @@ DECAY = 0.3
 # Clusters of equal size are insisted on at first; otherwise many a restart leaves some empty.
 BALANCE_WEIGHT = 3.0
 CHUNK = 8192
+
+
+def find(problem: Problem) -> Iterator[Candidate]:
+    """Find clusters in which neighbours agree, by classifiers that start from `starts`."""
+    labels = classifier_labels(
+        problem.data, problem.graph, problem.n_clusters, problem.rng, problem.starts
+    )
+    of_all = labels.cpu().numpy()
+    yield Candidate("neighbors", of_all[problem.graph.rows.cpu().numpy()], lambda: of_all)
 
 
 def classifier_labels(

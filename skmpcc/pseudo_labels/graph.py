@@ -90,6 +90,12 @@ class NeighborGraph:
             distances=torch.as_tensor(distances, dtype=torch.float32, device=rng.device),
         )
 
+    @classmethod
+    def without_neighbors(cls, n_samples: int, device: torch.device) -> "NeighborGraph":
+        """Return a graph in which each sample's one neighbour is itself."""
+        rows = torch.arange(n_samples, device=device)
+        return cls(rows, rows.unsqueeze(1), torch.zeros((n_samples, 1), device=device))
+
     def to(self, device: torch.device) -> "NeighborGraph":
         """Return the same graph on another device."""
         return replace(

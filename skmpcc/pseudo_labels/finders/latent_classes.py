@@ -7,6 +7,7 @@ of each class (I. Moustaki, "A latent trait and a latent class model for mixed o
 little: a single column of two values parts both.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 
+from skmpcc.pseudo_labels.problem import Candidate, Problem, label_by_nearest
 from skmpcc.pseudo_labels.variables import Variables
 
 # Share of the variables that have to be of categories, a smaller one where they come as indicators,
@@ -121,6 +123,18 @@ class LatentClasses:
         for x, mean, variance in zip(table.measured.T, self.means.T, self.variances.T, strict=True):
             joint -= 0.5 * ((x[:, None] - mean) ** 2 / variance + np.log(2.0 * np.pi * variance))
         return joint
+
+
+def find(problem: Problem) -> Iterator[Candidate]:
+    """Find the classes of a table of categories; none in another table.
+
+    The detail is whether they repay their parameters beside a single class.
+    """
+    table = MixedTable.from_rows(problem.variables)
+    if table is not None:
+        labels, beats_one_class = latent_classes(table, problem.n_clusters, problem.seed)
+        of_all = label_by_nearest(problem.data, problem.graph, labels)
+        yield Candidate("latent_classes", labels, of_all, beats_one_class)
 
 
 def latent_classes(table: MixedTable, n_clusters: int, seed: int) -> tuple[NDArray[np.int64], bool]:

@@ -1,5 +1,6 @@
 """Pseudo-labels of images: clusters that small random affine maps do not change."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,8 +10,13 @@ from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
-from skmpcc.pseudo_labels.classifiers import ConvNet
-from skmpcc.pseudo_labels.objectives import augmentation_loss, conditional_entropy, marginal_entropy
+from skmpcc.pseudo_labels.finders.classifiers import ConvNet
+from skmpcc.pseudo_labels.finders.objectives import (
+    augmentation_loss,
+    conditional_entropy,
+    marginal_entropy,
+)
+from skmpcc.pseudo_labels.problem import Candidate, Problem
 from skmpcc.system.devices import at_most_threads, rows_of
 from skmpcc.system.progress import Progress, State
 
@@ -30,6 +36,15 @@ IMAGE_BALANCE_WEIGHT = 4.0
 CHUNK = 1024
 # Of `Progress`.
 STAGE = "classifiers of images"
+
+
+def find(problem: Problem) -> Iterator[Candidate]:
+    """Find clusters that small affine maps do not change."""
+    labels = augmentation_labels(
+        problem.data, problem.n_clusters, problem.rng, progress=problem.progress
+    )
+    of_all = labels.cpu().numpy()
+    yield Candidate("augmentation", of_all[problem.graph.rows.cpu().numpy()], lambda: of_all)
 
 
 def augmentation_labels(

@@ -1,0 +1,43 @@
+"""Clusters of a mixture of Gaussians."""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import config_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from skmpcc.pseudo_labels.problem import Candidate, Problem
+from skmpcc.system.devices import at_most_threads
+
+# Rows that a GaussianMixture is fitted to at most.
+MAX_GAUSSIAN_ROWS = 20_000
+# Added to the variances of GaussianMixture, relative to the data's.
+REGULARIZATION = 1e-3
+
+
+def find(problem: Problem) -> Iterator[Candidate]:
+    """Find the clusters of a GaussianMixture with full covariances."""
+    data, graph, seed = problem.data, problem.graph, problem.seed
+    points, reduce = problem.gaussian_points
+    floor = variance_floor(points)
+    mixture = GaussianMixture(problem.n_clusters, n_init=3, reg_covar=floor, random_state=seed)
+    # GaussianMixture does not start by KMeans where scikit-learn dispatches to other array libraries.
+    with at_most_threads(1), warnings.catch_warnings(), config_context(array_api_dispatch=False):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        rows = np.random.default_rng(seed).permutation(len(points))[:MAX_GAUSSIAN_ROWS]
+        labels = mixture.fit(points[np.sort(rows)]).predict(points)
+
+    def of_all() -> NDArray:
+        if len(points) == len(data):
+            return labels
+        return mixture.predict(reduce(graph.coordinates(data)))
+
+    yield Candidate("gaussian_mixture", labels, of_all)
+
+
+def variance_floor(points: NDArray) -> float:
+    """Return the variance that a GaussianMixture adds to its own, so that these have full rank."""
+    return max(REGULARIZATION * float(points.var(axis=0).mean()), 1e-9)

@@ -1,0 +1,83 @@
+"""Clusters in the eigenvectors of graphs of neighbours."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from skmpcc.pseudo_labels.finders.eigenvectors import (
+    TINY,
+    affinity,
+    clusters_of_rows,
+    eigenvectors,
+    is_factored,
+)
+from skmpcc.pseudo_labels.finders.merging import LINKAGES, merge_clusters
+from skmpcc.pseudo_labels.graph import NeighborGraph
+from skmpcc.pseudo_labels.problem import Candidate, Problem, label_by_nearest
+from skmpcc.system.devices import at_most_threads
+
+# Clusters up to which more eigenvectors than clusters are looked at, which cost several times as much.
+FEW_CLUSTERS = 40
+# Neighbours in the graphs of spectral clustering. Thin shapes want few, noisy data want many.
+NARROW, BROAD = 8, 15
+# Eigenvectors beyond twice the number of clusters.
+MORE_EIGENVECTORS = 5
+# Steps of the walk that weighs them: so many that the last of the first K, of eigenvalue 1 - g, counts
+# about exp(-DIFFUSION) times as much as the first.
+DIFFUSION = 0.25
+MAX_STEPS = 500
+
+
+def find(problem: Problem) -> Iterator[Candidate]:
+    """Find clusters in the eigenvectors of graphs of fewer and more neighbours.
+
+    As many eigenvectors as clusters find shapes that are well apart. Twice as many leave some to samples
+    that are far from all others. Weighed by the steps of a diffusion (R. Coifman and S. Lafon,
+    "Diffusion maps", 2006) even more of them tell kinds apart that have several forms, as digits have.
+    Twice as many clusters, merged, find those of unequal sizes. The detail of these is the number of
+    neighbours and the linkage.
+    """
+    data, graph, n_clusters, seed = problem.data, problem.graph, problem.n_clusters, problem.seed
+    points, nearest = problem.points, graph.nearest.cpu().numpy()
+
+    def candidate(labels: NDArray, detail: object = None) -> Candidate:
+        return Candidate("spectral", labels, label_by_nearest(data, graph, labels), detail)
+
+    for n_neighbors in (NARROW, BROAD):
+        with at_most_threads(1):
+            for vectors in _maps(points, graph, n_clusters, n_neighbors, seed):
+                yield candidate(clusters_of_rows(vectors, n_clusters, seed))
+                if vectors.shape[1] != 2 * n_clusters:
+                    continue
+                finer = clusters_of_rows(vectors, 2 * n_clusters, seed)
+                for linkage in LINKAGES:
+                    merged = merge_clusters(finer, nearest, n_clusters, linkage)
+                    yield candidate(merged, (n_neighbors, linkage))
+
+
+def _maps(
+    points: NDArray, graph: NeighborGraph, n_clusters: int, n_neighbors: int, seed: int
+) -> list[NDArray]:
+    """The maps of a graph's points in which clusters are looked for."""
+    edges = graph_edges(points, graph, n_neighbors)
+    few = n_clusters <= FEW_CLUSTERS
+    wanted = 2 * n_clusters + MORE_EIGENVECTORS if few else n_clusters
+    values, vectors = eigenvectors(edges, min(wanted, len(points)), seed, factored=is_factored(points))
+    maps = [vectors[:, :n_clusters]]
+    if few:
+        maps.append(vectors[:, : 2 * n_clusters])
+    if few and n_neighbors == NARROW:
+        walk = vectors[:, 1:] / np.sqrt(np.asarray(edges.sum(axis=1)).reshape(-1, 1))
+        steps = min(MAX_STEPS, DIFFUSION / max(1.0 - values[n_clusters - 1], TINY))
+        maps.append(walk * values[1:].clip(0.0, 1.0) ** steps)
+    return maps
+
+
+def graph_edges(points: NDArray, graph: NeighborGraph, n_neighbors: int) -> csr_matrix:
+    """Weigh the edges to the nearest of a graph's neighbours; see `spectral.affinity`."""
+    nearest, distances = (
+        tensor[:, :n_neighbors].cpu().numpy() for tensor in (graph.nearest, graph.distances)
+    )
+    return affinity(points, nearest, distances)

@@ -1,0 +1,126 @@
+"""What clusters are looked for in, and what is found: a problem and its candidates."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from skmpcc.pseudo_labels.graph import NeighborGraph
+from skmpcc.pseudo_labels.variables import Variables
+from skmpcc.system.progress import Progress
+
+# Features above which Gaussians are those of N_GAUSSIAN_FEATURES principal components.
+MAX_GAUSSIAN_FEATURES = 48
+N_GAUSSIAN_FEATURES = 32
+# Neighbours whose clusters a sample that is not in the graph has, and rows among which they are found.
+N_VOTES = 5
+MAX_VOTERS = 20_000
+
+_MAX_SEED = 2**32
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data in which so many clusters are to be found, without labels.
+
+    Attributes
+    ----------
+    data : Tensor of shape (n_samples, ...)
+        Data as the networks see them, on any device.
+    graph : NeighborGraph
+        Neighbours among all samples or some of them.
+    n_clusters : int
+    rng : torch.Generator
+        Networks are trained on its device.
+    starts : sequence of ndarray of int of shape (m,)
+        Clusters of the graph's rows, found before, that a search may begin with.
+    progress : Progress, optional
+        Keeps what takes long.
+    """
+
+    data: Tensor
+    graph: NeighborGraph
+    n_clusters: int
+    rng: torch.Generator
+    starts: Sequence[NDArray] = ()
+    progress: Progress | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed for scikit-learn."""
+        return self.rng.initial_seed() % _MAX_SEED
+
+    @cached_property
+    def points(self) -> NDArray:
+        """Coordinates of the graph's rows, in which neighbours are found; shape (m, d)."""
+        return self.graph.points(self.data)
+
+    @cached_property
+    def gaussian_points(self) -> tuple[NDArray, Callable[[NDArray], NDArray]]:
+        """The points that Gaussians are fitted to, and the map to them; see `gaussian_points`."""
+        return gaussian_points(self.points, self.seed)
+
+    @cached_property
+    def variables(self) -> Variables:
+        """What the columns tell."""
+        return Variables.from_rows(self.points)
+
+    def of_columns(self, columns: NDArray[np.bool_]) -> "Problem":
+        """Return the problem of some columns of a table, and of the neighbours in these."""
+        if columns.all() or self.graph.components is not None or self.data.ndim != 2:
+            return self
+        data = self.data[:, torch.as_tensor(columns, device=self.data.device)]
+        n_neighbors = self.graph.nearest.shape[1]
+        graph = NeighborGraph.from_data(data, n_neighbors, self.n_clusters, self.rng)
+        return replace(self, data=data, graph=graph)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Clusters that a finder found.
+
+    Attributes
+    ----------
+    kind : str
+        What found them.
+    labels : ndarray of int of shape (m,)
+        Of the graph's rows.
+    of_all : callable
+        Makes the labels of all samples.
+    detail : object
+        What tells it from others of the kind, where the search has to know.
+    """
+
+    kind: str
+    labels: NDArray
+    of_all: Callable[[], NDArray]
+    detail: object = None
+
+
+def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDArray], NDArray]]:
+    """Points that Gaussians are fitted to, and the map to them: principal components of wide rows."""
+    if points.shape[1] <= MAX_GAUSSIAN_FEATURES:
+        return points, lambda X: X
+    pca = PCA(min(N_GAUSSIAN_FEATURES, len(points)), svd_solver="randomized", random_state=seed)
+    return pca.fit(points).transform(points), pca.transform
+
+
+def label_by_nearest(data: Tensor, graph: NeighborGraph, labels: NDArray) -> Callable[[], NDArray]:
+    """Label all samples as the nearest of a graph's rows, which have labels."""
+
+    def of_all() -> NDArray:
+        if len(labels) == len(data):
+            return labels
+        # Rows of a graph that has not all are in random order.
+        voters = slice(MAX_VOTERS)
+        points = graph.coordinates(data[graph.rows[voters].to(data.device)])
+        votes = KNeighborsClassifier(min(N_VOTES, len(points))).fit(points, labels[voters])
+        return votes.predict(graph.coordinates(data))
+
+    return of_all
