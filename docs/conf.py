@@ -66,7 +66,16 @@ html_css_files = ["skmpcc.css"]
 html_copy_source = False
 html_show_sphinx = False
 # Pages with their headings at the side; examples are short, and their code needs the room.
-GUIDES = ("user-guide", "distributed", "benchmarks", "method", "presets")
+GUIDES = (
+    "quick-start",
+    "tables",
+    "images",
+    "reference",
+    "distributed",
+    "benchmarks",
+    "method",
+    "presets",
+)
 WITH_CONTENTS = (*GUIDES, "CHANGELOG", "CONTRIBUTING", "api/**", "development/**", "lab-notes/**")
 html_theme_options = {
     "navbar_align": "left",

@@ -60,5 +60,5 @@ from skmpcc.plotting import ReconstructionsDisplay
 _ = ReconstructionsDisplay.from_estimator(classifier, X_new, image_shape=(8, 8))
 
 # %%
-# **Read next:** some classes may be unknown, marked by -1: :ref:`known classes <user-guide:Known
+# **Read next:** some classes may be unknown, marked by -1: :ref:`known classes <reference:Known
 # classes>`. :doc:`plot_aim_grid` is for data without any classes or clusters.

@@ -43,5 +43,5 @@ _ = LatentMapDisplay.from_estimator(clusterer, X)
 
 # %%
 # **Read next:** :doc:`plot_images` passes the same digits as images, which says more about them
-# than rows of numbers do. The :ref:`user guide <user-guide:What comes back>` lists all that a
+# than rows of numbers do. The :ref:`reference <reference:What comes back>` lists all that a
 # fitted clusterer gives.

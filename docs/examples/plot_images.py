@@ -48,5 +48,5 @@ from_rows = MPCCClusterer(n_clusters=10, image_shape=(8, 8))
 print(from_rows, "fits rows of shape", rows.shape)
 
 # %%
-# **Read next:** :ref:`images in the user guide <user-guide:Images>` has the shapes and the limits,
+# **Read next:** :ref:`the page on images <images:Images>` has the shapes and the limits,
 # and :doc:`plot_shapes` compares methods on points in the plane.

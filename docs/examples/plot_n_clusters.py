@@ -45,5 +45,5 @@ _ = NClustersDisplay.from_suggestion(suggestion)
 
 # %%
 # **Read next:** how often the suggestion is right, and what else you can do, stands in the
-# :ref:`user guide <user-guide:Choosing the number of clusters>`. :doc:`plot_unequal_clusters` fits
+# :ref:`page on tables <tables:Choosing the number of clusters>`. :doc:`plot_unequal_clusters` fits
 # clusters of unlike sizes.

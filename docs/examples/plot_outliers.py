@@ -46,5 +46,5 @@ print(f"noise among the rows marked: {is_noise[~kept].mean():.2f}")
 print(f"ROC AUC of the score for noise: {roc_auc_score(is_noise, -scores):.3f}")
 
 # %%
-# **Read next:** :ref:`how far to trust the score <user-guide:What comes back>`, and
+# **Read next:** :ref:`how far to trust the score <tables:Rows that belong nowhere>`, and
 # :doc:`plot_new_samples` for the half of the model that makes samples.

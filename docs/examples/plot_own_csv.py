@@ -52,7 +52,7 @@ columns = ["alcohol", "flavanoids", "color_intensity", "proline"]
 table.groupby("cluster")[columns].mean().round(2)
 
 # %%
-# Without a line of Python, :ref:`the command <user-guide:The command>` does all this and writes a
+# Without a line of Python, :ref:`the command <reference:The command>` does all this and writes a
 # report::
 #
 #     python -m skmpcc wines.csv --n-clusters 3 --impute median --output results/

@@ -85,4 +85,4 @@ _ = ax.set(title=f"best: {search.best_params_['pseudo_labels']}", aspect="equal"
 
 # %%
 # **Read next:** :doc:`plot_own_csv` goes from a file to clusters. :ref:`Presets and their settings
-# <user-guide:Presets and their settings>` tells what else can be searched over.
+# <reference:Presets and their settings>` tells what else can be searched over.

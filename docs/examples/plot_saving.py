@@ -46,4 +46,4 @@ except ValueError as error:
 
 # %%
 # **Read next:** why not pickle, and how a model goes to other languages and programs: :ref:`keeping
-# a model <user-guide:Keeping a model>`.
+# a model <reference:Keeping a model>`.

@@ -57,4 +57,4 @@ for row, (shape, (X, y, n_clusters)) in zip(axes, shapes.items(), strict=True):
 # groups they are the better choice.
 #
 # **Read next:** :doc:`plot_n_clusters` looks for the number of clusters. When not to use
-# ``MPCCClusterer`` is :ref:`told in the user guide <user-guide:When not to use it>`.
+# ``MPCCClusterer`` is :ref:`told in the quick start <quick-start:When not to use it>`.

@@ -48,6 +48,6 @@ for ax, (title, (points, labels)) in zip(axes.flat, panels.items(), strict=True)
     ax.set(title=title)
 
 # %%
-# **Read next:** :ref:`what is known about unequal sizes <user-guide:Clusters of unequal sizes>`,
+# **Read next:** :ref:`what is known about unequal sizes <tables:Clusters of unequal sizes>`,
 # also among images, where the first clustering tends to equal sizes. :doc:`plot_outliers` finds
 # rows that belong to no cluster.
