@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from adversarial import ENGINES, made
-from common import machine, seeds_of, setting
+from common import commit, machine, seeds_of, setting
 from generation_metrics import JudgeNet
 from numpy.typing import NDArray
 
@@ -181,7 +181,7 @@ def main() -> None:
                 row |= grid_figures(method, seed, values, options.figure)
             else:
                 row |= image_figures(method, seed, values, options)
-            row |= {"seconds": round(time.perf_counter() - started, 1), **machine()}
+            row |= {"seconds": round(time.perf_counter() - started, 1), **machine(), "commit": commit()}
             line = json.dumps(row)
             print(line, flush=True)
             if options.out is not None:

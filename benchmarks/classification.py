@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SETS, load_file, machine, seeds_of, setting
+from common import SETS, commit, load_file, machine, seeds_of, setting
 from generation_metrics import N_NEIGHBORS, JudgeNet, fidelity, frechet_distance
 from numpy.typing import NDArray
 from quality import read
@@ -379,7 +379,7 @@ def run(name: str, options: argparse.Namespace) -> None:
             row["seconds"] = time.perf_counter() - started
             row |= fit.facts | figures(case, fit, judge)
         with options.output.open("a") as file:
-            file.write(json.dumps(row | {"machine": machine()}) + "\n")
+            file.write(json.dumps(row | {"machine": machine(), "commit": commit()}) + "\n")
         shown = [f"{k} {row[k]:.3f}" for k in (*FIGURES, "seconds") if isinstance(row[k], float)]
         print(name, known, method, seed, ", ".join(shown), flush=True)
 

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import platform
+import subprocess
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -275,6 +276,15 @@ def rivals() -> dict[str, Method]:
 
 
 # ---- The machine
+
+
+def commit() -> str | None:
+    """Commit of the code that runs, in seven digits; None where git does not tell."""
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=7", "HEAD"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()[:7]
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def machine() -> dict[str, Any]:

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import NOISE, SETS, Data, load_file, machine, seeds_of, setting, split
+from common import NOISE, SETS, Data, commit, load_file, machine, seeds_of, setting, split
 from generation_metrics import (
     JudgeNet,
     fidelity,
@@ -381,7 +381,7 @@ def run(name: str, options: argparse.Namespace) -> None:
                 row["seconds"] = time.perf_counter() - started
                 row |= figures(case, fit) | fit.facts
             with options.output.open("a") as file:
-                file.write(json.dumps(row | {"machine": machine()}) + "\n")
+                file.write(json.dumps(row | {"machine": machine(), "commit": commit()}) + "\n")
             shown = [f"{k} {row[k]:.3f}" for k in (*FIGURES, "seconds") if isinstance(row[k], float)]
             print(name, method, seed, ", ".join(shown), flush=True)
 

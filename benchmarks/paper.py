@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import machine, setting
+from common import commit, machine, setting
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -105,7 +105,7 @@ def keep(row: dict[str, Any], path: Path | None) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row | {"commit": commit()}) + "\n")
 
 
 def curve(

@@ -37,6 +37,7 @@ from common import (
     GROUPS,
     NOISE,
     SUITE,
+    commit,
     half_of,
     load,
     machine,
@@ -171,6 +172,7 @@ def run(options: argparse.Namespace) -> None:
         for result in rows:
             if options.half is not None:
                 result["kind"] = "suite"
+            result["commit"] = commit()
             with options.output.open("a") as file:
                 file.write(json.dumps(result) + "\n")
             shown = ("data", "method", "seed", "accuracy", "nmi", "ari", "seconds")

@@ -4,18 +4,23 @@ python benchmarks/tables.py            # write the tables into the pages
 python benchmarks/tables.py --check    # exit status 1 if a page has other tables than the rows give
 python benchmarks/tables.py --show suite results/mine.jsonl    # print one table of other rows
 
-A table stands between the lines `<!-- tables.py: NAME -->` and `<!-- tables.py: end -->`.
+A table stands between the lines `<!-- tables.py: NAME -->` and `<!-- tables.py: end -->`. The last
+column of those in docs/benchmarks.md and README.md names the commits of the code that the rows ran.
 """
 
 import argparse
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import KINDS, half_of, kind_of
+from numpy.typing import NDArray
 from quality import read
 from scipy.stats import rankdata
 
@@ -44,7 +49,7 @@ OTHERS = {
     "mnist.npz": "MNIST, 70,000 images",
 }
 RIVALS = ("KMeans", "GaussianMixture", "UMAP + GMM")
-# Data sets, methods and figures of the generative half.
+# Data sets, methods and figures of the generative half: a table for each question.
 GENERATION = {
     "digits": "digits",
     "wine": "wine",
@@ -64,24 +69,25 @@ GENERATORS = {
     "marginals": "columns alone",
 }
 GENERATION_FIGURES = {
-    "density": "density",
-    "coverage": "coverage",
-    "precision": "precision",
-    "recall": "recall",
-    "auc": "AUC",
-    "frechet": "Fréchet",
-    "reconstruction": "reconstruction",
-    "kept": "kept",
-    "samples_kept": "samples kept",
-    "neighbors": "neighbours",
-    "outliers_shuffled": "shuffled",
-    "outliers_other": "other set",
-    "pseudo_labels": "pseudo-labels",
-    "labels": "labels",
-    "held_labels": "labels, held out",
+    "samples": {
+        "density": "density",
+        "coverage": "coverage",
+        "precision": "precision",
+        "recall": "recall",
+        "auc": "AUC",
+        "frechet": "Fréchet",
+    },
+    "codes": {
+        "reconstruction": "reconstruction",
+        "kept": "kept",
+        "samples_kept": "samples kept",
+        "neighbors": "neighbours",
+    },
+    "outliers": {"outliers_shuffled": "shuffled", "outliers_other": "other set"},
+    "labels": {"pseudo_labels": "pseudo-labels", "labels": "labels", "held_labels": "labels, held out"},
 }
 # Data sets, methods and figures of known classes.
-CLASSIFICATION = {"digits": "digits", "digits_images": "digits as images", "mnist": "MNIST"}
+CLASSIFICATION = {"digits": "digits", "mnist": "MNIST"}
 CLASSIFIERS = {
     "fitted": "the fitted rows",
     "mpcc": "MPCC",
@@ -92,15 +98,8 @@ CLASSIFIERS = {
     "network_views": "the encoder alone, with views",
     "mixtures": "a GaussianMixture for each class",
 }
-OF_CLASSES = {
-    "density": "density",
-    "coverage": "coverage",
-    "frechet": "Fréchet",
-    "kept": "kept",
-    "by_svc": "SVC",
-    "by_neighbors": "5 neighbours",
-    "by_network": "the encoder alone",
-}
+OF_CLASSES = {"density": "density", "coverage": "coverage", "frechet": "Fréchet", "kept": "kept"}
+LEARNED = {"by_svc": "SVC", "by_neighbors": "5 neighbours", "by_network": "the encoder alone"}
 
 # Adjusted Rand index by which a method has to be lower than KMeans to be behind it.
 MARGIN = 0.02
@@ -142,86 +141,146 @@ def _pseudo_labels(rows: Rows) -> Rows:
     return [r["pseudo_labels"] for r in rows if "pseudo_labels" in r]
 
 
+def _lines(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    columns = list(columns)
+    lines = [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
+    return [*lines, *(f"| {' | '.join(cells)} |" for cells in rows)]
+
+
+def _commits(rows: Rows) -> str:
+    """Commits of the code that rows ran, in the order of the rows, each once."""
+    return ", ".join(dict.fromkeys(r["commit"] for r in rows if "commit" in r))
+
+
+def _beside_rivals(rows: Rows, score: str) -> list[str]:
+    """One score of MPCC, its pseudo-labels and others, a row for each data set.
+
+    The commits are those of MPCC's fits.
+    """
+    lines = []
+    for name, methods in groups_of(rows).items():
+        mpcc = methods["MPCC"]
+        cells = [NAMES[name], str(len(mpcc)), _cell(mpcc, score, worst=True)]
+        cells.append(_cell(_pseudo_labels(mpcc), score))
+        cells += [_cell(methods.get(method, []), score) for method in RIVALS]
+        lines.append([*cells, _commits(mpcc)])
+    return _lines(["data", "seeds", "MPCC (worst)", "its pseudo-labels", *RIVALS, "commit"], lines)
+
+
 def accuracy(rows: Rows) -> list[str]:
     """One-to-one accuracy, a row for each data set."""
-    groups = groups_of(rows)
-    lines = [
-        f"| data | seeds | MPCC (worst) | its pseudo-labels | {' | '.join(RIVALS)} |",
-        "| --- | --- | --- | --- |" + " --- |" * len(RIVALS),
-    ]
-    for name, methods in groups.items():
-        mpcc = methods["MPCC"]
-        cells = [NAMES[name], str(len(mpcc)), _cell(mpcc, "accuracy", worst=True)]
-        cells.append(_cell(_pseudo_labels(mpcc), "accuracy"))
-        cells += [_cell(methods.get(method, []), "accuracy") for method in RIVALS]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return _beside_rivals(rows, "accuracy")
 
 
-def quality(rows: Rows) -> list[str]:
-    """All scores and seconds, a row for each data set and method."""
-    groups = groups_of(rows)
-    lines = [
-        "| data | method | fits | accuracy (worst) | NMI | ARI (worst) | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, methods in groups.items():
-        for method in ("MPCC", "its pseudo-labels", *RIVALS):
-            fits, seconds = methods.get(method, []), ""
-            if method == "its pseudo-labels":
-                fits = _pseudo_labels(methods["MPCC"])
-            elif fits:
-                seconds = f"{np.median([r['seconds'] for r in fits]):.3g}"
-            if fits:
-                cells = [NAMES[name], method, str(len(fits)), _cell(fits, "accuracy", worst=True)]
-                cells += [_cell(fits, "nmi"), _cell(fits, "ari", worst=True), seconds]
-                lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def nmi(rows: Rows) -> list[str]:
+    """Normalised mutual information, a row for each data set."""
+    return _beside_rivals(rows, "nmi")
+
+
+def ari(rows: Rows) -> list[str]:
+    """Adjusted Rand index, a row for each data set."""
+    return _beside_rivals(rows, "ari")
+
+
+def seconds(rows: Rows) -> list[str]:
+    """Median seconds of a fit, a row for each data set."""
+    lines = []
+    for name, methods in groups_of(rows).items():
+        fits_of = [methods.get(method, []) for method in ("MPCC", *RIVALS)]
+        lines.append([NAMES[name], *map(_seconds, fits_of), _commits(methods["MPCC"])])
+    return _lines(["data", "MPCC", *RIVALS, "commit"], lines)
+
+
+def _seconds(rows: Rows) -> str:
+    return f"{np.median([r['seconds'] for r in rows]):.3g}" if rows else ""
+
+
+class Suite:
+    """Adjusted Rand indices on the suite.
+
+    Of the sets that all methods have, each counts by its mean over the seeds.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the sets.
+    fits : dict of dict of list
+        Rows by method and set, the best method first.
+    means : dict of ndarray of shape (len(names),)
+        Mean over the seeds, by method.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        found: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
+        for r in rows:
+            if r.get("kind") == "suite":
+                found[", ".join(filter(None, [r["method"], _settings(r["set"])]))][r["data"]].append(r)
+        self.names = sorted(set.intersection(*map(set, found.values())))
+        self.means = {
+            method: np.array([np.mean([r["ari"] for r in sets[name]]) for name in self.names])
+            for method, sets in found.items()
+        }
+        best_first = sorted(found, key=lambda method: -self.means[method].mean())
+        self.fits = {method: {name: found[method][name] for name in self.names} for method in best_first}
+
+    def rows_of(self, method: str) -> Rows:
+        """Rows of a method on all sets."""
+        return [r for fits in self.fits[method].values() for r in fits]
+
+    def rank(self, method: str) -> float:
+        """Mean rank of a method among the others."""
+        # Rows of MPCC are alike, and would take ranks from each other.
+        own = sorted(name for name in self.fits if name.startswith(OWN))
+        rivals = [m for m in self.fits if m not in own or (m == own[0] and method not in own)]
+        compared = np.array([self.means[method], *(self.means[m] for m in rivals if m != method)])
+        return float(rankdata(-compared.round(6), axis=0)[0].mean())
+
+    def table(self, parts: Mapping[str, NDArray], *, spread_of: str | None = None) -> list[str]:
+        """Means over parts of the sets, a row for each method."""
+        lines = []
+        for method, sets in self.fits.items():
+            mean = self.means[method]
+            cells = [method, str(min(len({r["seed"] for r in fits}) for fits in sets.values()))]
+            for title, part in parts.items():
+                spread = _spread_of_seeds(sets) if title == spread_of else ""
+                cells.append(f"{mean[part].mean():.3f}{spread}" if part.any() else "")
+            lines.append([*cells, _commits(self.rows_of(method))])
+        numbers = (f"{title} ({part.sum()})" for title, part in parts.items())
+        return _lines(["method", "seeds", *numbers, "commit"], lines)
 
 
 def suite(rows: Rows) -> list[str]:
-    """Adjusted Rand indices on the suite, a row for each method, the best first.
+    """Adjusted Rand indices on the suite by kinds of sets, a row for each method, the best first."""
+    found = Suite(rows)
+    parts = {kind: np.array([kind_of(name) == kind for name in found.names]) for kind in KINDS}
+    return found.table(parts | {"all": np.ones(len(found.names), dtype=bool)}, spread_of="all")
 
-    Of the sets that all methods have, each counts by its mean over the seeds.
-    """
-    found: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
-    for r in rows:
-        if r.get("kind") == "suite":
-            found[", ".join(filter(None, [r["method"], _settings(r["set"])]))][r["data"]].append(r)
-    names = sorted(set.intersection(*map(set, found.values())))
-    parts = {kind: np.array([kind_of(name) == kind for name in names]) for kind in KINDS}
-    parts["all"] = np.ones(len(names), dtype=bool)
-    parts |= {half: np.array([half_of(name) == half for name in names]) for half in HALVES}
-    means = {
-        method: np.array([np.mean([r["ari"] for r in sets[name]]) for name in names])
-        for method, sets in found.items()
-    }
-    # Rows of MPCC are alike, and would take ranks from each other.
-    own = sorted(method for method in found if method.startswith(OWN))
-    lines = [
-        f"| method | seeds | {' | '.join(parts)} | rank | behind KMeans | farthest behind | seconds |",
-        "| --- | --- |" + " --- |" * (len(parts) + 4),
-        f"| number of sets | | {' | '.join(str(part.sum()) for part in parts.values())} | | | | |",
-    ]
-    for method in sorted(found, key=lambda method: -means[method].mean()):
-        mean, sets = means[method], {name: found[method][name] for name in names}
-        cells = [method, str(min(len({r["seed"] for r in fits}) for fits in sets.values()))]
-        for title, part in parts.items():
-            spread = _spread_of_seeds(sets) if title == "all" else ""
-            cells.append(f"{mean[part].mean():.3f}{spread}" if part.any() else "")
-        rivals = [m for m in found if m not in own or (m == own[0] and method not in own)]
-        compared = np.array([mean, *(means[m] for m in rivals if m != method)])
-        cells.append(f"{rankdata(-compared.round(6), axis=0)[0].mean():.1f}")
-        if "KMeans" in means:
-            behind = means["KMeans"] - mean
+
+def suite_halves(rows: Rows) -> list[str]:
+    """Adjusted Rand indices on the halves to choose on and to confirm by, a row for each method."""
+    found = Suite(rows)
+    return found.table(
+        {half: np.array([half_of(name) == half for name in found.names]) for half in HALVES}
+    )
+
+
+def suite_behind(rows: Rows) -> list[str]:
+    """Rank, and where a method is behind KMeans, a row for each method."""
+    found = Suite(rows)
+    lines = []
+    for method, mean in sorted(found.means.items(), key=lambda pair: -pair[1].mean()):
+        cells = [method, f"{found.rank(method):.1f}", "", ""]
+        if "KMeans" in found.means:
+            behind = found.means["KMeans"] - mean
             worst = behind.argmax()
-            cells.append(str((behind > MARGIN).sum()))
-            cells.append(f"{behind[worst]:.2f}, `{names[worst]}`" if behind[worst] > MARGIN else "")
-        else:
-            cells += ["", ""]
-        cells.append(f"{np.mean([r['seconds'] for fits in sets.values() for r in fits]):.2g}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+            cells[2] = str((behind > MARGIN).sum())
+            if behind[worst] > MARGIN:
+                cells[3] = f"{behind[worst]:.2f}, `{found.names[worst]}`"
+        of_method = found.rows_of(method)
+        cells.append(f"{np.mean([r['seconds'] for r in of_method]):.2g}")
+        lines.append([*cells, _commits(of_method)])
+    return _lines(["method", "rank", "behind KMeans", "farthest behind", "seconds", "commit"], lines)
 
 
 def _spread_of_seeds(sets: dict[str, Rows]) -> str:
@@ -234,25 +293,35 @@ def _spread_of_seeds(sets: dict[str, Rows]) -> str:
     return f" ± {np.std(overall):.3f}" if len(overall) > 1 else ""
 
 
-def generation(rows: Rows) -> list[str]:
-    """Figures of the generative half by default settings, a row for each data set and method."""
+def _generated(rows: Rows) -> dict[tuple[str, str], Rows]:
+    """Rows of the generative half by default settings, by data set and method."""
     found: dict[tuple[str, str], Rows] = defaultdict(list)
     for r in rows:
         if r.get("kind") == "generation" and not (r["limit"] or r["set"] or r["param"]):
             found[r["data"], r["method"]].append(r)
+    return found
+
+
+def _generation(rows: Rows, question: str) -> list[str]:
+    """Figures that answer a question, a row for each data set and method that has any."""
+    found, figures = _generated(rows), GENERATION_FIGURES[question]
+    lines = []
+    for (name, title), (method, label) in product(GENERATION.items(), GENERATORS.items()):
+        fits = found[name, method]
+        cells = [_figure(fits, key) for key in figures] if fits else []
+        if any(cells):
+            lines.append([title, label, str(len(fits)), *cells, _commits(fits)])
+    return _lines(["data", "method", "seeds", *figures.values(), "commit"], lines)
+
+
+def generation_seconds(rows: Rows) -> list[str]:
+    """Median seconds of a fit, a row for each data set. The commits are those of MPCC's fits."""
+    found, shown = _generated(rows), ("mpcc", "vae", "gmm")
     lines = [
-        f"| data | method | seeds | {' | '.join(GENERATION_FIGURES.values())} | seconds |",
-        "| --- | --- | --- |" + " --- |" * len(GENERATION_FIGURES) + " --- |",
+        [title, *(_seconds(found[name, method]) for method in shown), _commits(found[name, "mpcc"])]
+        for name, title in GENERATION.items()
     ]
-    for name, title in GENERATION.items():
-        for method, label in GENERATORS.items():
-            if fits := found[name, method]:
-                cells = [title, label, str(len(fits))]
-                cells += [_figure(fits, key) for key in GENERATION_FIGURES]
-                seconds = np.median([r["seconds"] for r in fits])
-                cells.append("" if method in ("fitted", "marginals") else f"{seconds:.3g}")
-                lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return _lines(["data", *(GENERATORS[method] for method in shown), "commit"], lines)
 
 
 def _figure(rows: Rows, key: str) -> str:
@@ -274,25 +343,21 @@ def _classified(rows: Rows, name: str) -> dict[tuple[str, str], Rows]:
     return found
 
 
-def classification(rows: Rows) -> list[str]:
-    """Accuracy of methods that are told some classes, a row for each data set, number and method."""
-    lines = [
-        "| data | known rows | method | seeds | rows of unknown class (worst) | held-out rows (worst) "
-        "| seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, title in CLASSIFICATION.items():
-        found = _classified(rows, name)
-        numbers = sorted({known for _, known in found}, key=lambda known: (len(known), known))
-        for known in [*(n for n in numbers if n != "all"), *(n for n in numbers if n == "all")]:
-            for method, label in CLASSIFIERS.items():
-                fits = found[method, known]
-                if fits and fits[0]["held"] is not None:
-                    cells = [title, known, label, str(len(fits))]
-                    cells += [_accuracy(fits, part) for part in ("unknown", "held")]
-                    cells.append(f"{np.median([r['seconds'] for r in fits]):.3g}")
-                    lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def _classification(rows: Rows, name: str) -> list[str]:
+    """Accuracy of methods that are told some classes, a row for each number and method."""
+    lines = []
+    found = _classified(rows, name)
+    numbers = sorted(
+        {known for _, known in found}, key=lambda known: (known == "all", len(known), known)
+    )
+    for known, (method, label) in product(numbers, CLASSIFIERS.items()):
+        fits = found[method, known]
+        if fits and fits[0]["held"] is not None:
+            cells = [known, label, str(len(fits))]
+            cells += [_accuracy(fits, part) for part in ("unknown", "held")]
+            lines.append([*cells, _seconds(fits), _commits(fits)])
+    accuracies = ("rows of unknown class (worst)", "held-out rows (worst)")
+    return _lines(["known rows", "method", "seeds", *accuracies, "seconds", "commit"], lines)
 
 
 def _accuracy(rows: Rows, key: str) -> str:
@@ -302,23 +367,31 @@ def _accuracy(rows: Rows, key: str) -> str:
     return _cell(rows, key, worst=True) if len(rows) > 1 else f"{rows[0][key]:.3f}"
 
 
-def samples_of_classes(rows: Rows) -> list[str]:
-    """Figures of the samples of known classes, a row for each data set and method."""
-    lines = [
-        f"| data | known rows | method | seeds | {' | '.join(OF_CLASSES.values())} |",
-        "| --- | --- | --- | --- |" + " --- |" * len(OF_CLASSES),
-    ]
+def _samples_of_classes(rows: Rows, figures: dict[str, str]) -> list[str]:
+    """Figures of samples where all classes are known, a row for each data set and method."""
+    lines = []
     for name, title in CLASSIFICATION.items():
         found = _classified(rows, name)
-        for method, known in sorted(found, key=lambda pair: (pair[1], [*CLASSIFIERS].index(pair[0]))):
-            fits = found[method, known]
-            of_codes = [{"frechet": None} | r["of_codes"] for r in fits if "of_codes" in r]
-            for label, figures in ((CLASSIFIERS[method], fits), ("MPCC, by its codes", of_codes)):
-                if figures and figures[0]["kept"] is not None:
-                    cells = [title, known, label, str(len(figures))]
-                    cells += [_figure(figures, key) for key in OF_CLASSES]
-                    lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        for method, label in CLASSIFIERS.items():
+            fits = found[method, "all"]
+            of_codes = [
+                {"frechet": None, "commit": r["commit"]} | r["of_codes"] for r in fits if "of_codes" in r
+            ]
+            for shown, judged in ((label, fits), ("MPCC, by its codes", of_codes)):
+                if judged and judged[0]["kept"] is not None:
+                    cells = [_figure(judged, key) for key in figures]
+                    lines.append([title, shown, str(len(judged)), *cells, _commits(judged)])
+    return _lines(["data", "method", "seeds", *figures.values(), "commit"], lines)
+
+
+def samples_of_classes(rows: Rows) -> list[str]:
+    """How near the samples of a class are to its held-out rows."""
+    return _samples_of_classes(rows, OF_CLASSES)
+
+
+def learned_from_samples(rows: Rows) -> list[str]:
+    """Accuracy of classifiers that learned the samples of all classes and nothing else."""
+    return _samples_of_classes(rows, LEARNED)
 
 
 def random_starts(rows: Rows) -> list[str]:
@@ -327,28 +400,22 @@ def random_starts(rows: Rows) -> list[str]:
     for r in rows:
         if "kind" not in r and r.get("set", {"pseudo_labels": ""}).get("pseudo_labels", "") is None:
             found[r["data"], _settings(r["set"], ("pseudo_labels", "max_iter", "tol"))].append(r)
-    lines = [
-        "| data | settings | seeds | accuracy (worst) | NMI | ARI (worst) | iterations |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for (name, settings), fits in found.items():
         cells = [_title(name), settings, str(len(fits)), _cell(fits, "accuracy", worst=True)]
         cells += [_cell(fits, "nmi"), _cell(fits, "ari", worst=True), f"{fits[0]['n_iter']:,}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        lines.append([*cells, _commits(fits)])
+    scores = ("accuracy (worst)", "NMI", "ARI (worst)")
+    return _lines(["data", "settings", "seeds", *scores, "iterations", "commit"], lines)
 
 
 def aim_grid(rows: Rows) -> list[str]:
     """Modes and good samples on a grid of Gaussians, a row for each method."""
-    lines = [
-        "| method | seeds | modes (fewest) | runs with all 25 | good samples, % (fewest) "
-        "| good reconstructions, % | seconds |",
-        "| --- |" + " --- |" * 6,
-    ]
     found: dict[tuple[str, str], Rows] = defaultdict(list)
     for r in rows:
         if r.get("kind") == "aim" and r["data"] == "grid":
             found[r["method"], _settings(r["settings"])].append(r)
+    lines = []
     for (method, settings), fits in found.items():
         modes, good = (np.array([r[key] for r in fits]) for key in ("modes", "good"))
         rebuilt = [100 * r["rebuilt_good"] for r in fits if "rebuilt_good" in r]
@@ -356,9 +423,30 @@ def aim_grid(rows: Rows) -> list[str]:
         cells += [f"{modes.mean():.1f} ± {modes.std():.1f} ({modes.min()})", str((modes == 25).sum())]
         cells.append(f"{100 * good.mean():.1f} ± {100 * good.std():.1f} ({100 * good.min():.1f})")
         cells.append(f"{np.mean(rebuilt):.1f} ± {np.std(rebuilt):.1f}" if rebuilt else "")
-        cells.append(f"{np.median([r['seconds'] for r in fits]):.0f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        lines.append([*cells, f"{np.median([r['seconds'] for r in fits]):.0f}", _commits(fits)])
+    figures = (
+        "modes (fewest)",
+        "runs with all 25",
+        "good samples, % (fewest)",
+        "good reconstructions, %",
+    )
+    return _lines(["method", "seeds", *figures, "seconds", "commit"], lines)
+
+
+def aim_mnist(rows: Rows) -> list[str]:
+    """Reconstructions and samples of MNIST by the general preset, a row for each method and length."""
+    found = [r for r in rows if r.get("kind") == "aim" and r["data"] == "mnist"]
+    lines = [
+        [
+            r["method"],
+            f"{r['n_iter']:,}",
+            f"{r['error']:.3f}",
+            f"{r['inception_score']:.2f}",
+            _commits([r]),
+        ]
+        for r in sorted(found, key=lambda r: -r["n_iter"])
+    ]
+    return _lines(["method", "iterations", "error", "inception score", "commit"], lines)
 
 
 def _settings(given: dict[str, Any], shared: tuple[str, ...] = ()) -> str:
@@ -368,24 +456,31 @@ def _settings(given: dict[str, Any], shared: tuple[str, ...] = ()) -> str:
     return ", ".join(f"`{name}={flat[name]!r}`" for name in sorted(shown))
 
 
-def paper_curve(rows: Rows) -> list[str]:
-    """The course of a training by the paper's recipe, a row for each of some iterations."""
-    lines = [
-        "| run | iteration | one-to-one accuracy | majority accuracy | by the averaged encoder | sigma "
-        "| norm of the means | L_q | L_c |",
-        "| --- | --- |" + " --- |" * 7,
-    ]
+def _curve(rows: Rows) -> Rows:
+    """Some iterations of the training by the paper's recipe."""
     # A training that was interrupted has some iterations twice, in the same words.
     found = {(r["run"], r["iteration"]): r for r in rows if r.get("kind") == "paper curve"}
-    for (run, iteration), r in found.items():
-        if iteration in CURVE:
-            live, averaged = r["live"], r.get("averaged")
-            cells = [f"{live['accuracy']:.3f}", f"{live['majority_accuracy']:.3f}"]
-            cells.append(f"{averaged['accuracy']:.3f}" if averaged else "")
-            cells += [f"{r['mean_std']:.2f}", f"{r['mean_norm']:.1f}"]
-            cells += [f"{r['latent']:.1f}", f"{r['cluster']:.3f}"]
-            lines.append(f"| `{run}` | {iteration:,} | {' | '.join(cells)} |")
-    return lines
+    return [r for r in found.values() if r["iteration"] in CURVE]
+
+
+def paper_curve(rows: Rows) -> list[str]:
+    """How accuracy grows in a training by the paper's recipe, a row for each of some iterations."""
+    lines = []
+    for r in _curve(rows):
+        live, averaged = r["live"], r.get("averaged")
+        cells = [f"{r['iteration']:,}", f"{live['accuracy']:.3f}", f"{live['majority_accuracy']:.3f}"]
+        lines.append([*cells, f"{averaged['accuracy']:.3f}" if averaged else "", _commits([r])])
+    accuracies = ("one-to-one accuracy", "majority accuracy", "by the averaged encoder")
+    return _lines(["iteration", *accuracies, "commit"], lines)
+
+
+def paper_losses(rows: Rows) -> list[str]:
+    """What becomes of the mixture and of Loss II meanwhile, a row for each of the same iterations."""
+    lines = []
+    for r in _curve(rows):
+        cells = [f"{r['iteration']:,}", f"{r['mean_std']:.2f}", f"{r['mean_norm']:.1f}"]
+        lines.append([*cells, f"{r['latent']:.1f}", f"{r['cluster']:.3f}", _commits([r])])
+    return _lines(["iteration", "sigma", "norm of the means", "L_q", "L_c", "commit"], lines)
 
 
 def speed(rows: Rows) -> list[str]:
@@ -495,14 +590,22 @@ def memory(rows: Rows) -> list[str]:
 
 TABLES = {
     "accuracy": accuracy,
-    "quality": quality,
+    "nmi": nmi,
+    "ari": ari,
+    "seconds": seconds,
     "suite": suite,
-    "generation": generation,
-    "classification": classification,
+    "suite_halves": suite_halves,
+    "suite_behind": suite_behind,
+    **{f"generation_{each}": partial(_generation, question=each) for each in GENERATION_FIGURES},
+    "generation_seconds": generation_seconds,
+    **{f"classification_{each}": partial(_classification, name=each) for each in CLASSIFICATION},
     "samples_of_classes": samples_of_classes,
+    "learned_from_samples": learned_from_samples,
     "random_starts": random_starts,
     "paper_curve": paper_curve,
+    "paper_losses": paper_losses,
     "aim_grid": aim_grid,
+    "aim_mnist": aim_mnist,
     "speed": speed,
     "growth": growth,
     "predicted": predicted,
