@@ -545,23 +545,25 @@ def together(rows: Rows) -> list[str]:
 
 
 def fits(rows: Rows) -> list[str]:
-    """Median seconds of whole fits in each condition, a row for each data set."""
+    """Median seconds of fits for labels alone, and of whole ones if there are any, for each data set."""
     found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for r in rows:
         if r.get("kind") == "fit":
             found[r["data"]][r["condition"]] = r
-    lines = [
-        "| data | labels alone, s | beside a busy process, s | ratio | two threads on a core, s "
-        "| peak, MiB | whole, s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    titles = {
+        "alone": "alone, s",
+        "busy": "beside a busy process, s",
+        "quota": "two threads on a core, s",
+    }
+    if any("whole" in conditions for conditions in found.values()):
+        titles["whole"] = "whole, s"
+    lines = []
     for name, conditions in found.items():
-        alone, busy, quota, whole = (conditions.get(c) for c in ("alone", "busy", "quota", "whole"))
-        cells = [f"{c['median']:.1f}" if c else "" for c in (alone, busy, quota, whole)]
-        ratio = f"{busy['median'] / alone['median']:.2f}" if alone and busy else ""
-        peak = f"{alone['peak MiB']:,.0f}" if alone else ""
-        lines.append(f"| {_title(name)} | {' | '.join([*cells[:2], ratio, cells[2], peak, cells[3]])} |")
-    return lines
+        cells = [f"{conditions[c]['median']:.1f}" if c in conditions else "" for c in titles]
+        alone = conditions.get("alone")
+        cells.append(f"{alone['peak MiB']:,.0f}" if alone else "")
+        lines.append([_title(name), *cells, _commits([*conditions.values()])])
+    return _lines(["data", *titles.values(), "peak, MiB", "commit"], lines)
 
 
 def phases(rows: Rows) -> list[str]:
