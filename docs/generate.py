@@ -148,7 +148,7 @@ def draw_picture(path: Path) -> None:
 
 
 def draw_classes(path: Path) -> None:
-    """Held-out digits and new samples of each class; the fit is the user guide's."""
+    """Held-out digits and new samples of each class; the fit is that of the reference."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -164,7 +164,7 @@ def draw_classes(path: Path) -> None:
 
 
 def draw_displays(path: Path) -> None:
-    """Codes of wines and profiles of their clusters, as in the user guide."""
+    """Codes of wines and profiles of their clusters, as in the reference."""
     from matplotlib.figure import Figure
     from sklearn.datasets import load_wine
 

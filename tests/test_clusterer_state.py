@@ -319,7 +319,7 @@ def test_every_sample_may_be_a_cluster(shape):
 
 
 def test_a_part_is_fitted_and_the_rest_predicted(blobs):
-    """What the user guide says to do in the place of partial_fit."""
+    """What the reference says to do in the place of partial_fit."""
     X, y = blobs
     assert not hasattr(MPCCClusterer, "partial_fit")
     clusterer = MPCCClusterer(3, random_state=0, warm_start=True, **QUICK).fit(X[:100])
