@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _heard() -> Iterator[list[int]]:
-    """Within, the list has the interruptions: an import that is interrupted may end in any error."""
+    """Context manager that lists interruptions: an interrupted import may end in any error."""
     interruptions: list[int] = []
 
     def tell(unraisable: Any) -> None:

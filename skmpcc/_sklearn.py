@@ -48,5 +48,5 @@ def validate_parameters(estimator: Any) -> None:
 
 
 def callback_context(estimator: Any, n_tasks: int) -> Any:
-    """Begin what an estimator's callbacks are told of a fit of so many tasks."""
+    """Start reporting a fit of so many tasks to an estimator's callbacks."""
     return estimator._init_callback_context(max_subtasks=n_tasks)

@@ -195,7 +195,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features) or images
             Images are (n_samples, height, width), (n_samples, channels, height, width) or
-            (n_samples, height, width, channels), or rows beside `image_shape`. Any real dtype; also
+            (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
             lists, data frames, torch tensors and memory maps.
         y : Ignored
             Not used by the training. Scoring callbacks are handed it.
@@ -298,7 +298,7 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            `n_samples` is below 1 or no integer.
+            `n_samples` is below 1 or not an integer.
         """
         fitted = self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)

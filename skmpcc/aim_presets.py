@@ -135,7 +135,7 @@ _IMAGES = AIMPreset(
     # ... and without noise it writes the code into single pixels, which real images do not have.
     input_noise=0.6,
 )
-# ---- The paper's. It does not tell the networks of its Gaussians on a grid: these are ours.
+# ---- The paper's. It does not say which networks its Gaussians on a grid had: these are ours.
 _GRID = AIMPreset(
     name="grid",
     kind="vector",

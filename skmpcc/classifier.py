@@ -102,8 +102,9 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
     classes_ : ndarray of shape (n_classes,)
         Class labels, in ascending order.
     transduction_ : ndarray of shape (n_samples,)
-        Labels that taught the networks: known ones as they were given, and those that were found for
-        the samples of unknown class. Predicted ones of rows that `sample_weight` left out.
+        Labels that the networks learned from: known ones as they were given, and those that were found
+        for the samples of unknown class. For rows that the fit did not see, those of weight 0 or of data
+        larger than memory, the predicted ones.
     means_ : ndarray of shape (n_classes, latent_dim)
         Means of the mixture's components, one for each class.
     covariances_ : ndarray of shape (n_classes, latent_dim)
@@ -227,7 +228,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         ----------
         X : array-like of shape (n_samples, n_features) or images
             Images are (n_samples, height, width), (n_samples, channels, height, width) or
-            (n_samples, height, width, channels), or rows beside `image_shape`. Any real dtype; also
+            (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
             lists, data frames, torch tensors and memory maps.
         y : array-like of shape (n_samples,)
             Class of each sample, -1 where it is unknown. Beside text the -1 has to be a number, in an
@@ -328,7 +329,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 
     @tensor_for_tensor
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Predict log q(y | z), which tells samples apart whose probabilities are next to 0 or 1.
+        """Predict log q(y | z), which differs between samples whose probabilities are next to 0 or 1.
 
         Parameters
         ----------
@@ -394,7 +395,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         Raises
         ------
         ValueError, TypeError
-            `n_samples` is below 1 or no integer, or `class_` is none of the classes.
+            `n_samples` is below 1 or not an integer, or `class_` is not one of the classes.
         """
         self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
@@ -422,7 +423,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         Raises
         ------
         ValueError
-            `y` is empty, or one of its labels is none of the classes.
+            `y` is empty, or one of its labels is not one of the classes.
         """
         self._fitted_model()
         labels = column_or_1d(as_array(y))

@@ -73,7 +73,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     n_jobs : int, default=None
         Number of processes that run the initializations side by side, with the cores' threads divided
         among them. None is 1 unless in a `joblib.parallel_backend` context. Side by side, callbacks are
-        told of whole initializations only.
+        called after whole initializations only.
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
@@ -105,8 +105,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     labels_ : ndarray of shape (n_samples,)
         Cluster of each training sample, equal to `predict(X)`.
     pseudo_labels_ : ndarray of shape (n_samples,) or None
-        Pseudo-labels that taught the networks, numbered like `labels_`; None if there were none. -1 for
-        rows that `sample_weight` left out.
+        Pseudo-labels that the networks learned from, numbered like `labels_`; None if there were none.
+        -1 for rows that the fit did not see: those of weight 0, and of data larger than memory those
+        that were not drawn.
     means_ : ndarray of shape (n_clusters, latent_dim)
         Means of the mixture's components. Those to which no training sample belongs come last.
     covariances_ : ndarray of shape (n_clusters, latent_dim)
@@ -251,7 +252,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         ----------
         X : array-like of shape (n_samples, n_features) or images
             Images are (n_samples, height, width), (n_samples, channels, height, width) or
-            (n_samples, height, width, channels), or rows beside `image_shape`. Any real dtype; also
+            (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
             lists, data frames, torch tensors and memory maps.
         y : Ignored
             Not used by the training. Scoring callbacks are handed it.
@@ -273,8 +274,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Notes
         -----
         A row of weight 2 counts as two copies of it, one of weight 0 as if it were not there; the latter
-        gets a label all the same. Only ratios matter. Those that are no whole numbers to the smallest
-        weight are rounded up or down at random; where copies were more than five of a row on average, as
+        gets a label all the same. Only ratios matter. Ratios of small whole numbers are kept, others are
+        rounded up or down at random; where that would make more than five copies of a row on average, as
         many rows are drawn as have a weight. Rows are copied in memory if there are weights.
 
         The order of rows plays no part: the fit sorts them by what they hold.
@@ -418,7 +419,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Raises
         ------
         ValueError, TypeError
-            `n_samples` is below 1, `cluster` is none of the clusters, or either is no integer.
+            `n_samples` is below 1, `cluster` is not one of the clusters, or either is not an integer.
         """
         self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
@@ -440,8 +441,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
         Of tables it is the quality by which `fit` chooses pseudo-labels, of images the mutual
         information between the clusters of an image and of an augmented view of it, a little moved,
-        turned, scaled and slanted. The score tells better runs from worse ones without labels, for
-        `n_init` and for a grid search over parameters. It cannot choose `n_clusters`: see
+        turned, scaled and slanted. The score distinguishes better runs from worse ones without
+        labels, for `n_init` and for a grid search over parameters. It cannot choose `n_clusters`: see
         `skmpcc.model_selection`.
 
         Parameters

@@ -61,7 +61,7 @@ class NamedSettings(Validated):
         Raises
         ------
         ValueError
-            A name is no field, or a value breaks its field's constraint; the message says what fits.
+            A name is not a field, or a value breaks its field's constraint; the message says what fits.
         """
         known = settings_of(type(self))
         unknown = sorted(set(parameters) - set(known), key=str)
@@ -159,7 +159,7 @@ _CIFAR10 = replace(
 # The paper trains both data sets with the same settings.
 _CIFAR20 = replace(_CIFAR10, name="cifar20")
 
-# ---- General ones. Rates several times the paper's, so that a thousand iterations do.
+# ---- General ones. Rates several times the paper's, so that 1,500 to 3,000 iterations do.
 
 _VECTORS = Preset(
     name="vectors",

@@ -54,7 +54,7 @@ class NetworkSettings(Validated):
     conditioning: str = setting(
         'How the generator receives z and y. "embedding": z enters the first layer, and every '
         'batch-norm has an embedding of y. "shared": every place receives all of z and one shared'
-        ' embedding of y. "split": every place receives a chunk of z of its own beside that '
+        ' embedding of y. "split": every place receives a chunk of z of its own and that '
         "embedding.",
         StrOptions({"split", "shared", "embedding"}),
     )

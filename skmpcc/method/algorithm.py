@@ -1,10 +1,10 @@
 """Algorithm 1 of MPCC, phase by phase: discriminator, generator and prior, encoder (and prior).
 
 `Algorithm1` is the readable statement of the algorithm and the tests' oracle. What a fit runs is a
-faster form of it from `skmpcc.engine`, which has the three phases written anew and shares the rest:
-the iteration, the encoder's loss, draws and state. Set your breakpoints there.
+faster form of it from `skmpcc.engine`, which has its own version of the three phases and shares the
+rest: the iteration, the encoder's loss, draws and state. Set your breakpoints there.
 
-Spectral norms are estimated anew, by one power iteration, in every forward pass whose weights have
+Spectral norms are estimated again, by one power iteration, in every forward pass whose weights have
 been updated since. Passes of the generator for the other networks leave its estimates as they are.
 """
 

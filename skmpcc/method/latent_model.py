@@ -200,8 +200,8 @@ class LatentModel(nn.Module):
     def prepare_for_inference(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
         """Ready the model for use: averages where none began, standing statistics, precision.
 
-        Tables are inferred in double precision, so that a row's result does not depend on the rows
-        beside it; for image networks that would cost too much. Their convolutions lie with the channels
+        Tables are inferred in double precision, so that a row's result does not depend on the other rows
+        of a batch; for image networks that would cost too much. Their convolutions lie with the channels
         last, which halves the time.
         """
         if not self.has_averages:

@@ -69,7 +69,7 @@ class MPCCModel(LatentModel):
     def _build_for_images(self, s: NetworkSettings, channels: int, height: int, width: int) -> None:
         grid = Grid.for_image(height, width)
         if grid.size != (height, width):
-            raise ValueError(f"sample_shape {self.sample_shape} is none of {grid}'s.")
+            raise ValueError(f"sample_shape {self.sample_shape} is not one of {grid}'s.")
         grid = grid.on_patches(s.patch_size)
         patch_size = height // grid.size[0]
         self.generator = ImageGenerator(

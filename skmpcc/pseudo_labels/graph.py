@@ -138,7 +138,7 @@ def _nearest(points: NDArray, n_neighbors: int) -> tuple[NDArray, NDArray]:
 
 
 def _nearest_distinct(points: NDArray, n_neighbors: int) -> tuple[NDArray, NDArray]:
-    """Do as `_nearest`, but of the copies of a point one at most is among its neighbours.
+    """Like `_nearest`, but at most one copy of a point is among its neighbours.
 
     Many copies would leave no place for others, and neighbours would tell nothing of clusters.
     """

@@ -94,7 +94,7 @@ class Candidate:
     of_all : callable
         Makes the labels of all samples.
     detail : object
-        What tells it from others of the kind, where the search has to know.
+        What distinguishes it from others of the kind, where the search has to know.
     """
 
     kind: str

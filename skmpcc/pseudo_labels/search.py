@@ -42,7 +42,7 @@ FINDERS: dict[str, Callable[[Problem], Iterable[Candidate]]] = {
 CLASSIFIER_LOSS_FACTOR = 0.85
 # Merged clusters that may win, by neighbours and linkage.
 ELIGIBLE_MERGERS = {(spectral.NARROW, LINKAGES[0])}
-# Weight of the mean adjusted Rand index of a candidate and all of them, beside its quality.
+# Weight of the mean adjusted Rand index of a candidate and all of them, compared with its quality.
 AGREEMENT_WEIGHT = 0.75
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
 MIN_SAMPLES = 4
@@ -51,7 +51,7 @@ MIN_SAMPLES = 4
 def find_pseudo_labels(
     kind: str, data: Tensor, graph: NeighborGraph | None, n_clusters: int, rng: torch.Generator
 ) -> Tensor:
-    """Find clusters of the data to teach the networks with; see `search_pseudo_labels`."""
+    """Find clusters of the data for the networks to learn from; see `search_pseudo_labels`."""
     return search_pseudo_labels(kind, data, graph, n_clusters, rng)[0]
 
 
@@ -63,7 +63,7 @@ def search_pseudo_labels(
     rng: torch.Generator,
     progress: Progress | None = None,
 ) -> tuple[Tensor, str]:
-    """Find clusters of the data to teach the networks with, and tell of which kind they are.
+    """Find clusters of the data for the networks to learn from, and say of which kind they are.
 
     Parameters
     ----------

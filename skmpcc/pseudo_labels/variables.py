@@ -99,7 +99,7 @@ def _without_indicators(codes: dict[int, NDArray]) -> tuple[list[NDArray], list[
 
 
 def _beside_each_other(is_on: NDArray[np.bool_]) -> list[list[int]]:
-    """Find groups of columns beside each other that exclude each other, and not by chance."""
+    """Find groups of adjacent columns that exclude each other, and not by chance."""
     groups, start = [], 0
     while start < len(is_on):
         end, any_on = start + 1, is_on[start].copy()

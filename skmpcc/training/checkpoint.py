@@ -41,7 +41,7 @@ class Checkpoint:
         What the work is made by: numbers, text, arrays, and dataclasses, lists or mappings of them. A
         file of other arguments, or by other versions of packages, is an error.
     notes : list, optional
-        Numbers and text to keep beside.
+        Numbers and text to keep as well.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        The file is of other work, is damaged, or is no checkpoint.
+        The file is of other work, is damaged, or is not a checkpoint.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Checkpoint:
             self._read()
 
     def _read(self) -> None:
-        anew = "To start again, give another path or delete the file"
+        again = "To start again, give another path or delete the file"
         with saving.as_value_error(
-            f"checkpoint={str(self.path)!r} is damaged or is not a checkpoint. {anew}"
+            f"checkpoint={str(self.path)!r} is damaged or is not a checkpoint. {again}"
         ):
             try:
                 header, tensors = saving.read(str(self.path))
@@ -98,7 +98,7 @@ class Checkpoint:
         more = f" and {len(differ) - N_NAMED} more" if len(differ) > N_NAMED else ""
         raise ValueError(
             f"checkpoint={str(self.path)!r} is of another fit: {', '.join(differ[:N_NAMED])}{more}. A "
-            f"fit goes on from it with the same data and parameters only. {anew}."
+            f"fit goes on from it with the same data and parameters only. {again}."
         )
 
     # ---- Progress
@@ -125,7 +125,7 @@ class Checkpoint:
         self._due = -np.inf
 
     def remove(self) -> None:
-        """Remove the file, after which the work would begin anew."""
+        """Remove the file, after which the work would start again."""
         with self._warning("removed"):
             self.path.unlink(missing_ok=True)
             self._unfinished.unlink(missing_ok=True)
@@ -145,7 +145,7 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def _warning(self, done: str) -> Iterator[None]:
-        """Within, an error of the file system is a warning, once."""
+        """Context manager that makes an error of the file system a warning, once."""
         try:
             yield
         except OSError as error:

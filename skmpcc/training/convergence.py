@@ -58,7 +58,7 @@ def warnings_of_labels(
     n_clusters: int,
     are_classes: bool,
 ) -> Iterator[str]:
-    """Say whether clusters are empty, and labels are far from what the networks were taught.
+    """Say whether clusters are empty, and labels are far from the labels that the networks learned.
 
     Parameters
     ----------

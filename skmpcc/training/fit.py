@@ -201,7 +201,7 @@ def _empty_last(
 
 
 def fit_summary_attributes(fit: Fit, data: FitData, initialization: FittedInitialization) -> dict:
-    """Fitted attributes that tell what ran, and how far."""
+    """Fitted attributes that say what ran, and how far."""
     outcome, used = initialization.outcome, initialization.settings
     of_recipe = {name: getattr(fit.recipe, name) for name in settings_of(type(fit.recipe))}
     return {

@@ -35,7 +35,7 @@ NEVER = 10**9
 FIRST_MOVE, LAST_MOVE = 0.5, 0.75
 # Share of the training, and iterations, in which networks are not yet what they will be.
 EARLY, MIN_ITER = 0.2, 100
-# Iterations before which networks show the signs of trouble in any training.
+# Iterations before which networks show the signs of failure in any training.
 UNTRAINED = 30
 # A generator is constant if its samples vary less than this, relative to the data.
 GENERATOR_COLLAPSED = 1e-3
@@ -43,13 +43,13 @@ GENERATOR_COLLAPSED = 1e-3
 ENCODER_COLLAPSED = 1e-5
 # What is wrong with a model that is not sound.
 NOT_USABLE = "codes are far from the mixture, or reconstructions are not finite"
-# Troubles after which the training is given up. Before, each one halves all rates.
+# Failures after which the training is given up. Before, each one halves all rates.
 MAX_ROLLBACKS = 3
 SLOW_DOWN = 0.5
 
 
 class TrainingHealth:
-    """Checks a training at intervals, and mends it where it can.
+    """Checks a training at intervals, and repairs it where it can.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class TrainingHealth:
         return last or self.converged or self.failure is not None
 
     def check(self, entry: dict[str, float]) -> bool:
-        """Check the training, and mend or end it.
+        """Check the training, and repair or end it.
 
         Parameters
         ----------
@@ -118,12 +118,12 @@ class TrainingHealth:
         Returns
         -------
         healthy : bool
-            False if the training was in trouble: it is then as it was at the last healthy check, at
+            False if the training had failed: it is then as it was at the last healthy check, at
             lower rates, or given up (`failure`).
         """
-        trouble = self._processes.run_on_first(partial(self.diagnose, entry))
-        if trouble is not None:
-            self._roll_back(trouble)
+        failure = self._processes.run_on_first(partial(self.diagnose, entry))
+        if failure is not None:
+            self._roll_back(failure)
             return False
         entry |= self._processes.run_on_first(self._changes)
         self.converged = self._has_converged(entry)
@@ -133,10 +133,10 @@ class TrainingHealth:
         self._healthy = self.algorithm.state()
         return True
 
-    def _roll_back(self, trouble: str) -> None:
+    def _roll_back(self, failure: str) -> None:
         self._n_rollbacks += 1
         if self._n_rollbacks > MAX_ROLLBACKS:
-            self.failure = trouble
+            self.failure = failure
             self.algorithm.load(self._healthy)
         else:
             # By other draws, which may avoid what happened.
@@ -146,7 +146,7 @@ class TrainingHealth:
     # ---- Its state
 
     def state(self) -> dict[str, Any]:
-        """Return what further checks depend on, beside the algorithm's state."""
+        """Return what further checks depend on, in addition to the algorithm's state."""
         # Right after a check the healthy state is the algorithm's.
         passed = self._healthy["n_iter"] < self.algorithm.n_iter
         return {

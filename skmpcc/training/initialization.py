@@ -30,7 +30,7 @@ class TrainedModel:
     model : LatentModel
     outcome : Outcome
     pseudo_labels : Tensor of int64 of shape (n_samples,) or None
-        Labels that taught the networks: known ones, and those that were found.
+        Labels that the networks learned from: known ones, and those that were found.
     settings : LoopSettingsOnData or None
         What ran; its `pseudo_labels` are the kind that was chosen. None for a training that goes on.
     """

@@ -70,7 +70,7 @@ def interval_of(max_iter: int) -> int:
 
 @contextmanager
 def execution(model: LatentModel, settings: LoopSettingsOnData) -> Iterator[None]:
-    """Within, operations have the threads and the precision of a training."""
+    """Context manager that gives operations the threads and the precision of a training."""
     # Real and generated samples are in one batch.
     n_threads = threads_for(model.hidden_flops(2 * settings.batch_size))
     tf32 = settings.precision == "tf32"

@@ -30,7 +30,7 @@ def open_checkpoint(estimator: Any, processes: Processes = ALONE, **data: Any) -
     """Open the checkpoint of a fit of `estimator` on data, if there is to be one.
 
     Of several processes the first one opens it. An estimator without a `random_state` is given the seed
-    that the checkpoint was begun with, and all processes are given that of the first.
+    that the checkpoint was started with, and all processes are given that of the first.
 
     Raises
     ------

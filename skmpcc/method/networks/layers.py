@@ -242,7 +242,7 @@ class Conditioning(nn.Module):
     """The three ways to feed (z, y) to a generator of one linear layer and several blocks.
 
     - "split": z in equal chunks, the first (with the remainder) to the linear layer, each of the
-      others, beside a shared Embed(y), to one block's batch-norms through linear maps.
+      others, together with a shared Embed(y), to one block's batch-norms through linear maps.
     - "shared": the same, but every place gets the whole of z.
     - "embedding": z goes to the linear layer alone; each batch-norm has an embedding of y of its own.
 
@@ -301,7 +301,7 @@ def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 @contextmanager
 def chunked(module: nn.Module, n_chunks: int) -> Iterator[None]:
-    """Within, `module` sees batches of `n_chunks` batches as if they came one after the other."""
+    """Context manager in which `module` sees the `n_chunks` parts of a batch one after the other."""
     norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
     for norm in norms:
         norm.n_chunks = n_chunks
@@ -314,7 +314,7 @@ def chunked(module: nn.Module, n_chunks: int) -> Iterator[None]:
 
 @contextmanager
 def normalized_by(module: nn.Module, normalize: Callable[[BatchNorm, Tensor], Tensor]) -> Iterator[None]:
-    """Within, `normalize` normalizes what the batch-norms of `module` see in training."""
+    """Context manager in which `normalize` normalizes what the batch-norms of `module` see in training."""
     norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
     for norm in norms:
         norm.normalize = partial(normalize, norm)
@@ -327,7 +327,7 @@ def normalized_by(module: nn.Module, normalize: Callable[[BatchNorm, Tensor], Te
 
 @contextmanager
 def frozen_spectral_norms(module: nn.Module) -> Iterator[None]:
-    """Within, forward passes do not improve the estimates of the spectral norms."""
+    """Context manager in which forward passes do not improve the estimates of the spectral norms."""
     norms = [m for m in module.modules() if isinstance(m, ParametrizationList) and m.training]
     for norm in norms:
         norm.train(False)
@@ -340,7 +340,7 @@ def frozen_spectral_norms(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Within, forward passes leave spectral norms and statistics of batch-norms as they are."""
+    """Context manager in which forward passes change no spectral norms and no batch-norm statistics."""
     training = [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
@@ -353,7 +353,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def standing_statistics(module: nn.Module) -> Iterator[None]:
-    """Within, forward passes are averaged into fresh batch-norm statistics; after, they stand.
+    """Context manager that averages forward passes into new batch-norm statistics, which then stay.
 
     BigGAN's standing statistics: each pass counts the same, unlike the training's moving average.
     `module` is left in evaluation mode.

@@ -128,7 +128,7 @@ class LatentClasses:
 def find(problem: Problem) -> Iterator[Candidate]:
     """Find the classes of a table of categories; none in another table.
 
-    The detail is whether they repay their parameters beside a single class.
+    The detail is whether they repay their parameters compared with a single class.
     """
     table = MixedTable.from_rows(problem.variables)
     if table is not None:
@@ -151,7 +151,7 @@ def latent_classes(table: MixedTable, n_clusters: int, seed: int) -> tuple[NDArr
     labels : ndarray of int64 of shape (n,)
         The most probable class of each row.
     beats_one_class : bool
-        Whether so many classes repay their parameters beside a single one, by Schwarz's criterion (BIC).
+        Whether so many classes repay their parameters compared with a single one, by Schwarz's criterion (BIC).
         They do not where columns are independent, as those of designed experiments are.
     """
     random = np.random.default_rng(seed)

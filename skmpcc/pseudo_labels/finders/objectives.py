@@ -1,4 +1,4 @@
-"""Objectives of the classifiers of pseudo-labels, beside `losses.consistency_loss`."""
+"""Objectives of the classifiers of pseudo-labels, in addition to `losses.consistency_loss`."""
 
 from torch import Tensor
 
