@@ -149,6 +149,16 @@ ENGINES: dict[str, Callable[..., AIMTraining]] = {
 }
 
 
+def trained_otherwise(rival: "Rival", X: NDArray) -> tuple[Fit, FitData]:
+    """Replace the trainer in a fit of AIM, and where it needs that the model."""
+    fit, data = AIM._fit_of(rival, X)
+    model = fit.model
+    if rival.method != "GAN":
+        settings = replace(model.settings, sharing="none")
+        model = AIMModel(settings, model.sample_shape, 1, fit.seeds[0].model)
+    return replace(fit, model=model, engine=ENGINES[rival.method]), data
+
+
 class Rival(AIM):
     """One of `ENGINES` in the place of AIM's training.
 
@@ -159,14 +169,7 @@ class Rival(AIM):
     """
 
     method: str
-
-    def _fit_of(self, X: NDArray) -> tuple[Fit, FitData]:
-        fit, data = super()._fit_of(X)
-        model = fit.model
-        if self.method != "GAN":
-            settings = replace(model.settings, sharing="none")
-            model = AIMModel(settings, model.sample_shape, 1, fit.seeds[0].model)
-        return replace(fit, model=model, engine=ENGINES[self.method]), data
+    _fit_of = trained_otherwise
 
 
 def made(method: str, **parameters: Any) -> AIM:

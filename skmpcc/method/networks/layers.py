@@ -314,7 +314,7 @@ def chunked(module: nn.Module, n_chunks: int) -> Iterator[None]:
 
 @contextmanager
 def normalized_by(module: nn.Module, normalize: Callable[[BatchNorm, Tensor], Tensor]) -> Iterator[None]:
-    """Context manager in which `normalize` normalizes what the batch-norms of `module` see in training."""
+    """Context manager in which `normalize` does the work of batch-norms in training."""
     norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
     for norm in norms:
         norm.normalize = partial(normalize, norm)

@@ -151,7 +151,7 @@ def latent_classes(table: MixedTable, n_clusters: int, seed: int) -> tuple[NDArr
     labels : ndarray of int64 of shape (n,)
         The most probable class of each row.
     beats_one_class : bool
-        Whether so many classes repay their parameters compared with a single one, by Schwarz's criterion (BIC).
+        Whether so many classes repay their parameters, compared with one, by Schwarz's criterion (BIC).
         They do not where columns are independent, as those of designed experiments are.
     """
     random = np.random.default_rng(seed)
