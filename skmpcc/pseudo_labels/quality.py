@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from skmpcc.pseudo_labels.graph import NeighborGraph, neighbor_information
 
 # Weights of the balance of sizes and of the Gaussian likelihood, and what is added to the share of lost
-# information so that smaller shares do not count. Chosen on up to 178 sets: see the lab note of 2026-11-22
-# on candidates.
+# information so that smaller shares do not count. Chosen on up to 178 sets: see the lab note of
+# 2026-11-22 on candidates.
 BALANCE_WEIGHT = 0.5
 LIKELIHOOD_WEIGHT = 0.4
 NEGLIGIBLE = 0.02

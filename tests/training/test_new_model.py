@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from sklearn.datasets import load_wine
-from support import generator, resolved
+from support import generator
 
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.fitted import saving
@@ -12,7 +12,7 @@ from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.vector import VectorEncoder, VectorGenerator, VectorTrunk
 from skmpcc.method.trainer import Trainer, descend
-from skmpcc.settings import NetworkSettings
+from skmpcc.settings import LoopSettingsOnData, NetworkSettings
 from skmpcc.training.loop import train
 
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=32, initial_log_variance=0.0)
@@ -59,7 +59,7 @@ class Autoencoding(Trainer):
 def test_it_trains_and_is_kept_in_a_file(tmp_path):
     settings = TRAINING | {"tol": 0.01, "generation_tol": 1.0}
     model = Autoencoder(SETTINGS, FORMAT.tensor_shape, 1, 0)
-    outcome = train(model, resolved((13,), **settings), DATA, generator(), engine=Autoencoding)
+    outcome = train(model, LoopSettingsOnData(**settings), DATA, generator(), engine=Autoencoding)
     assert outcome.converged
     model.prepare_for_inference(4, 64, generator())
     fitted = FittedModel(model, FORMAT, 5).with_residuals(DATA)
@@ -74,7 +74,7 @@ def test_it_trains_and_is_kept_in_a_file(tmp_path):
 
 def test_it_rolls_back(monkeypatch):
     monkeypatch.setattr(Autoencoding, "broken_at", 150)
-    model, settings = Autoencoder(SETTINGS, (13,), 1, 0), resolved((13,), **TRAINING)
+    model, settings = Autoencoder(SETTINGS, (13,), 1, 0), LoopSettingsOnData(**TRAINING)
     outcome = train(model, settings, DATA, generator(), engine=Autoencoding)
     assert outcome.failure is None
     assert outcome.history["error"][-1] < outcome.history["error"][0]
