@@ -138,7 +138,7 @@ LONG_LISTS = {
     "training.batches.__init__",
     "training.loop.train",
 }
-LONG = {"command.run.cluster", "training.loop.train"}
+LONG = {"command.run.cluster"}
 
 
 def functions():

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -151,49 +152,90 @@ def train(
     )
     health_rng = torch.Generator(data.device).manual_seed(seed)
     health = TrainingHealth(algorithm, data, health_rng, processes)
-    parts: dict[str, Trainer | BatchSampler | TrainingHealth] = {
-        "algorithm": algorithm,
-        "batches": batches,
-        "health": health,
-    }
-    history: dict[str, list[float]] = defaultdict(list)
-    interval, stopped = interval_of(settings.max_iter), False
-    saved = processes.run_on_first(lambda: None if progress is None else progress.read(STAGE))
-    if saved is not None and "history" in saved:
-        history.update(saved["history"])
-        for name, part in parts.items():
-            part.load(saved[name])
-
-    def state() -> State:
-        states = {name: part.state() for name, part in parts.items()}
-        found = {"pseudo_labels": pseudo_labels, "kind": settings.pseudo_labels}
-        return {"history": dict(history), **found, **states}
-
-    def report() -> bool:
-        return on_interval(_as_arrays(history), health.is_over)
-
+    loop = _Loop(algorithm, batches, health, on_interval, progress)
+    found = {"pseudo_labels": pseudo_labels, "kind": settings.pseudo_labels}
     try:
         with execution(model, algorithm.settings):
-            while not (health.is_over or stopped):
-                losses = algorithm.iteration(batches.draw_real, batches.draw_pairs)
-                if not algorithm.n_iter % interval or algorithm.n_iter == settings.max_iter:
-                    entry = _entry(algorithm, losses)
-                    if health.check(entry):
-                        for name, value in entry.items():
-                            history[name].append(value)
-                        stopped = processes.run_on_first(report)
-                if progress is not None and processes.is_first:
-                    progress.keep(STAGE, state)
-        if health.failure is not None and not history:
-            raise DivergedError(
-                f"The training diverged before iteration {interval}: {health.failure}. Lower "
-                "learning_rate, or prior_learning_rate in preset_params."
-            )
+            loop.run(found, processes)
     finally:
         algorithm.release()
-    last = {name: values[-1] for name, values in history.items()}
-    converged = health.failure is None and is_settled(last, settings)
-    return Outcome(_as_arrays(history), converged, stopped, health.failure)
+    return loop.outcome()
+
+
+class _Loop:
+    """Iterations, the history that they make, and what of them goes on after an interruption."""
+
+    def __init__(
+        self,
+        algorithm: Trainer,
+        batches: BatchSampler,
+        health: TrainingHealth,
+        on_interval: OnInterval,
+        progress: Progress | None,
+    ) -> None:
+        self.algorithm = algorithm
+        self.batches = batches
+        self.health = health
+        self.on_interval = on_interval
+        self.progress = progress
+        self.history: dict[str, list[float]] = defaultdict(list)
+        self.interval = interval_of(algorithm.settings.max_iter)
+        self.stopped = False
+
+    @property
+    def _parts(self) -> dict[str, Trainer | BatchSampler | TrainingHealth]:
+        return {"algorithm": self.algorithm, "batches": self.batches, "health": self.health}
+
+    def _state(self, found: State) -> State:
+        states = {name: part.state() for name, part in self._parts.items()}
+        return {"history": dict(self.history), **found, **states}
+
+    def _restore(self, processes: Processes) -> None:
+        """Go on from what the progress has kept, if anything."""
+        progress = self.progress
+        saved = processes.run_on_first(lambda: None if progress is None else progress.read(STAGE))
+        if saved is not None and "history" in saved:
+            self.history.update(saved["history"])
+            for name, part in self._parts.items():
+                part.load(saved[name])
+
+    def run(self, found: State, processes: Processes) -> None:
+        """Run iterations until the training is over, and keep them with what was `found` before.
+
+        Raises
+        ------
+        DivergedError
+            The training diverged before there was anything to roll back to.
+        """
+        algorithm, batches, health = self.algorithm, self.batches, self.health
+        max_iter = algorithm.settings.max_iter
+        self._restore(processes)
+
+        def report() -> bool:
+            return self.on_interval(_as_arrays(self.history), health.is_over)
+
+        while not (health.is_over or self.stopped):
+            losses = algorithm.iteration(batches.draw_real, batches.draw_pairs)
+            if not algorithm.n_iter % self.interval or algorithm.n_iter == max_iter:
+                entry = _entry(algorithm, losses)
+                if health.check(entry):
+                    for name, value in entry.items():
+                        self.history[name].append(value)
+                    self.stopped = processes.run_on_first(report)
+            if self.progress is not None and processes.is_first:
+                self.progress.keep(STAGE, partial(self._state, found))
+        if health.failure is not None and not self.history:
+            raise DivergedError(
+                f"The training diverged before iteration {self.interval}: {health.failure}. Lower "
+                "learning_rate, or prior_learning_rate in preset_params."
+            )
+
+    def outcome(self) -> Outcome:
+        """How the training went."""
+        last = {name: values[-1] for name, values in self.history.items()}
+        failure = self.health.failure
+        converged = failure is None and is_settled(last, self.algorithm.settings)
+        return Outcome(_as_arrays(self.history), converged, self.stopped, failure)
 
 
 def _entry(algorithm: Trainer, losses: dict[str, Tensor]) -> dict[str, float]:
