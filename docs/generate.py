@@ -140,11 +140,11 @@ def draw_picture(path: Path) -> None:
     from sklearn.datasets import load_digits
 
     from skmpcc import MPCCClusterer
-    from skmpcc.plotting import plot_clusters
+    from skmpcc.plotting import ClustersDisplay
 
     X = load_digits().images
     clusterer = MPCCClusterer(n_clusters=10, random_state=0).fit(X)
-    plot_clusters(clusterer, X).savefig(path, dpi=60)
+    ClustersDisplay.from_estimator(clusterer, X).figure_.savefig(path, dpi=60)
 
 
 def draw_classes(path: Path) -> None:
@@ -153,14 +153,14 @@ def draw_classes(path: Path) -> None:
     from sklearn.model_selection import train_test_split
 
     from skmpcc import MPCCClassifier
-    from skmpcc.plotting import plot_clusters
+    from skmpcc.plotting import ClustersDisplay
 
     digits = load_digits()
     known, new, y_known, _ = train_test_split(
         digits.images, digits.target, random_state=0, stratify=digits.target
     )
     classifier = MPCCClassifier(random_state=0).fit(known, y_known)
-    plot_clusters(classifier, new).savefig(path, dpi=60)
+    ClustersDisplay.from_estimator(classifier, new).figure_.savefig(path, dpi=60)
 
 
 def draw_displays(path: Path) -> None:

@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.data.inputs import as_array
-from skmpcc.plotting import HistoryDisplay, LatentMapDisplay, plot_clusters
+from skmpcc.plotting import HistoryDisplay, LatentMapDisplay
+from skmpcc.plotting.clusters import clusters_figure
 from skmpcc.system.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def html_report(
         The samples of the fit. The columns' names are shown if it is a data frame.
     title : str, default="Clusters"
     image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) to draw vectors as images, as `plot_clusters` does.
+        (height, width) or (height, width, channels) of vectors that are images.
     scores : mapping of str to float, default=None
         Measures against known classes, such as those of `skmpcc.metrics.clustering_scores`.
     warnings : sequence of str, default=()
@@ -121,7 +122,7 @@ def html_report(
         content += ["<h2>Members and new samples</h2>"]
         if clusterer.labels_only:
             content.append("<p>The fit was for labels only, after which new samples are poor.</p>")
-        content.append(_picture(plot_clusters(clusterer, X, image_shape=image_shape), "clusters"))
+        content.append(_picture(clusters_figure(clusterer, X, image_shape), "clusters"))
     else:
         names = [str(name) for name in (range(values.shape[1]) if columns is None else columns)]
         content += [

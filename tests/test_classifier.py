@@ -19,7 +19,7 @@ from skmpcc import MPCCClassifier
 from skmpcc.engine import choice
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.method.algorithm import Algorithm1
-from skmpcc.plotting import plot_clusters
+from skmpcc.plotting import ClustersDisplay
 from skmpcc.presets import Preset
 from skmpcc.settings import settings_of
 
@@ -130,12 +130,12 @@ def test_sample(named, fitted):
 
 def test_picture_has_a_row_for_each_class(named, fitted):
     X, _ = named
-    figure = plot_clusters(fitted, X)
+    axes = ClustersDisplay.from_estimator(fitted, X).axes_
     low, span = X.min(axis=0), np.ptp(X, axis=0)
-    rows = list(zip(figure.axes[::2], figure.axes[1::2], strict=True))
-    assert [left.get_ylabel() for left, _ in rows] == ["blue", "green", "red"]
-    for (left, right), name in zip(rows, fitted.classes_, strict=True):
-        members, samples = ([line.get_ydata() for line in axis.lines] for axis in (left, right))
+    assert [left.get_ylabel() for left, _ in axes] == ["blue", "green", "red"]
+    for row, name in zip(axes, fitted.classes_, strict=True):
+        # The last line is the mean.
+        members, samples = ([line.get_ydata() for line in axis.lines[:-1]] for axis in row)
         of_class = (X[fitted.predict(X) == name] - low) / span
         assert all(np.isclose(of_class, each).all(axis=1).any() for each in members)
         expected = (fitted.sample(10, class_=name)[0] - low) / span

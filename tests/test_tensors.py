@@ -15,7 +15,6 @@ from skmpcc.plotting import (
     LatentMapDisplay,
     MembershipsDisplay,
     ReconstructionsDisplay,
-    plot_clusters,
 )
 from skmpcc.report import html_report
 
@@ -115,5 +114,4 @@ def test_pictures_and_report():
         for name, value in vars(of_array).items():
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 np.testing.assert_array_equal(vars(of_tensor)[name], value)
-    plot_clusters(clusterer, x)
     assert "<html" in html_report(clusterer, x, title="Tensors")

@@ -47,7 +47,7 @@ def cluster(options: argparse.Namespace) -> None:
         required(module, "This command")
     from sklearn.callback import ProgressBar
 
-    from skmpcc.plotting import plot_clusters
+    from skmpcc.plotting.clusters import clusters_figure
     from skmpcc.report import html_report
 
     with _shown_warnings() as caught:
@@ -93,7 +93,7 @@ def cluster(options: argparse.Namespace) -> None:
         "model.safetensors": lambda path: saving.save(clusterer, path, notes or None),
         "labels.csv": lambda path: write_atomically(path, _labels(clusterer, X, samples.files)),
         "clusters.png": lambda path: write_atomically(
-            path, _png(plot_clusters(clusterer, X, image_shape=image_shape))
+            path, _png(clusters_figure(clusterer, X, image_shape))
         ),
         "report.html": lambda path: write_atomically(path, report()),
     }

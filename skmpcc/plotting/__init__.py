@@ -4,7 +4,7 @@ The classes follow scikit-learn's displays: `from_estimator` computes what is dr
 parameters are kept as attributes, and `plot` draws them again, elsewhere or in another style.
 """
 
-from skmpcc.plotting.clusters import ClustersDisplay, plot_clusters
+from skmpcc.plotting.clusters import ClustersDisplay
 from skmpcc.plotting.history import HistoryDisplay
 from skmpcc.plotting.latent_map import LatentMapDisplay
 from skmpcc.plotting.memberships import MembershipsDisplay
@@ -18,5 +18,4 @@ __all__ = [
     "MembershipsDisplay",
     "NClustersDisplay",
     "ReconstructionsDisplay",
-    "plot_clusters",
 ]

@@ -1,4 +1,4 @@
-"""Pictures of clusters: members beside new samples."""
+"""Picture of clusters: members beside new samples."""
 
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -32,70 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLES = ("members", "new samples")
-
-
-def plot_clusters(
-    clusterer: Estimator,
-    X: ArrayLike,
-    *,
-    image_shape: tuple[int, ...] | None = None,
-    n_columns: int = 10,
-    random_state: Any = 0,
-) -> "Figure":
-    """One row per cluster, or class: members drawn from X on the left, new samples on the right.
-
-    Parameters
-    ----------
-    clusterer : MPCCClusterer or MPCCClassifier
-        Fitted. Members of a class are those that are predicted.
-    X : array-like
-        Samples of the shape that `fit` saw.
-    image_shape : tuple of int, default=None
-        (height, width), (height, width, channels) or (channels, height, width) to draw vectors as
-        images. Without it images are drawn as such, and other vectors as lines over the features, each
-        of which is drawn from its smallest value to its largest, outliers left out.
-    n_columns : int, default=10
-        Members, and samples, in each row.
-    random_state : int, RandomState instance or None, default=0
-        Chooses the members.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-    """
-    from matplotlib.figure import Figure
-
-    check_estimator(clusterer)
-    check_scalar(n_columns, "n_columns", Integral, min_val=1)
-    display = ClustersDisplay(**_drawn(clusterer, X, n_columns, image_shape, random_state))
-    height = (0.5 if display._as_images else 0.9) * len(display.names)
-    if display._as_images:
-        figure = Figure(figsize=(1.0 * n_columns, max(2.0, height)))
-    else:
-        height += 1.0 + height_of(display.feature_names)
-        figure = Figure(figsize=(max(8.0, 1.0 * n_columns), height))
-    display._draw(figure.subplots(len(display.names), 2, squeeze=False), means=False)
-    figure.tight_layout(pad=0.3)
-    return figure
-
-
-def _drawn(
-    estimator: Estimator, X: Any, n: int, image_shape: tuple[int, ...] | None, random_state: Any
-) -> dict[str, Any]:
-    """Parameters of a display of X and new samples."""
-    members, samples = _members_and_samples(estimator, X, n, random_state)
-    X = as_numbers(X)
-    image_shape = image_shape_of(estimator, X, image_shape)
-    as_images = image_shape is not None or X.ndim > 2
-    return {
-        "members": members,
-        "samples": samples,
-        "names": names_of(estimator),
-        "limits": limits_of(X, as_images),
-        "image_shape": image_shape,
-        "feature_names": feature_names_of(estimator),
-        "drawn_limits": drawn_limits_of(X, as_images),
-    }
 
 
 def _members_and_samples(
@@ -152,10 +88,6 @@ class ClustersDisplay:
         The axes that were divided, if any were given.
     figure_ : matplotlib.figure.Figure
         The figure of `axes_`.
-
-    See Also
-    --------
-    plot_clusters : The same as a function, without the means and without pyplot.
 
     Examples
     --------
@@ -240,7 +172,19 @@ class ClustersDisplay:
         """
         check_estimator(estimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        display = cls(**_drawn(estimator, X, n_samples, image_shape, random_state))
+        members, samples = _members_and_samples(estimator, X, n_samples, random_state)
+        X = as_numbers(X)
+        image_shape = image_shape_of(estimator, X, image_shape)
+        as_images = image_shape is not None or X.ndim > 2
+        display = cls(
+            members=members,
+            samples=samples,
+            names=names_of(estimator),
+            limits=limits_of(X, as_images),
+            image_shape=image_shape,
+            feature_names=feature_names_of(estimator),
+            drawn_limits=drawn_limits_of(X, as_images),
+        )
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "ClustersDisplay":
@@ -261,23 +205,25 @@ class ClustersDisplay:
         display : ClustersDisplay
             This one, with the attributes above.
         """
-        n_columns, n_clusters = len(self.samples[0]), len(self.names)
-        if self._as_images:
-            size = (1.1 * n_columns + 1, 0.6 * n_clusters + 0.6)
-        else:
-            size = (8.0, 1.1 * n_clusters + 1 + height_of(self.feature_names))
-        axes = grid_of_axes(ax, n_clusters, 2, size)
+        axes = grid_of_axes(ax, len(self.names), 2, self._size_in_inches())
         self._draw(axes, **kwargs)
         self.axes_ = axes
         self.bounding_ax_ = ax
         self.figure_ = axes[0, 0].figure
         return self
 
+    def _size_in_inches(self) -> tuple[float, float]:
+        """Width and height that the figure needs, which is what `plot` gives to a new one."""
+        n_clusters = len(self.names)
+        if self._as_images:
+            return 1.1 * len(self.samples[0]) + 1, 0.6 * n_clusters + 0.6
+        return 8.0, 1.1 * n_clusters + 1 + height_of(self.feature_names)
+
     @property
     def _as_images(self) -> bool:
         return self.image_shape is not None or self.samples[0].ndim > 2
 
-    def _draw(self, axes: NDArray, means: bool = True, **kwargs: Any) -> None:
+    def _draw(self, axes: NDArray, **kwargs: Any) -> None:
         """Draw in a row of axes for each cluster."""
         n_columns = len(self.samples[0])
         limits = self.limits if self.drawn_limits is None else self.drawn_limits
@@ -289,7 +235,7 @@ class ClustersDisplay:
                 style: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.7} | kwargs
                 rows = profiles(items, limits)
                 draw_profiles(axis, rows, **style)
-                if means and len(rows):
+                if len(rows):
                     mean = rows.mean(axis=0, keepdims=True)
                     draw_profiles(axis, mean, color="black", linewidth=1.5)
                 axis.set_ylim(-0.1, 1.1)
@@ -297,3 +243,14 @@ class ClustersDisplay:
             for axis in axes[-1]:
                 name_features(axis, self.feature_names, self.samples[0].shape[1])
         _name_rows(axes, self.names)
+
+
+def clusters_figure(estimator: Estimator, X: ArrayLike, image_shape: tuple[int, ...] | None) -> "Figure":
+    """Draw a `ClustersDisplay` without pyplot, which would keep the figure open."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained")
+    ax = figure.subplots()
+    display = ClustersDisplay.from_estimator(estimator, X, image_shape=image_shape, ax=ax)
+    figure.set_size_inches(display._size_in_inches())
+    return figure

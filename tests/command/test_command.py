@@ -589,7 +589,8 @@ def test_output_is_tried_before_the_fit(here, table, fails, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("part", "lost"), [("plot_clusters", "clusters.png"), ("html_report", "report.html")]
+    ("part", "lost"),
+    [("plotting.clusters.clusters_figure", "clusters.png"), ("report.html_report", "report.html")],
 )
 def test_a_result_that_fails_loses_no_other(here, table, fails, monkeypatch, part, lost):
     table.to_csv("data.csv", index=False)
@@ -597,8 +598,7 @@ def test_a_result_that_fails_loses_no_other(here, table, fails, monkeypatch, par
     def fail(*arguments, **options):
         raise RuntimeError("of no importance")
 
-    module = {"plot_clusters": "plotting", "html_report": "report"}[part]
-    monkeypatch.setattr(f"skmpcc.{module}.{part}", fail)
+    monkeypatch.setattr(f"skmpcc.{part}", fail)
     error = fails("data.csv", *BRIEF)
     assert f"results/{lost} could not be written" in error
     assert sorted(path.name for path in (here / "results").iterdir()) == sorted({*RESULTS} - {lost})

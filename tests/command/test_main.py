@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 
 from skmpcc import MPCCClusterer
 from skmpcc.__main__ import main
-from skmpcc.plotting import plot_clusters
+from skmpcc.plotting import ClustersDisplay
 
 BRIEF = ["--max-iter", "3"]
 
@@ -14,7 +14,8 @@ def picture(path):
     return np.asarray(Image.open(path).convert("L"))
 
 
-def test_digits(tmp_path, capsys):
+def test_digits(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("matplotlib.pyplot.figure", None)  # pyplot would keep figures open
     output = tmp_path / "digits.png"
     assert main([*BRIEF, "--output", str(output)]) == 0
     out = capsys.readouterr().out
@@ -29,10 +30,9 @@ def test_digits(tmp_path, capsys):
 def test_plot_has_members_left_and_samples_right(tmp_path):
     X = load_digits().data[:200]
     clusterer = MPCCClusterer(4, max_iter=3, width=16, random_state=0).fit(X)
-    figure = plot_clusters(clusterer, X, image_shape=(8, 8), n_columns=5)
-    assert len(figure.axes) == 8
-    for k in range(4):
-        left, right = figure.axes[2 * k : 2 * k + 2]
+    display = ClustersDisplay.from_estimator(clusterer, X, image_shape=(8, 8), n_samples=5)
+    assert display.axes_.shape == (4, 2)
+    for k, (left, right) in enumerate(display.axes_):
         strip = left.images[0].get_array()
         assert strip.shape == (8, 40)
         members = X[clusterer.labels_ == k].reshape(-1, 8, 8)

@@ -21,7 +21,6 @@ from skmpcc.plotting import (
     LatentMapDisplay,
     MembershipsDisplay,
     ReconstructionsDisplay,
-    plot_clusters,
 )
 from skmpcc.plotting._drawing import drawn_limits_of
 
@@ -372,15 +371,12 @@ def profiles(ax, n=None):
 
 
 def test_pictures_of_clusters_scale_each_feature(of_mixed, mixed):
-    figure = plot_clusters(of_mixed, mixed, n_columns=7)
-    assert not pyplot.get_fignums()  # drawn without pyplot
     display = ClustersDisplay.from_estimator(of_mixed, mixed, n_samples=7)
     X = mixed.to_numpy()
     scaled = (X - X.min(0)) / np.maximum(np.ptp(X, 0), 1e-300)
     seen = 0
-    for left, right in zip(figure.axes[::2], display.axes_[:, 0], strict=True):
-        members = profiles(left)
-        np.testing.assert_array_equal(members, profiles(right, len(members)))
+    for ax in display.axes_[:, 0]:
+        members = profiles(ax, -1)  # the last one is their mean
         assert all(np.isclose(scaled, member, atol=1e-3).all(axis=1).any() for member in members)
         seen += len(members)
     assert seen
@@ -393,31 +389,27 @@ def names_below(ax):
 
 def test_names_of_features_are_text(of_mixed, mixed):
     expected = ["price $US", "cost $", "_\\frac{", "over line", ("long " * 20)[:29] + "…", "?^"]
-    figure = plot_clusters(of_mixed, mixed)
-    for form in ("png", "svg", "pdf"):
-        figure.savefig(io.BytesIO(), format=form)
-    assert names_below(figure.axes[-1]) == names_below(figure.axes[-2]) == expected
     for display_class in (ClustersDisplay, ReconstructionsDisplay):
         display = display_class.from_estimator(of_mixed, mixed)
-        drawn(display)
-        assert names_below(display.axes_[-1, -1]) == expected
+        for form in ("png", "svg", "pdf"):
+            display.figure_.savefig(io.BytesIO(), format=form)
+        assert all(names_below(ax) == expected for ax in display.axes_[-1])
 
 
 def test_long_names_leave_room_for_the_profiles(of_mixed, mixed):
     one = MPCCClusterer(1, random_state=0, **BRIEF).fit(mixed)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of layouts that find no room
-        figure = plot_clusters(one, mixed)
-        figure.savefig(io.BytesIO())
-        drawn(ClustersDisplay.from_estimator(one, mixed))
+        display = ClustersDisplay.from_estimator(one, mixed)
+        drawn(display)
         drawn(ReconstructionsDisplay.from_estimator(of_mixed, mixed, n_samples=1))
-    assert figure.axes[0].get_window_extent().height > 50
+    assert display.axes_[0, 0].get_window_extent().height > 50
 
 
 def test_pictures_number_features_without_names(fitted, blobs):
-    figure = plot_clusters(fitted, blobs[0])
-    assert names_below(figure.axes[-1]) == list("0123")
-    assert figure.axes[-1].get_xlabel() == "feature"
+    ax = ClustersDisplay.from_estimator(fitted, blobs[0]).axes_[-1, -1]
+    assert names_below(ax) == list("0123")
+    assert ax.get_xlabel() == "feature"
 
 
 @pytest.mark.parametrize("wild", [1e30, -1e30, 1e305])
@@ -428,12 +420,11 @@ def test_an_outlier_leaves_the_other_profiles_as_they_are(wild, mixed):
     clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(with_outlier)
     others = np.delete(X, 4, axis=0)
     expected = (others - others.min(0)) / np.maximum(np.ptp(others, 0), 1e-300)
-    figure = plot_clusters(clusterer, with_outlier, n_columns=90)
-    rows = profiles(figure.axes[0])
-    np.testing.assert_allclose(np.delete(rows, 4, axis=0)[:, 2], expected[:, 2], atol=1e-12)
-    assert rows[4, 2] == (2 if wild > 0 else -1)
     display = ClustersDisplay.from_estimator(clusterer, with_outlier, n_samples=90)
-    assert abs(profiles(display.axes_[0, 0])[-1, 2] - 0.5) < 0.2  # the mean
+    *rows, mean = profiles(display.axes_[0, 0])
+    np.testing.assert_allclose(np.delete(rows, 4, axis=0)[:, 2], expected[:, 2], atol=1e-12)
+    assert rows[4][2] == (2 if wild > 0 else -1)
+    assert abs(mean[2] - 0.5) < 0.2
     assert display.limits[wild > 0][2] == wild
     display = ReconstructionsDisplay.from_estimator(clusterer, with_outlier, n_samples=90)
     assert all(np.abs(ax.get_ylim()).max() < 3 for ax in display.axes_[:, 0])
@@ -472,9 +463,6 @@ def test_names_of_classes_are_text(blobs):
     params = {name: value for name, value in BRIEF.items() if name != "pseudo_labels"}
     classifier = MPCCClassifier(random_state=0, **params | {"max_iter": 30}).fit(X, STRANGE[y])
     expected = ["$\\frac", "_one $x$", ("a^b " * 20)[:29] + "…"]
-    figure = plot_clusters(classifier, X)
-    figure.savefig(io.BytesIO())
-    assert [ax.get_ylabel() for ax in figure.axes[::2]] == expected
     display = ClustersDisplay.from_estimator(classifier, X)
     drawn(display)
     assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == expected
@@ -555,11 +543,10 @@ def hot(X, value):
 def test_colours_are_scaled_by_their_limits(X, low, high):
     clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(X)
     expected = np.concatenate(list(np.clip((X - float(low)) / (high - low), 0, 1)), axis=1)
-    figure = plot_clusters(clusterer, X, n_columns=30)
     display = ClustersDisplay.from_estimator(clusterer, X, n_samples=30)
     assert drawn(display).std() > 5
     originals = ReconstructionsDisplay.from_estimator(clusterer, X, n_samples=30).axes_[0, 0]
-    for ax in (figure.axes[0], display.axes_[0, 0], originals):
+    for ax in (display.axes_[0, 0], originals):
         np.testing.assert_allclose(ax.images[0].get_array(), expected, rtol=1e-6, atol=1e-9)
     assert display.limits == (X.min(), X.max())
 
@@ -584,7 +571,7 @@ def test_images_of_other_channels(channels, shape):
 def test_a_hot_pixel_leaves_grey_images_as_they_are():
     X = hot(1000 * coloured(), 1e30)[..., 1]
     clusterer = MPCCClusterer(1, random_state=0, **BRIEF).fit(X)
-    image = plot_clusters(clusterer, X).axes[0].images[0]
+    image = ClustersDisplay.from_estimator(clusterer, X).axes_[0, 0].images[0]
     assert image.get_clim() == (np.delete(X, 3, 0).min(), np.partition(X.ravel(), -2)[-2])
 
 
@@ -594,18 +581,18 @@ def test_other_kinds_of_X(kind, of_mixed, fitted, mixed, blobs):
     clusterer = of_mixed if kind == "frame" else fitted
     given = {"list": X.tolist(), "frame": mixed, "tensor": torch.as_tensor(X)}[kind]
     as_array = np.asarray(mixed) if kind == "frame" else X
-    figure = plot_clusters(clusterer, given)
     display = ClustersDisplay.from_estimator(clusterer, given)
     np.testing.assert_array_equal(display.limits, (as_array.min(0), as_array.max(0)))
-    np.testing.assert_array_equal(profiles(display.axes_[0, 1], -1), profiles(figure.axes[1]))
+    of_array = ClustersDisplay.from_estimator(clusterer, as_array)
+    np.testing.assert_array_equal(profiles(display.axes_[0, 1]), profiles(of_array.axes_[0, 1]))
     drawn(ReconstructionsDisplay.from_estimator(clusterer, given))
 
 
 def test_what_cannot_be_drawn(fitted, blobs):
     with pytest.raises(TypeError, match=r"fitted MPCCClusterer.*got.*KMeans"):
-        plot_clusters(KMeans(3), blobs[0])
-    with pytest.raises(ValueError, match="n_columns == 0"):
-        plot_clusters(fitted, blobs[0], n_columns=0)
+        ClustersDisplay.from_estimator(KMeans(3), blobs[0])
+    with pytest.raises(ValueError, match="n_samples == 0"):
+        ClustersDisplay.from_estimator(fitted, blobs[0], n_samples=0)
 
 
 def test_a_single_feature_is_drawn():

@@ -128,3 +128,10 @@ def test_names_need_not_be_strings():
 )
 def test_means_are_not_told_apart_by_zeros(values, scale, written):
     assert _written(values, scale) == written
+
+
+def test_pictures_are_drawn_without_pyplot(monkeypatch):
+    monkeypatch.setattr("matplotlib.pyplot.figure", None)
+    X = np.random.default_rng(0).random((30, 64))
+    page = report_of(X, image_shape=(8, 8))
+    assert page.count("<img") == 3
