@@ -1,4 +1,4 @@
-"""Measures of a clustering against known classes, beside those of `sklearn.metrics`.
+"""Measures of a clustering against known classes, in addition to those of `sklearn.metrics`.
 
 The paper's equation 11 reads as the best one-to-one map, which is `clustering_accuracy`; the authors'
 code takes each cluster's most frequent class, which is `majority_accuracy` and never lower.

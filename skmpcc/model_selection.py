@@ -112,7 +112,7 @@ def suggest_n_clusters(
     TypeError
         A parameter is of the wrong type, or X is sparse.
     ValueError
-        A parameter is out of its range, X is no table of finite real numbers, or there are too few
+        A parameter is out of its range, X is not a table of finite real numbers, or there are too few
         samples.
 
     Warns
@@ -168,9 +168,9 @@ def suggest_n_clusters(
     passed = np.flatnonzero(scores >= threshold)
     if not len(passed):
         warnings.warn(
-            f"No number of clusters has a prediction strength of threshold={threshold:g}: the highest "
-            f"is {scores.max():.2f}. Clusters of X are not distinct, or their number is not among "
-            "n_clusters.",
+            f"No number of clusters has a prediction strength of at least threshold={threshold:g}: the "
+            f"highest is {scores.max():.2f}. Clusters of X are not distinct, or their number is not "
+            "among n_clusters.",
             stacklevel=2,
         )
     index = passed[-1] if len(passed) else scores.argmax()

@@ -60,10 +60,11 @@ def html_report(
     warnings: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> str:
-    """Make a page of HTML about the clusters of the data of a fit, which needs no other file.
+    """Make an HTML page about the clusters that a fit found; the page needs no other file.
 
-    It has the clusters' sizes, members and new samples of each (of images) or what sets it apart (of
-    tables), a map of the codes, the course of the training, warnings and settings.
+    The page shows the sizes of the clusters, members and new samples of each cluster (for images) or
+    the features that set it apart (for tables), a map of the codes, the course of the training,
+    warnings and settings.
 
     Parameters
     ----------
@@ -77,9 +78,9 @@ def html_report(
     scores : mapping of str to float, default=None
         Measures against known classes, such as those of `skmpcc.metrics.clustering_scores`.
     warnings : sequence of str, default=()
-        What the fit warned of.
+        Texts of the warnings of the fit.
     settings : mapping of str to object, default=None
-        What is to be listed before the clusterer's own parameters.
+        Settings to list before the clusterer's own parameters.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def html_report(
     NotFittedError
         The clusterer is not fitted.
     ValueError
-        X has another number of samples than the fit saw.
+        X does not have as many samples as the fit saw.
     ImportError
         matplotlib is not installed.
 
@@ -121,7 +122,7 @@ def html_report(
     if as_images:
         content += ["<h2>Members and new samples</h2>"]
         if clusterer.labels_only:
-            content.append("<p>The fit was for labels only, after which new samples are poor.</p>")
+            content.append("<p>The fit was for labels only, so the new samples are poor.</p>")
         content.append(_picture(clusters_figure(clusterer, X, image_shape), "clusters"))
     else:
         names = [str(name) for name in (range(values.shape[1]) if columns is None else columns)]
@@ -134,8 +135,8 @@ def html_report(
     if clusterer.means_.shape[1] > 1:
         content += [
             "<h2>Map of the codes</h2>",
-            "<p>The first two principal components of the latent codes, and ellipses of two deviations "
-            "of each cluster's component.</p>",
+            "<p>The first two principal components of the latent codes, and for each cluster an "
+            "ellipse at two standard deviations from its mean.</p>",
             _picture(_map(clusterer, X), "map of the codes"),
         ]
     content += [
@@ -170,7 +171,11 @@ def _scores(scores: Mapping[str, float]) -> list[str]:
         return []
     # Adding 0 makes a 0 of -0.
     table = _rows([[f"{round(value, 3) + 0.0:.3f}" for value in scores.values()]], list(scores))
-    return ["<h2>Beside the known classes</h2>", "<p>They had no part in the fit.</p>", table]
+    return [
+        "<h2>Compared with the known classes</h2>",
+        "<p>The fit did not see these classes.</p>",
+        table,
+    ]
 
 
 def _sizes(clusterer: MPCCClusterer, X: ArrayLike) -> str:

@@ -20,7 +20,7 @@ from skmpcc.command.telling import Unfailing, say, sentence
 def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
     """Run the command line; returns the exit status, 0 or 2.
 
-    What goes wrong is raised, and not told, if `interruptions` holds anything by then.
+    An error is raised instead of printed if `interruptions` holds anything by then.
     """
     with (
         _lenient(sys.stdout),
@@ -34,7 +34,7 @@ def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
                 options = _predict_parser().parse_args(arguments[1:])
             else:
                 options = _parser().parse_args(arguments)
-            # Wrong arguments are told before what takes seconds.
+            # Wrong arguments are reported before these imports, which take seconds.
             from skmpcc.command.run import cluster, predict
 
             if interruptions:  # which a module took for an error of its own
@@ -52,7 +52,7 @@ def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
 
 @contextmanager
 def _lenient(stream: object) -> Iterator[None]:
-    """Within, characters that a stream cannot print are replaced."""
+    """Context manager that replaces characters that a stream cannot print."""
     with ExitStack() as stack:
         if isinstance(stream, io.TextIOWrapper):
             stack.callback(stream.reconfigure, errors=stream.errors)
@@ -71,23 +71,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         type=Path,
-        help="a folder for labels.csv, model.safetensors, clusters.png and report.html, or a file .png "
+        help="a folder for labels.csv, model.safetensors, clusters.png and report.html, or a .png file "
         "for the picture alone (default: results, without DATA clusters.png)",
     )
-    parser.add_argument("--force", action="store_true", help="write over what is there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     parser.add_argument(
         "--columns",
         nargs="+",
         metavar="COLUMN",
-        help="of a table (default: all that hold numbers, but for those that number the rows)",
+        help="columns of a table to use (default: all that hold numbers, except those that "
+        "number the rows)",
     )
     parser.add_argument(
         "--label-column",
         metavar="COLUMN",
-        help="known classes of a table, which are left out of the fit and compared with its clusters "
-        "(of an .npz file an array; default: y, if there is one)",
+        help="column of a table with known classes, which is left out of the fit and compared with the "
+        "clusters (for an .npz file the name of an array; default: y, if there is one)",
     )
-    parser.add_argument("--impute", choices=["median"], help="what to put where values are missing")
+    parser.add_argument("--impute", choices=["median"], help="what replaces missing values")
     parser.add_argument(
         "--image-shape",
         nargs="+",
@@ -113,7 +114,7 @@ def _predict_parser() -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a file model.safetensors")
     _add_data(parser)
     parser.add_argument("--output", type=Path, default=Path("labels.csv"), help="default: labels.csv")
-    parser.add_argument("--force", action="store_true", help="write over what is there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     return parser
 
 
@@ -132,27 +133,31 @@ def _add_data(parser: argparse.ArgumentParser, nargs: str | None = None, more: s
     parser.add_argument(
         "--separator",
         choices=list(SEPARATORS),
-        help="what stands between the columns of a .csv or .tsv (default: found by its first lines)",
+        help="what stands between the columns of a .csv or .tsv (default: found by the first lines)",
     )
-    parser.add_argument("--decimal", choices=[".", ","], help="its decimal point (default: .)")
+    parser.add_argument(
+        "--decimal", choices=[".", ","], help="decimal point in a .csv or .tsv (default: .)"
+    )
     parser.add_argument(
         "--thousands",
         choices=list(THOUSANDS),
         metavar="MARK",
-        help="what separates thousands in it, one of , . ' and a blank (default: found by its numbers, "
-        "with a warning)",
+        help="what separates thousands in a .csv or .tsv, one of , . ' and a blank (default: found by "
+        "the numbers, with a warning)",
     )
     parser.add_argument(
         "--na-values",
         nargs="+",
         action="extend",
         metavar="VALUE",
-        help="what stands in it for missing values, beside an empty field, NA, NaN and the like",
+        help="what stands for missing values in a .csv or .tsv, in addition to an empty field, NA, NaN "
+        "and the like",
     )
     parser.add_argument(
         "--skip-rows",
         type=int,
         metavar="N",
-        help="how many lines come before its table (default: found by its first lines, with a warning)",
+        help="how many lines come before the table in a .csv or .tsv (default: found by the first "
+        "lines, with a warning)",
     )
-    parser.add_argument("--encoding", help="its encoding, such as cp1252 (default: UTF-8)")
+    parser.add_argument("--encoding", help="encoding of a .csv or .tsv, such as cp1252 (default: UTF-8)")

@@ -101,7 +101,7 @@ def read(
     encoding : str, default=None
         Encoding of a text; None is UTF-8, with or without a byte order mark.
     na_values : sequence of str, default=None
-        What stands where values are missing in a text, beside what pandas takes for it.
+        What stands for missing values in a text, in addition to what pandas takes for them.
     skip_rows : int, default=None
         Lines of a text before those of the table; None is found by their fields, with a warning.
     n_columns : int, default=None
@@ -129,8 +129,8 @@ def read(
         suffix = ""
     elif suffix not in TABLES + ARRAYS:
         raise ValueError(
-            f"{path} cannot be read: DATA must be a file {', '.join(TABLES + ARRAYS)} or a folder of "
-            "images."
+            f"{path} cannot be read: DATA must be a file that ends with {', '.join(TABLES + ARRAYS)}, "
+            "or a folder of images."
         )
     _check_options({"--columns": columns}, TABLES, suffix, path)
     _check_options({"--label-column": label_column}, (*TABLES, ".npz"), suffix, path)
@@ -183,7 +183,7 @@ def _regular(path: Path) -> Iterator[Path]:
 def _check_options(options: dict[str, Any], suffixes: Sequence[str], suffix: str, path: Path) -> None:
     for option, value in options.items():
         if value is not None and suffix not in suffixes:
-            raise ValueError(f"{option} is for {', '.join(suffixes)}, but DATA is {path}.")
+            raise ValueError(f"{option} is for {', '.join(suffixes)} files, but DATA is {path}.")
 
 
 def medians_of(X: Any) -> list[float]:
@@ -200,12 +200,14 @@ def medians_of(X: Any) -> list[float]:
     imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(np.asarray(X))
     empty = np.isnan(np.asarray(X)).all(axis=0)
     if empty.any():
-        raise ValueError(f"{listed(_column_names(X)[empty])} cannot be imputed: all values are missing.")
+        raise ValueError(
+            f"Columns cannot be imputed, because they have no values: {listed(_column_names(X)[empty])}."
+        )
     return imputer.statistics_.tolist()
 
 
 def without_missing(X: Any, medians: Sequence[float] | None = None) -> Any:
-    """Return X with missing values replaced by medians, of which a warning tells.
+    """Return X with missing values replaced by medians; warn if there are any.
 
     Raises
     ------
@@ -233,7 +235,7 @@ def _check_no_infinite(X: Any) -> None:
 
 
 def _places(X: Any, which: NDArray) -> str:
-    """Tell the columns of a table that have such values, and how many each."""
+    """Name the columns of a table that have such values, with the number of these in each."""
     if which.ndim != 2:
         return ""
     counts = which.sum(axis=0)
@@ -271,7 +273,8 @@ def _arrays(path: Path, label_name: str | None) -> Samples:
         return Samples(X)
     if y.shape != (len(X),):
         raise ValueError(
-            f"there should be one label for each of {len(X)} samples, but they are {y.shape}."
+            f"there should be one label for each of {len(X)} samples, but the labels have shape "
+            f"{y.shape}."
         )
     numbers = np.unique(y, return_inverse=True)[1].astype(np.int64)
     return Samples(X, np.where(np.isnan(y), -1, numbers) if y.dtype.kind == "f" else numbers)
@@ -283,9 +286,7 @@ def _check_sizes(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             if not _check_size(file, size):
-                raise ValueError(
-                    "it is no array that NumPy has saved, and pickled objects are not read."
-                )
+                raise ValueError("it is not an array saved by NumPy; pickled objects are not read.")
         return
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -309,14 +310,15 @@ def _check_size(file: IO[bytes], most: int) -> bool:
     }.get(version)
     if read_header is None:
         raise ValueError(
-            f"it has version {[*version]} of the format, which is not one of plain numbers."
+            f"it has version {[*version]} of NumPy's format, but only versions 1.0 and 2.0 are read."
         )
     shape, _, dtype = read_header(file)
     wanted = math.prod(shape) * dtype.itemsize
     most -= file.tell()
     if not dtype.hasobject and wanted > most:
         raise ValueError(
-            f"an array of shape {shape} and dtype {dtype} has {wanted} bytes, the file {most} at most."
+            f"an array of shape {shape} and dtype {dtype} has {wanted} bytes, but the file "
+            f"holds {most} at most."
         )
     return True
 
@@ -341,7 +343,7 @@ def _table(
     frame = table.frame
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()]
-        raise ValueError(f"{path} has more than one column of the name {listed(dict.fromkeys(twice))}.")
+        raise ValueError(f"{path} has more than one column named {listed(dict.fromkeys(twice))}.")
     wanted = list(dict.fromkeys(columns or []))
     asked = wanted if label_column is None else [*wanted, label_column]
     unknown = [name for name in asked if name not in frame.columns]
@@ -368,11 +370,12 @@ def _table(
     )
     other = [name for name in names if name not in numbers.columns]
     if other and wanted:
-        told = (
+        described = (
             f"{name}, where {found.faults[name]}" if name in found.faults else name for name in other
         )
         raise ValueError(
-            f"Columns of {path} that are asked for do not hold numbers: {listed(told)}.{found.advice}"
+            f"Columns of {path} that are named in --columns do not hold numbers: {listed(described)}."
+            f"{found.advice}"
         )
     if not wanted:
         empty = list(numbers.columns[numbers.isna().all()])
@@ -406,7 +409,7 @@ def _without_row_numbers(
     Raises
     ------
     ValueError
-        None is left, since the others, `left_out`, hold no numbers.
+        No column is left, because the others, `left_out`, do not hold numbers.
     """
     numbering = _numbering(numbers, table)
     if n_columns is not None:
@@ -420,7 +423,7 @@ def _without_row_numbers(
             )
         last, _ = numbering.popitem()
         warnings.warn(
-            f"The column {last} seems to number the rows, and is kept, since no other is left.",
+            f"The column {last} seems to number the rows, but is kept, because no other column is left.",
             stacklevel=2,
         )
     for name, what in numbering.items():

@@ -15,16 +15,19 @@ from skmpcc.data.frames import listed
 IMAGES = (".png", ".jpg", ".jpeg")
 # How files of each kind begin.
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-# Levels of grey that are hardly told from each other.
+# Levels of grey that are hardly distinguished.
 _NEAR = 10
 # This share of what is visible of an image may be as near to the background as it happens to be.
 _FEW = 0.05
 
 
 def images_in(folder: Path, tables: Sequence[str]) -> dict[str, Path]:
-    """Images in a folder and the folders below it, by name; files that end like tables are told.
+    """Images in a folder and the folders below it, by name, without hidden files.
 
-    Hidden ones are left out.
+    Raises
+    ------
+    ValueError
+        There are no images; the message names files that end like tables.
     """
     files = {
         path.relative_to(folder).as_posix(): path
@@ -37,14 +40,13 @@ def images_in(folder: Path, tables: Sequence[str]) -> dict[str, Path]:
         held = [f"{counts[suffix]} {suffix} files" for suffix in tables if counts[suffix]]
         if held:
             raise ValueError(
-                f"{folder} is a folder, which is read as one of images, but it holds "
-                f"{' and '.join(held)} and no image. DATA should be one file: put them together first, "
-                "as pandas.concat does."
+                f"{folder} is read as a folder of images, but it holds {' and '.join(held)} and no "
+                "image. DATA should be one file: combine them first, for example by pandas.concat."
             )
         raise ValueError(f"{folder} has no image: no file that ends with {', '.join(IMAGES)}.")
     if len(images) < len(files):
         others = listed(name for name in files if name not in images)
-        warnings.warn(f"Files that are no images are left out: {others}.", stacklevel=2)
+        warnings.warn(f"Files that are not images are left out: {others}.", stacklevel=2)
     return images
 
 
@@ -82,7 +84,9 @@ def read_images(
     if all(mode[0] in "IF" for mode in modes) and channels != 3:  # 16 bits and more
         return np.stack([np.asarray(each) for each in images.values()]), None
     if any(mode[0] in "IF" for mode in modes):
-        raise ValueError(f"Images of {folder} differ in kind: some have 8 bits, others more.")
+        raise ValueError(
+            f"Images of {folder} differ in kind: some have 8 bits per channel, others more."
+        )
     images, background = _opaque(images, background)
     grey = channels == 1 or (channels is None and modes <= {"1", "L", "LA"})
     arrays = [np.asarray(each.convert("L" if grey else "RGB")) for each in images.values()]
@@ -97,7 +101,9 @@ def _opened(path: Path) -> Any:
     image_module = import_module("PIL.Image")
     with path.open("rb") as file:
         if not file.read(8).startswith(_SIGNATURES):
-            raise ValueError(f"{path} cannot be read: it is neither PNG nor JPEG, whatever its name.")
+            raise ValueError(
+                f"{path} cannot be read: it is neither PNG nor JPEG, although its name says so."
+            )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", image_module.DecompressionBombWarning)
@@ -111,7 +117,7 @@ def _opened(path: Path) -> Any:
 
 
 def _opaque(images: dict[str, Any], background: int | None) -> tuple[dict[str, Any], int | None]:
-    """Put transparent images on a background, of which a warning tells."""
+    """Put transparent images on a background, and warn of it."""
     image_module = import_module("PIL.Image")
     layers = {
         name: image.convert("RGBA")

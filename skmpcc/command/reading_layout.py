@@ -13,7 +13,7 @@ from skmpcc.data.frames import listed
 
 # Commas last, since they may be those of decimals.
 SEPARATORS = {"tab": "\t", ";": ";", "|": "|", ",": ","}
-# Lines of a text that tell what separates its columns, and where they begin.
+# Lines of a text that show what separates its columns, and where they begin.
 N_LINES = 100
 # What may stand where a number is missing.
 _MISSING = re.compile(
@@ -32,7 +32,7 @@ _DECIMAL_COMMA = re.compile(
 _YEAR = re.compile(r"(1[5-9]|2[01])\d\d")
 _WHOLE = re.compile(r"\d+")
 _FRACTION = re.compile(r"[.,]\d")
-# Decimals in a column from which on a whole number among them is no value by chance.
+# Decimals in a column from which on a whole number among them is not a value by chance.
 _MIN_DECIMALS = 3
 
 
@@ -207,14 +207,14 @@ def delimiter_of(lines: list[str], header: bool, decimal: str) -> str:
     best = min(fits, key=lambda delimiter: fits[delimiter])
     if decimal == "," and best == "," and header and _is_single_column(lines[1:], False, decimal):
         raise ValueError(
-            "its commas may separate two columns as well as be decimal points of one. Say "
+            "its commas may separate two columns, or be the decimal points of one column. Pass "
             "--separator , for two columns, and --separator tab for one."
         )
     return best
 
 
 def _misfit(records: list[list[str]], header: bool) -> tuple[bool, int, float]:
-    """Tell whether names are too few, how many lines do not fit, and the share of numbers in text."""
+    """Return whether names are too few, how many lines do not fit, and the share of numbers in text."""
     layout = layout_of(records, header)
     body = [record for record in records[layout.first + header :] if n_filled(record)]
     used = max(map(n_filled, body), default=0)
@@ -255,7 +255,7 @@ def units_line(records: Sequence[Sequence[str]], start: int, na_values: Sequence
     Raises
     ------
     ValueError
-        Such a text is no known unit.
+        Such a text is not a known unit.
     """
     lines = [i for i in range(start, len(records)) if n_filled(records[i])]
     if len(lines) < 2:
@@ -265,13 +265,13 @@ def units_line(records: Sequence[Sequence[str]], start: int, na_values: Sequence
         return text in na_values or _MISSING.fullmatch(text) is not None
 
     first = [text.strip() for text in records[lines[0]]]
-    texts, beside, n_numbers = [], False, 0
+    texts, elsewhere, n_numbers = [], False, 0
     for i in range(max(len(records[k]) for k in lines)):
         rest = [records[k][i].strip() for k in lines[1:] if i < len(records[k])]
         rest = [text for text in rest if not is_missing(text)]
         text = first[i] if i < len(first) and not is_missing(first[i]) else ""
         if not rest or not all(map(is_numberish, rest)):
-            beside |= text != ""
+            elsewhere |= text != ""
             continue
         if is_numberish(text):
             return None
@@ -281,12 +281,13 @@ def units_line(records: Sequence[Sequence[str]], start: int, na_values: Sequence
     in_brackets = all(text[0] + text[-1] in ("[]", "()") for text in texts)
     most = 2 * len(texts) >= n_numbers
     if texts and all(map(is_unit, texts)):
-        sure = not beside or (n_numbers > 1 and (most or in_brackets))
+        sure = not elsewhere or (n_numbers > 1 and (most or in_brackets))
         return lines[0] if sure else None
-    if beside or n_numbers == 1 or not texts or not most:
+    if elsewhere or n_numbers == 1 or not texts or not most:
         return None  # as that of a sample without values
     raise ValueError(
         f"its line {listed(map(repr, first))} below the first names has text where all other rows have "
-        "numbers, which is no known unit. If the names are in it, say --skip-rows, the number of lines "
-        "before it; if it is a sample, --na-values, what stands in it; if it has units, remove it."
+        "numbers, and the text is not a known unit. If this line has the names, pass --skip-rows, the "
+        "number of lines before it; if it is a sample, pass the text as --na-values; if it has units, "
+        "remove it."
     )

@@ -45,7 +45,7 @@ class Table:
     decimal, thousands : str or None
         What the user says of numbers that are text; None if nothing was said.
     missing : tuple of str
-        What stands where values are missing in text; of a file that is no text it is empty.
+        What stands where values are missing in text; it is empty for a file that is not text.
     """
 
     frame: Any
@@ -69,9 +69,9 @@ class Numbers:
     columns : dict of Series
         Those that are numbers, by name.
     faults : dict of str
-        Why others are none, of which most values are: which and how many.
+        Why other columns, most of whose values are numbers, are not: which values, and how many.
     advice : str
-        What to say for the others to be numbers.
+        Option that would make numbers of the other columns.
     """
 
     columns: dict[str, Any]
@@ -99,7 +99,7 @@ class _Notation:
         ).fullmatch
 
     def only_other(self, text: str) -> bool:
-        """Whether it is no number unless the other mark is the decimal point."""
+        """Whether it is a number only if the other mark is the decimal point."""
         return self.of_other(text) is not None and not self._with_thousands(text)
 
     def either(self, text: str) -> Any:
@@ -108,7 +108,7 @@ class _Notation:
 
 
 def numbers_of_text(table: Table, names: Sequence[str]) -> Numbers:
-    """Find the numbers in columns of text, those that are named.
+    """Find the numbers in the named columns of text.
 
     Warns where commas, points, blanks or apostrophes are taken for separators of thousands.
 
@@ -178,7 +178,7 @@ def _style(counts: Any, notation: _Notation, thousands: str | None, foreign: boo
 
 
 def _wrong(counts: Any, decimal: str, thousands: str) -> Any:
-    """Texts that are no numbers in a style, and how often they occur."""
+    """Texts that are not numbers in a style, and how often they occur."""
     is_number = matcher(decimal, thousands)
     return counts[[not is_number(text) for text in counts.index]]
 
@@ -193,13 +193,13 @@ def _numbers_in(column: Any, counts: Any, decimal: str, thousands: str) -> Any |
 
 
 def _advice(rest: Sequence[Any], notation: _Notation) -> str:
-    """Advise what to say for more columns to be numbers, of which these are the texts and counts."""
+    """Advise an option that makes numbers of more columns, whose texts and counts these are."""
     decimal, other = notation.decimal, notation.other
     if any(any(map(notation.only_other, counts.index)) for counts in rest):
-        return f" Where {_MARKS[other]} stand for decimal points, say --decimal '{other}'."
+        return f" Where {_MARKS[other]} stand for decimal points, pass --decimal '{other}'."
     grouped = matcher(other, decimal)
     if any(len(counts) and _share(counts, notation.number, grouped) == 1 for counts in rest):
-        return f" Where {_MARKS[decimal]} separate thousands, say --thousands '{decimal}'."
+        return f" Where {_MARKS[decimal]} separate thousands, pass --thousands '{decimal}'."
     return ""
 
 
@@ -236,12 +236,12 @@ def _proofs(columns: dict[str, Any], notation: _Notation) -> list[str]:
 
 
 def _check_points(name: str, texts: Iterable[str], proofs: Sequence[str]) -> None:
-    """Check that the points of numbers beside decimal commas cannot separate thousands."""
+    """Check that the points of numbers in a table with decimal commas cannot separate thousands."""
     with_points = [text for text in texts if "." in text]
     if with_points and all(map(_GROUPED.fullmatch, with_points)):
         raise ValueError(
-            f"{proofs[0]!r} has a decimal comma, so that the points of the column {name}, as in "
-            f"{with_points[0]!r}, may separate thousands. Say --decimal , if they do, and "
+            f"{proofs[0]!r} has a decimal comma, so the points of the column {name}, as in "
+            f"{with_points[0]!r}, may separate thousands. Pass --decimal , if they do, and "
             "--decimal . if they are decimal points."
         )
 
@@ -263,7 +263,7 @@ def numbers_of_columns(frame: Any) -> Numbers:
 
 
 def matcher(decimal: str, thousands: str) -> Callable[[str], Any]:
-    """Return a function that tells whether a text is a number in this style."""
+    """Return a function that checks whether a text is a number in this style."""
     point = re.escape(decimal)
     plain = rf"(\d+({point}\d*)?|{point}\d+)(e[+-]?\d+)?|inf(inity)?|nan"
     grouped = ""
@@ -279,19 +279,19 @@ def _value(text: str, decimal: str, thousands: str) -> float:
 
 
 def _fault(wrong: Any, n_values: int) -> str:
-    """Tell the values that are no numbers, and what to do: not all of them are missing ones."""
+    """Name the values that are not numbers, and what to do: they may stand for missing ones."""
     first = wrong.iloc[:_MAX_VALUES]
     values = [text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "..." for text in first.index]
-    told = ", ".join(f"{text!r} ({n})" for text, n in zip(values, first, strict=True))
+    shown = ", ".join(f"{text!r} ({n})" for text, n in zip(values, first, strict=True))
     more = len(wrong) - len(first)
-    # With a blank before it, what begins with a dash is no option.
+    # With a blank before it, what begins with a dash is not taken for an option.
     others = [text for text in values if not is_numberish(text)]
     said = " ".join(shlex.quote(" " * text.startswith("-") + text) for text in others)
-    advice = [f"where such values are missing ones, say --na-values {said}"] * bool(others)
+    advice = [f"if such values stand for missing ones, pass --na-values {said}"] * bool(others)
     if any(map(is_numberish, wrong.index)):
         advice.append("for numbers in another style see --decimal and --thousands")
     return (
-        f"{wrong.sum()} of {n_values} values are no numbers: {told}"
+        f"{wrong.sum()} of {n_values} values are not numbers: {shown}"
         + (f" and {more} more" if more > 0 else "")
         + f" ({'; '.join(advice)})"
     )
@@ -303,13 +303,13 @@ def _warn_of_thousands(guessed: dict[str, list[str]], counts: dict[str, Any], de
         example = next(text for text in counts[names[0]].index if not is_plain(text))
         value = f"{_value(example, decimal, thousands):.15g}"
         otherwise = (
-            f"if they are decimal points, say --decimal '{thousands}'; if not, "
+            f"if they are decimal points, pass --decimal '{thousands}'; if not, "
             if thousands in ",."
             else ""
         )
         warnings.warn(
             f"{_MARKS[thousands].capitalize()} in the columns {listed(names)} were read as separators "
-            f'of thousands, {example!r} as {value}; {otherwise}--thousands "{thousands}" says so '
-            "without this warning.",
+            f'of thousands, {example!r} as {value}; {otherwise}pass --thousands "{thousands}" to read '
+            "them so without this warning.",
             stacklevel=2,
         )

@@ -66,23 +66,25 @@ def read_text(
             return read(text, table, wanted)
     except UnicodeError as error:
         raise ValueError(
-            f"it is no text in {encoding.removesuffix('-sig')} ({error}). Say --encoding, such as "
-            "cp1252 or utf-16."
+            f"it is not text in {encoding.removesuffix('-sig')} ({error}). Pass its encoding as "
+            "--encoding, such as cp1252 or utf-16."
         ) from error
 
 
 def _known_encoding(encoding: str) -> str:
     try:
         found = codecs.lookup(encoding)
-        "".encode(encoding)  # those that are no encodings of text are refused here
+        "".encode(encoding)  # encodings of other things than text are refused here
     except (LookupError, ValueError, TypeError) as error:
-        raise ValueError(f"--encoding {encoding} is no encoding of text that Python knows.") from error
+        raise ValueError(
+            f"--encoding {encoding} is not an encoding of text that Python knows."
+        ) from error
     return "utf-8-sig" if found.name == "utf-8" else encoding
 
 
 @contextmanager
 def _any_length() -> Iterator[None]:
-    """Within, a field may be of any length, as it may be for pandas."""
+    """Context manager that lets a field be of any length, as pandas does."""
     before = csv.field_size_limit(sys.maxsize)
     try:
         yield
@@ -91,7 +93,7 @@ def _any_length() -> Iterator[None]:
 
 
 class _Text:
-    """The lines of a table, of which the first ones tell where it begins.
+    """The lines of a table, whose first ones show where it begins.
 
     Parameters
     ----------
@@ -132,11 +134,11 @@ class _Text:
             lines = list(islice(file, N_LINES + 1))
         if any("\0" in line for line in lines):
             raise ValueError(
-                "it holds characters of number 0, as no text does; if it is one in UTF-16, say "
+                "it holds null characters, which text does not have; if it is text in UTF-16, pass "
                 "--encoding utf-16-le or utf-16-be."
             )
         if not any(line.strip() for line in lines):
-            raise ValueError("it has no lines, or none after those that are skipped.")
+            raise ValueError("it has no lines, or no lines after the skipped ones.")
         if delimiter is None and said is not None:
             delimiter = said[1]
         if delimiter is None:
@@ -150,14 +152,15 @@ class _Text:
         if self.layout.doubtful is not None:
             raise ValueError(
                 f"its line {self.quoted(self.layout.doubtful)!r} may have the names of the columns or "
-                "be a sample. Say --skip-rows, the number of lines before the names, or 0 if these are "
-                "in the first line; where no line has names, --no-header."
+                "be a sample. Pass --skip-rows, the number of lines before the names, which is 0 if "
+                "they are in the first line; or pass --no-header if no line has names."
             )
         if self.layout.titles:
             quoted = listed(repr(self.quoted(i)) for i in self.layout.titles)
             warnings.warn(
                 f"Lines of {path} before {'the names of the columns' if header else 'the samples'} were "
-                f"skipped: {quoted}. If other ones are to be skipped, say how many by --skip-rows.",
+                f"skipped: {quoted}. If the table begins elsewhere, pass --skip-rows, "
+                "the number of lines before it.",
                 stacklevel=2,
             )
 
@@ -225,9 +228,9 @@ def _with_header(text: _Text, table: Table, wanted: Sequence[str]) -> Table:
     units = units_line(text.records, start, table.missing)
     if units is not None:
         warnings.warn(
-            f"The line below the names of the columns in {text.path} was read as one of units, and "
-            f"skipped: {text.quoted(units)!r}; if it is a sample without values, say --na-values and "
-            "what stands in it.",
+            f"The line below the names of the columns in {text.path} was read as a line of units "
+            f"and skipped: {text.quoted(units)!r}. If it is a sample without values, pass what stands "
+            "in it as --na-values.",
             stacklevel=2,
         )
         start = units + 1
@@ -243,13 +246,13 @@ def _with_header(text: _Text, table: Table, wanted: Sequence[str]) -> Table:
     if widths.used > len(names) and not row_names:
         raise ValueError(
             f"its row {widths.row} below the names of the columns has {widths.used} values, but "
-            f"there are only {len(names)} names (--skip-rows leaves out lines before those)."
+            f"there are only {len(names)} names (--skip-rows skips lines before the names)."
         )
     if n_filled_names < min(len(names), widths.used):
         warnings.warn(
             f"The first line of the table in {text.path} names {n_filled_names} of its {widths.used} "
-            f"columns: {text.quoted(text.layout.first)!r}. If it is no line of names, say --skip-rows, "
-            "the number of lines before that.",
+            f"columns: {text.quoted(text.layout.first)!r}. If this is not the line of names, pass "
+            "--skip-rows, the number of lines before that line.",
             stacklevel=2,
         )
     columns = _unique_names([""] * row_names + names, text.delimiter)
@@ -296,7 +299,7 @@ def _warn_of_numbers(names: list[str], path: Path, decimal: str) -> None:
     if some and all(_is_number(name.replace(decimal, ".")) for name in some) and some not in counted:
         warnings.warn(
             f"The first line of {path} holds numbers, and was read as names of columns; if it is a "
-            "sample, say --no-header.",
+            "sample, pass --no-header.",
             stacklevel=2,
         )
 

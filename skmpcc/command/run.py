@@ -103,13 +103,13 @@ def cluster(options: argparse.Namespace) -> None:
             try:
                 write(paths[result])
                 written.append(str(paths[result]))
-            except Exception as error:  # the others are not to be lost by it
+            except Exception as error:  # the other results must not be lost
                 failed.append(str(paths[result]))
                 caught.append(f"{paths[result]} could not be written: {sentence(error)}")
                 say(f"warning: {caught[-1]}", sys.stderr)
     say(f"preset {clusterer.preset_}; written: {', '.join(written) or 'nothing'}")
     if failed:
-        raise OSError(f"{', '.join(failed)} could not be written, for the reasons in the warnings.")
+        raise OSError(f"{', '.join(failed)} could not be written; the warnings say why.")
 
 
 def _digits(options: argparse.Namespace) -> tuple[Samples, tuple[int, int]]:
@@ -123,7 +123,7 @@ def _digits(options: argparse.Namespace) -> tuple[Samples, tuple[int, int]]:
 def _read(options: argparse.Namespace) -> Samples:
     if options.n_clusters is None:
         raise ValueError(
-            "Say --n-clusters, the number of clusters; for tables "
+            "--n-clusters is missing: pass the number of clusters. For tables, "
             "skmpcc.model_selection.suggest_n_clusters suggests one."
         )
     return read(
@@ -157,7 +157,9 @@ def predict(options: argparse.Namespace) -> None:
     """Write the clusters of samples by a fitted model."""
     _check_output(options.output.parent, [options.output], options.force, [options.data, options.model])
     if options.model.is_dir():
-        raise IsADirectoryError(f"{options.model} is a folder, but MODEL is a file model.safetensors.")
+        raise IsADirectoryError(
+            f"{options.model} is a folder, but MODEL must be a file such as model.safetensors."
+        )
     clusterer, notes = saving.load_with_notes(MPCCClusterer, options.model)
     names = getattr(clusterer, "feature_names_in_", None)
     sample_shape = clusterer.cluster_centers_.shape[1:]
@@ -209,7 +211,7 @@ def _png(figure: "Figure") -> bytes:
 
 
 def _check_output(folder: Path, paths: Iterable[Path], force: bool, inputs: Iterable[Path]) -> None:
-    """Check that results have a place, and write over nothing that is wanted."""
+    """Check that results have a place, and would overwrite no input and nothing without `force`."""
     for part in (folder, *folder.parents):
         if part.exists() and not part.is_dir():
             raise NotADirectoryError(
@@ -221,10 +223,12 @@ def _check_output(folder: Path, paths: Iterable[Path], force: bool, inputs: Iter
         if path.is_dir():
             raise IsADirectoryError(f"--output: {path} is a folder, but should be a file.")
         if any(each.exists() and path.samefile(each) for each in inputs):
-            raise FileExistsError(f"--output: {path} would be written over, but is read.")
+            raise FileExistsError(
+                f"--output: {path} is an input and would be overwritten; give another path."
+            )
     if existing and not force:
         names = ", ".join(map(str, existing))
-        raise FileExistsError(f"{names} would be written over; --force does so.")
+        raise FileExistsError(f"{names} would be overwritten; pass --force to allow this.")
 
 
 def _try_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 
 class Unfailing:
-    """A stream to which nobody need listen: results are not lost since no text can be written.
+    """A stream whose failures are ignored: results are not lost because text cannot be written.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ def printable(text: str) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """Tell what was wrong, in one line."""
+    """Describe an error in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return f"There is not enough memory. {text}".strip()
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}."
     if isinstance(error, BrokenPipeError):
-        return "What reads the output has ended."
+        return "The program that reads the output has ended."
     if isinstance(error, RecursionError):
         return f"Something is nested too deeply: {text}"
     if text and isinstance(error, OSError | ValueError | ImportError | ArithmeticError):

@@ -1,4 +1,4 @@
-"""Known classes as a classifier is given them, and as its fit is taught them."""
+"""Known classes, as a classifier gets them and as its fit uses them."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from skmpcc.system.callers import stacklevel_of_user
 
 @dataclass(frozen=True)
 class KnownClasses:
-    """Classes that a classifier is taught.
+    """Classes that a classifier learns.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class KnownClasses:
         Raises
         ------
         ValueError
-            No label is known, all are the same, or they are not those of classes.
+            No label is known, all known labels are the same, or they are not labels of classes.
         """
         as_text = y.dtype.kind in "US"
         if as_text and np.any(y == np.array("-1").astype(y.dtype)):
             raise ValueError(
-                'y has the label "-1" as text. Where it stands for unknown, pass an array of dtype '
-                "object with the number -1; as a class give it another name."
+                'y has the label "-1" as text. If it means an unknown class, pass an array of dtype '
+                "object with the number -1; if it is a class, give it another name."
             )
         known = np.ones(len(y), dtype=bool) if as_text else y != -1
         if not as_text and set(y.tolist()) == {-1, 1}:
@@ -60,7 +60,7 @@ class KnownClasses:
             known[:] = True
         if not known.any():
             raise ValueError(
-                "y has no known label: all are -1. MPCCClusterer finds clusters without any."
+                "y has no known label: all are -1. MPCCClusterer finds clusters without labels."
             )
         check_classification_targets(y[known])
         classes, found = np.unique(y[known], return_inverse=True)
@@ -92,7 +92,7 @@ class KnownClasses:
         Raises
         ------
         ValueError
-            They are no probabilities of the classes.
+            They are not one probability for each class, with sum 1.
         """
         return replace(self, priors=None if priors is None else _checked(priors, len(self.classes)))
 
@@ -108,7 +108,7 @@ def labels_of(y: Any) -> Any:
     y = as_array(y)
     if y is None:  # which scikit-learn has words for
         return y
-    # Of lists numpy makes text of what is missing beside text.
+    # In lists with text, numpy turns what is missing into text.
     labels = np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
     if labels.dtype.kind == "f":
         missing = np.isnan(labels)
@@ -120,8 +120,8 @@ def labels_of(y: Any) -> Any:
         return labels
     if missing.any():
         raise ValueError(
-            f"y has {missing.sum()} missing labels (NaN, None or NA). The label of a sample whose class "
-            "is unknown is the number -1; beside text, in an array of dtype object."
+            f"y has {missing.sum()} missing labels (NaN, None or NA). Mark a sample whose class is "
+            "unknown by the number -1; if other labels are text, in an array of dtype object."
         )
     if labels.dtype == object and all(isinstance(label, Number) for label in labels.ravel().tolist()):
         return np.array(labels.tolist())
@@ -133,7 +133,7 @@ def warn_of_minus_one(y: NDArray) -> None:
     if y.dtype.kind not in "US" and len(y) and set(y.ravel().tolist()) == {-1, 0, 1}:
         warnings.warn(
             "y has the labels -1, 0 and 1, of which -1 is taken for unknown: there are two classes. "
-            "Where -1 names a class, give it another name, such as 2 or text.",
+            "If -1 is a class, give it another name, such as 2 or text.",
             UserWarning,
             stacklevel=stacklevel_of_user(),
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skmpcc.system.callers import stacklevel_of_user
 
-# Names of columns that number rows, or tell whose they are: one of the first, or one of the second with
+# Names of columns that number rows, or say whose they are: one of the first, or one of the second with
 # or without one of the first, as "row", "No." and "case number"; or they begin or end with one of the
 # third. In small letters, without what stands between words.
 _ROWS = (
@@ -30,7 +30,7 @@ MAX_NAMED = 10
 
 
 def numbers_rows(name: object, values: NDArray) -> bool:
-    """Whether a column numbers the rows, or tells whose they are, and measures nothing.
+    """Whether a column numbers the rows, or says whose they are, and measures nothing.
 
     Its values are distinct whole numbers, and it has no name, or one that says so, or they go in steps
     of one.
@@ -90,7 +90,7 @@ def check_columns(X: Any) -> None:
     Raises
     ------
     ValueError
-        Some do not; the message names them, tells what they hold, and what to do.
+        Some do not; the message names them, what they hold, and what to do.
     """
     found = {}
     for name, column in () if _holds_numbers(X) else columns_of(X) or ():
@@ -101,14 +101,14 @@ def check_columns(X: Any) -> None:
         names = listed(map(repr, found))
         raise ValueError(
             "X has columns that hold no numbers: "
-            f"{listed(f'{name!r} ({what})' for name, what in found.items())}. Make numbers of them, of "
-            "categories by sklearn.preprocessing.OneHotEncoder, of dates by their distance from one of "
-            f"them, or leave them out by X.drop(columns=[{names}])."
+            f"{listed(f'{name!r} ({what})' for name, what in found.items())}. Turn them into "
+            "numbers (categories by sklearn.preprocessing.OneHotEncoder, dates into the time since one "
+            f"of them), or leave them out by X.drop(columns=[{names}])."
         )
 
 
 def _holds_numbers(X: Any) -> bool:
-    """Whether all columns of a data frame have numpy's types of numbers, which is told at once."""
+    """Whether all columns of a data frame have numpy's types of numbers, which is quick to check."""
     try:
         return all(isinstance(dtype, np.dtype) and dtype.kind in "buif" for dtype in X.dtypes)
     except (AttributeError, TypeError):
@@ -116,7 +116,7 @@ def _holds_numbers(X: Any) -> bool:
 
 
 def _no_numbers(column: Any) -> str | None:
-    """Name what a column holds that is no number; None if it holds numbers."""
+    """Name what a column holds that is not a number; None if it holds numbers."""
     dtype = getattr(column, "dtype", None)
     if getattr(dtype, "kind", None) in ("b", "u", "i", "f", "c") and isinstance(dtype, np.dtype):
         return None

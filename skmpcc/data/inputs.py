@@ -103,7 +103,7 @@ class Layout:
                 raise ValueError(f"image_shape={image_shape} is not the shape of X's images, {shape}.")
             if len(shape) == 3 and image_shape not in (shape, shape[:2], shape[1:]):
                 raise ValueError(
-                    f"image_shape={image_shape} is not the shape of X's images, {shape}, nor "
+                    f"image_shape={image_shape} is neither the shape of X's images, {shape}, nor "
                     "their height and width."
                 )
         if len(shape) == 1:

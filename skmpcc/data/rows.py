@@ -65,9 +65,9 @@ def fitted_rows(
     sample_weight : array-like of shape (n_samples,) or None
     random_state : int, RandomState or None
     classes : ndarray of int of shape (n_samples,), optional
-        Numbers of known classes, -1 where they are unknown. A row at least of each class that has any
-        weight is among those that are seen, and where not all are seen and there are no weights, those
-        that are known come first.
+        Numbers of known classes, -1 where they are unknown. At least one row of each class that has any
+        weight is seen. If not all rows are seen and there are no weights, rows of known class come
+        first.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def fitted_rows(
     if n_positive < 2:
         which = "all but one" if n_positive else "all"
         raise ValueError(
-            f"sample_weight is zero for {which} of {len(X)} samples; at least 2 have to count."
+            f"sample_weight is zero for {which} of {len(X)} samples; at least 2 need a positive weight."
         )
     at_most = X.max_rows if isinstance(X, SlicedArray) else None
     copied = whole_copies(weights, at_most)

@@ -29,7 +29,7 @@ MARGIN = 1.0
 SPARSE = 0.05
 # Scaled values are at most so large. None of the data of a fit are; the squares of others stay finite.
 BOUND = 1e6
-# Share of the pixels at either end whose values may be wild, and values that tell it.
+# Share of the pixels at either end whose values may be wild, and number of values that are looked at.
 WILD, MAX_POOLED = 0.02, 2**22
 # Values far from the others are faults, and no bright spots, if they are in so few of the images, at
 # so few places, or in so few of all pixels; or in so few, if all are one value, which spots hardly are;
@@ -124,7 +124,7 @@ def scale_table(X: NDArray) -> Scaling:
     The total variance is the same for any number of features, since spectral normalisation makes
     discriminator and encoder no steeper than the data's own distances.
 
-    What is constant tells the networks nothing, and is left out. Rows of very many columns are rotated:
+    Constant features carry no information, and are left out. Rows of very many columns are rotated:
     as many directions as there are rows hold all of them.
     """
     shape, flat = X.shape[1:], X.reshape(len(X), -1)
@@ -212,7 +212,7 @@ def _without_outliers(
     """
     n = len(table)
     n_outlying, n_sparse = math.ceil(OUTLYING * n), int(SPARSE * n)
-    if not n_sparse:  # Among so few rows one is no small share.
+    if not n_sparse:  # Among so few rows one is not a small share.
         return low, high, None, False
     places = [n_outlying, n_sparse, n - 1 - n_sparse, n - 1 - n_outlying]
     inner = np.empty((len(places), len(low)))
@@ -303,7 +303,7 @@ def _pixel_limits(X: NDArray, low: float, high: float) -> tuple[float, float] | 
 
     A hot pixel, or a value that stands for a missing one, is farther than `FAR` ranges of the other
     pixels from these, as outliers of a table are. So may bright spots be on a dark ground, of which
-    images have more, and at other places. Pixels that never vary tell nothing of the
+    images have more, and at other places. Pixels that never vary say nothing about the
     range, nor do images of a single value.
     """
     pooled = X
@@ -355,7 +355,7 @@ def _limit(
     n_wild: int,
     sign: int,
 ) -> float:
-    """Return what is above all values that are no faults; infinite if none are, up to the end.
+    """Return what is above all values that are not faults; infinite if none are, up to the end.
 
     With sign -1, all is of -X. Values and their usual range are halves.
     """
@@ -405,7 +405,7 @@ def scaled(
     scale: NDArray[np.float64],
     limits: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
-    """(X - centre) / scale, and 0 where the scale is 0: what is constant tells the networks nothing."""
+    """(X - centre) / scale, and 0 where the scale is 0: constant features carry no information."""
     # Halves, because the difference of two large finite numbers may not be finite.
     centred = np.multiply(X, 0.5, dtype=np.float64)
     if limits is not None:

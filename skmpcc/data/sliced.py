@@ -60,7 +60,7 @@ class SlicedArray:
         if self.max_rows < 2:
             raise ValueError(
                 f"Each sample of X takes {_row_bytes(self) / 2**20:.0f} MiB, but of data on disk a fit "
-                f"holds at most {MAX_BYTES / 2**20:.0f} MiB in memory, which has to be room for two. "
+                f"holds at most {MAX_BYTES / 2**20:.0f} MiB in memory, which must be enough for two. "
                 "Make the samples smaller, or pass an array in memory."
             )
 
@@ -79,7 +79,7 @@ class SlicedArray:
         """
         step = max(1, _CHUNK // _row_bytes(self))
         chunks = getattr(self._X, "chunks", None)
-        # Dask tells the length of each, others one for all, and None or nothing if there are none.
+        # Dask gives the length of each, others one for all, and None or nothing if there are none.
         lengths = chunks[0] if chunks else 1
         if isinstance(lengths, int):
             several = lengths * max(1, step // lengths)
@@ -147,7 +147,7 @@ def in_slices(X: Any) -> Any:
 
 
 def _is_sliced(X: Any) -> bool:
-    """Whether X is no array in memory, nor anything that numpy makes one of better than by slices."""
+    """Whether X is not in memory, nor anything that numpy reads better as a whole than by slices."""
     if isinstance(X, np.ndarray | Tensor) or issparse(X):
         return False
     if not all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__")):

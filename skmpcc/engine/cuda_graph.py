@@ -137,10 +137,10 @@ class CapturedAlgorithm1(FastAlgorithm1):
             seed = self.rng.initial_seed() + self.n_iter + 1
             self.rng = torch.Generator(self.model.device).manual_seed(seed)
             warnings.warn(
-                "An iteration could not be captured as a CUDA graph. This training, and others in this "
-                "process, go on without, more slowly. PyTorch's allocator may stay in the mode of a "
-                "capture until the process ends, and use more memory than it needs; a new process with "
-                'preset_params={"cuda_graphs": False} avoids that. '
+                "An iteration could not be captured as a CUDA graph. This training and others in this "
+                "process continue without CUDA graphs, more slowly. PyTorch's allocator may stay in "
+                "capture mode until the process ends, and use more memory than it needs; a new process "
+                'with preset_params={"cuda_graphs": False} avoids that. '
                 f"The reason: {error}",
                 RuntimeWarning,
                 stacklevel=2,

@@ -1,6 +1,6 @@
 """Forward and backward passes of the networks for tables, written out.
 
-They take few operations and none of autograd's bookkeeping, which costs as much as the products at
+They take few operations and no bookkeeping by autograd, which costs as much as the products at
 such sizes. They change the very parameters and buffers of the modules that they are made from.
 """
 
@@ -213,7 +213,7 @@ class DenseConditionalNorm:
         self.bias_gradient = group.gradients[id(module.bias.weight)]
 
     def _normalize(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Do as nn.BatchNorm1d in training: the normalized batch, its mean, one over its deviation."""
+        """Like nn.BatchNorm1d in training: the normalized batch, its mean, one over its deviation."""
         norm = self.norm
         norm.num_batches_tracked.add_(1)
         return torch.native_batch_norm(
@@ -254,7 +254,7 @@ class DenseConditionalNorm:
         )[0]
 
     def apply(self, x: Tensor, y: Tensor, n_chunks: int) -> Tensor:
-        """Do as `forward`, for several batches at once and without a backward."""
+        """Like `forward`, but for several batches at once and without a backward."""
         return self._condition(self._normalize_several(x, n_chunks), y)[0]
 
     def _normalize_several(self, x: Tensor, n_chunks: int) -> Tensor:

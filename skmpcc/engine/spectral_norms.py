@@ -34,7 +34,7 @@ class SpectralNorms:
 
     @contextmanager
     def applied(self, *, estimate: bool) -> Iterator[None]:
-        """Within, layers have their normalized weights; with `estimate` after a step of their norms."""
+        """Context manager with normalized weights; `estimate` takes a step of power iteration before."""
         for group in self.groups:
             group.apply(estimate=estimate)
         try:

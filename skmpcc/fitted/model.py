@@ -26,7 +26,7 @@ _MIN_ROWS = 16
 # A call is worth a thread for so many operations that are.
 _N_OPERATIONS = 16
 
-# Samples whose reconstructions tell how far off they are.
+# Samples whose reconstruction errors are measured.
 _MAX_RESIDUALS = 4096
 # No input's residual variance is less than this share of the mean one.
 _LEAST_RESIDUAL = 1e-3

@@ -33,7 +33,7 @@ from skmpcc.system.files import write_atomically
 from skmpcc.system.versions import installed_versions
 
 # Raise it with a change that a reader of the format before would take wrongly. A new field or parameter
-# whose default means what was before is no such change.
+# whose default means what was before is not such a change.
 FORMAT = 1
 
 # What a file may ask for, by name.
@@ -64,7 +64,7 @@ _SCALARS = bool | int | float | str
 _WRONG = (
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
 )
-# Of text and other values that are no numbers of torch's: kinds of dtypes, and characters up to which
+# Of text and other values that are not numbers of torch: kinds of dtypes, and characters up to which
 # text may be wider than its longest value.
 _KINDS, _WIDTH = "OUSbiuf", 64
 
@@ -138,7 +138,7 @@ def load_with_notes(
 
 @contextmanager
 def as_value_error(what: str) -> Iterator[None]:
-    """Within, whatever shows that a file is not as it has to be is a ValueError that begins so."""
+    """Context manager that turns errors in a file into a ValueError that begins with `what`."""
     from safetensors import SafetensorError
 
     try:
@@ -172,7 +172,7 @@ def read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safe_open(path, framework="pt") as file:
         text = (file.metadata() or {}).get("skmpcc")
         if text is None:
-            raise ValueError("it is a file of safetensors, but none that skmpcc wrote.")
+            raise ValueError("it is a safetensors file, but skmpcc did not write it.")
         header = json.loads(text)
         # First, since all else may be otherwise then.
         if header["format"] > FORMAT:
@@ -183,7 +183,7 @@ def read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         # Clones, since the file may change later.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     if header.pop("sha256") != _digest(header, tensors):
-        raise ValueError("it is damaged or was changed: its checksum is that of other content.")
+        raise ValueError("it is damaged or was changed: its checksum does not match its content.")
     return header, tensors
 
 
@@ -196,13 +196,13 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
     attributes = reader.entries(header["attributes"])
     fitted = reader.value(header["fitted"])
     if tensors:
-        raise ValueError(f"the tensors {sorted(tensors)} belong to nothing.")
+        raise ValueError(f"the tensors {sorted(tensors)} belong to no part of the estimator.")
     validate_parameters(estimator)
     sizes = _checked_sizes(fitted)
     _check(attributes, estimator._saved_attributes, sizes, fitted.format.dtype)
     names = attributes.get("feature_names_in_")
     if not all(isinstance(name, str) for name in (() if names is None else names)):
-        raise ValueError("feature_names_in_ has names that are no text.")
+        raise ValueError("feature_names_in_ has names that are not text.")
     if (attributes["n_features_in_"],) != sizes["n_features"]:
         raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
     vars(estimator).update(attributes, _fitted=fitted)
@@ -271,7 +271,7 @@ class Writer:
         self.tensors[name] = torch.from_numpy(numbers.astype(np.int64).reshape(array.shape))
         as_list = [each.item() if isinstance(each, np.generic) else each for each in values.tolist()]
         if not all(isinstance(each, _SCALARS) for each in as_list):
-            raise TypeError(f"{name} cannot be saved: it has other values than numbers and text.")
+            raise TypeError(f"{name} cannot be saved: it has values other than numbers and text.")
         return {"values": [name, array.dtype.str, as_list]}
 
 
@@ -314,11 +314,11 @@ class Reader:
     def _values(self, name: str, dtype: str, values: list[Any]) -> NDArray:
         numbers = self.tensors.pop(name).numpy()
         if numbers.dtype != np.int64 or not np.all((numbers >= 0) & (numbers < len(values))):
-            raise ValueError(f"the tensor {name} does not number {len(values)} values.")
+            raise ValueError(f"the tensor {name} does not hold indices of {len(values)} values.")
         found = np.dtype(dtype)
         is_known = found.str == dtype and found.kind in _KINDS
         if not (is_known and all(isinstance(each, _SCALARS) for each in values)):
-            raise ValueError(f"{name} is no array of numbers or text.")
+            raise ValueError(f"{name} is not an array of numbers or text.")
         # A few bytes of a file may ask for gigabytes.
         longest = max((len(each) for each in values if isinstance(each, str)), default=0)
         if found.itemsize > 4 * max(_WIDTH, longest):
@@ -344,7 +344,7 @@ class Reader:
             n_clusters * settings.latent_dim,
         )
         if least > sum(map(Tensor.numel, state.values())) or settings.n_layers > len(state):
-            raise ValueError(f"{settings} are of a larger model than the tensors {name}.")
+            raise ValueError(f"{settings} describe a larger model than the tensors {name}.")
         model = cls(settings, sample_shape, n_clusters)
         model.set_inference_dtype_and_memory_format()
         wanted, found = (
@@ -367,19 +367,23 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     layout, model, known = fitted.format.layout, fitted.model, fitted.residual_variances
     numbers = [fitted.n_neighbors, *layout.shape, *(layout.image or ())]
     if not all(type(number) is int and number > 0 for number in numbers):
-        raise ValueError(f"{numbers} are not all positive integers.")
+        raise ValueError(f"the sizes {numbers} are not all positive integers.")
     if fitted.format.tensor_shape != model.sample_shape or type(layout.channels_last) is not bool:
-        raise ValueError(f"the networks see samples of {model.sample_shape}, not those of {layout}.")
+        raise ValueError(
+            f"samples of shape {model.sample_shape}, as the networks see them, do not fit {layout}."
+        )
     if math.prod(layout.image or layout.shape) != math.prod(layout.shape):
-        raise ValueError(f"{layout} has images of other samples.")
+        raise ValueError(f"in {layout}, images have another size than samples.")
     if fitted.format.resizing not in ("interpolate", "pad"):
-        raise ValueError(f"resizing is {fitted.format.resizing!r}.")
+        raise ValueError(
+            f"resizing should be 'interpolate' or 'pad', but is {fitted.format.resizing!r}."
+        )
     n_columns = math.prod(layout.shape)
     columns = fitted.format.columns
     if columns is not None:
         n_columns = len(columns)
         if columns.dtype.kind != "i" or not np.all(np.diff(columns, prepend=-1) > 0):
-            raise ValueError("columns are no rising numbers.")
+            raise ValueError("columns are not rising numbers.")
         if layout.image is not None or columns.max() >= math.prod(layout.shape):
             raise ValueError(f"columns has {columns.max()}, which {layout} lacks.")
     sizes = {

@@ -37,7 +37,7 @@ MAX_VALUES = 2**20
 
 
 def check_estimator(estimator: Any, wanted: Any = Estimator) -> None:
-    """Check that it is a fitted one, by default one with clusters or classes."""
+    """Check that `estimator` is fitted and one of `wanted`, by default one with clusters or classes."""
     if not isinstance(estimator, wanted):
         names = " or ".join(each.__name__ for each in wanted.__args__)
         raise TypeError(
@@ -71,7 +71,7 @@ def image_shape_of(
     Raises
     ------
     ValueError
-        `image_shape` has another number of values than the rows.
+        `image_shape` does not have as many values as the rows.
     """
     if X.ndim > 2:
         return None
@@ -81,7 +81,7 @@ def image_shape_of(
     if len(given) not in (2, 3) or math.prod(given) != X.shape[1]:
         raise ValueError(
             "image_shape must be (height, width), (height, width, channels) or (channels, height, "
-            f"width), of {X.shape[1]} values as each row of X, got {given!r}."
+            f"width) of {X.shape[1]} values, as many as each row of X has; got {given!r}."
         )
     return tuple(given)
 
@@ -93,7 +93,7 @@ def limits_of(X: NDArray, as_images: bool) -> Limits:
 
 
 def drawn_limits_of(X: NDArray, as_images: bool) -> Limits:
-    """The same without outliers: the values between which is drawn."""
+    """Like `limits_of`, but without outliers: the values between which samples are drawn."""
     low, high = limits_of(X, as_images)
     if as_images:
         values = X.reshape(-1)
@@ -147,7 +147,9 @@ def grid_of_axes(ax: Any, n_rows: int, n_columns: int, size: tuple[float, float]
         return pyplot.subplots(n_rows, n_columns, figsize=size, squeeze=False, layout="constrained")[1]
     place = checked_axes(ax).get_subplotspec()
     if place is None:
-        raise ValueError("ax must belong to a grid, as the axes of pyplot.subplots do, to be divided.")
+        raise ValueError(
+            "ax must belong to a grid, as the axes of pyplot.subplots do, because it will be divided."
+        )
     ax.set_axis_off()
     return place.subgridspec(n_rows, n_columns).subplots(squeeze=False)
 
@@ -241,7 +243,7 @@ def name_features(ax: "Axes", names: list[str] | None, n_features: int) -> None:
     else:
         labels = [as_text(name) for name in names]
         style: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        # Dollars are no formulas.
+        # Dollars do not mark formulas.
         ax.set_xticks(range(n_features), labels, parse_math=False, **style)
 
 

@@ -143,7 +143,7 @@ class ClustersDisplay:
         Parameters
         ----------
         estimator : MPCCClusterer or MPCCClassifier
-            Fitted. Members of a class are those that are predicted.
+            Fitted. Members of a class are the samples that are predicted to be of it.
         X : array-like
             Samples of the shape that `fit` saw.
         n_samples : int, default=10
@@ -165,8 +165,8 @@ class ClustersDisplay:
         Raises
         ------
         TypeError, ValueError
-            `estimator` is none of this package, X is not of the shape that it saw, `n_samples` is no
-            integer of at least 1, `image_shape` does not fit X, or `ax` cannot be divided.
+            `estimator` is not one of this package's, X is not of the shape that it saw, `n_samples`
+            is not an integer of at least 1, `image_shape` does not fit X, or `ax` cannot be divided.
         NotFittedError
             The estimator is not fitted.
         """
@@ -190,8 +190,8 @@ class ClustersDisplay:
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "ClustersDisplay":
         """Draw members and new samples.
 
-        In profiles the mean of those that are drawn is black, and what is more than a tenth of a
-        feature's range outside of it is cut off.
+        In profiles the mean of the drawn rows is black, and lines are cut off at a tenth of a
+        feature's range outside of that range.
 
         Parameters
         ----------

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-# Entries of `history_` that are no losses, by the panel in which they are drawn.
+# Entries of `history_` that are not losses, by the panel in which they are drawn.
 MIXTURE = {"mean_std": "standard deviation, mean", "mean_norm": "norm of the means, mean"}
 CHANGE = {"change": "memberships", "generation_change": "reconstructions or mixture"}
 
@@ -33,13 +33,13 @@ class HistoryDisplay:
     Attributes
     ----------
     axes_ : ndarray of Axes of shape (3, 1), or (2, 1) for AIM
-        Losses, the mixture, which AIM has not, and changes between the entries, all over the iterations.
+        Losses, the mixture (AIM has no mixture), and changes between entries, over the iterations.
     bounding_ax_ : matplotlib.axes.Axes or None
         The axes that were divided, if any were given.
     figure_ : matplotlib.figure.Figure
         The figure of `axes_`.
     lines_ : dict of matplotlib.lines.Line2D
-        The line of each entry of the history but "iteration".
+        The line of each entry of the history except "iteration".
 
     Examples
     --------
@@ -85,7 +85,7 @@ class HistoryDisplay:
         Raises
         ------
         TypeError, ValueError
-            `estimator` is none of this package, or `ax` cannot be divided.
+            `estimator` is not one of this package's, or `ax` cannot be divided.
         NotFittedError
             The estimator is not fitted.
         """
@@ -93,7 +93,7 @@ class HistoryDisplay:
         return cls(history=estimator.history_).plot(ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "HistoryDisplay":
-        """Draw the panels, losses and changes on scales that are logarithmic but around 0.
+        """Draw the panels, losses and changes on scales that are logarithmic except around 0.
 
         Parameters
         ----------

@@ -122,8 +122,8 @@ class LatentMapDisplay:
         Raises
         ------
         TypeError, ValueError
-            `estimator` is none of this package or has one latent dimension alone, X is not of the shape
-            that it saw or has one sample alone, or `ax` is no axes.
+            `estimator` is not one of this package's or has a single latent dimension, X is not of
+            the shape that it saw or has a single sample, or `ax` is not matplotlib axes.
         NotFittedError
             The estimator is not fitted.
         """

@@ -41,7 +41,7 @@ class MembershipsDisplay:
     names : list
         Numbers of the clusters, or the classes.
     threshold : float, default=0.5
-        A sample is doubtful if its largest membership is below.
+        A sample is doubtful if its largest membership is below this.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class MembershipsDisplay:
         X : array-like
             Samples of the shape that `fit` saw.
         threshold : float, default=0.5
-            A sample is doubtful if its largest membership is below. From 0 to 1.
+            A sample is doubtful if its largest membership is below this, a number from 0 to 1.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **kwargs : dict
@@ -118,8 +118,8 @@ class MembershipsDisplay:
         Raises
         ------
         TypeError, ValueError
-            `estimator` is none of this package, X is not of the shape that it saw, `threshold` is no
-            number from 0 to 1, or `ax` is no axes.
+            `estimator` is not one of this package's, X is not of the shape that it saw, `threshold`
+            is not a number from 0 to 1, or `ax` is not matplotlib axes.
         NotFittedError
             The estimator is not fitted.
         """

@@ -138,8 +138,8 @@ class ReconstructionsDisplay:
         Raises
         ------
         TypeError, ValueError
-            `estimator` is none of this package, X is not of the shape that it saw, `n_samples` is no
-            integer of at least 1, `image_shape` does not fit X, or `ax` cannot be divided.
+            `estimator` is not one of this package's, X is not of the shape that it saw, `n_samples`
+            is not an integer of at least 1, `image_shape` does not fit X, or `ax` cannot be divided.
         NotFittedError
             The estimator is not fitted.
         """
@@ -164,7 +164,7 @@ class ReconstructionsDisplay:
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "ReconstructionsDisplay":
         """Draw originals and reconstructions; in profiles the latter are dashed.
 
-        Profiles reach at most a feature's range outside of it.
+        Values outside of a feature's range are drawn at most one such range away from it.
 
         Parameters
         ----------

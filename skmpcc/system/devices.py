@@ -32,7 +32,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises
     ------
     ValueError
-        `device` is no device, neither a CPU nor a CUDA one, or a CUDA one that is not there.
+        `device` is not a device, is neither a CPU nor a CUDA device, or is a CUDA device that is
+        not available.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -40,7 +41,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"device={device!r} is no device; use 'auto', 'cpu', 'cuda' or 'cuda:N'."
+            f"device={device!r} is not a device; use 'auto', 'cpu', 'cuda' or 'cuda:N'."
         ) from error
     if resolved.type not in ("cpu", "cuda"):
         raise ValueError(f"device={device!r} is not supported; use 'auto', 'cpu' or 'cuda'.")
@@ -55,14 +56,14 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def inference_device(device: str | torch.device) -> torch.device:
-    """Do as `resolve_device`, but where a CUDA device is missing, warn and fall back to the CPU."""
+    """Like `resolve_device`, but if a CUDA device is missing, warn and fall back to the CPU."""
     try:
         return resolve_device(device)
     except ValueError:
         if str(device).split(":")[0] != "cuda":
             raise
         warnings.warn(
-            f"device={str(device)!r} is not available here; the CPU serves instead.",
+            f"device={str(device)!r} is not available here; the CPU is used instead.",
             UserWarning,
             stacklevel=stacklevel_of_user(),
         )
@@ -77,8 +78,8 @@ def available_threads() -> int:
 def threads_for(flops: float) -> int:
     """Threads that an operation of so much work is worth, of those that are available.
 
-    Threads wait for each other at the end of every operation. Beside another busy process one of them
-    often waits for its turn on a core, for longer than a small operation takes.
+    Threads wait for each other at the end of every operation. While another process is busy, one of
+    them often waits for its turn on a core, for longer than a small operation takes.
     """
     return max(1, min(int(flops / FLOPS_PER_THREAD), available_threads()))
 
@@ -109,7 +110,7 @@ def _controller() -> ThreadpoolController:
 
 @contextmanager
 def at_most_threads(n: int) -> Iterator[None]:
-    """Within, operations of torch and scikit-learn on a CPU use at most `n` threads and those of before.
+    """Context manager that limits torch and scikit-learn on a CPU to `n` threads, or to those of before.
 
     Fits may run in threads: a thread that begins within another one's limit gets back what the
     process had before all limits. OpenMP's numbers, which scikit-learn goes by, are a thread's own.
@@ -170,14 +171,14 @@ def matmul_dtype(precision: str, like: Tensor) -> torch.dtype | None:
 def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    # torch tells since version 2.12.
+    # torch has this function since version 2.12.
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
 
 
 @contextmanager
 def matmul_precision(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """Within, convolutions of float32 on CUDA run in TF32 or, as matrix products do, in full precision.
+    """Context manager for float32 convolutions on CUDA, in TF32 or in full precision.
 
     Matrix products never run in TF32, because the mixture's log-densities are differences of large ones.
     cuDNN uses deterministic algorithms meanwhile. The process's own settings come back afterwards.

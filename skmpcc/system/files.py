@@ -20,13 +20,15 @@ def write_atomically(
     """
     target = Path(os.path.realpath(path))
     if not target.parent.exists():
-        raise FileNotFoundError(f"There is no folder {target.parent}, in which {target.name} should be.")
+        raise FileNotFoundError(
+            f"There is no folder {target.parent}, so {target.name} cannot be written."
+        )
     if not target.parent.is_dir():
-        raise NotADirectoryError(f"{target.parent} is no folder, so {target.name} cannot be in it.")
+        raise NotADirectoryError(f"{target.parent} is not a folder, so {target.name} cannot be written.")
     if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder, and cannot be written over by a file.")
+        raise IsADirectoryError(f"{target} is a folder, and cannot be replaced by a file.")
     if target.exists() and not target.is_file():
-        raise OSError(f"{target} is no file that can be replaced.")
+        raise OSError(f"{target} is not a regular file, so it cannot be replaced.")
     mode = "xb" if unfinished is None else "wb"
     unfinished = unfinished or target.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -38,7 +40,7 @@ def write_atomically(
     except OSError as error:
         if error.errno is None:
             raise
-        # The temporary file is of no interest to who reads it.
+        # Users do not know the temporary file.
         raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         unfinished.unlink(missing_ok=True)

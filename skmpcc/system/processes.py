@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# What torchrun, and torch.distributed's own convention, tell a process by.
+# What torchrun, and torch.distributed's own convention, describe a process by.
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # How long a process waits for the others, of which the first may be looking for pseudo-labels. One
 # that has died is noticed at once.
@@ -94,7 +94,7 @@ class Processes:
         ----------
         distributed : {"auto"} or None
             None: this process trains alone. "auto": with all processes of torch.distributed's default
-            group, if there is one, or of the launch that the environment tells of, by torchrun for one.
+            group, if there is one, or of the launch that the environment describes, such as torchrun's.
         device : torch.device
             Device of the training; CUDA without a number is that of the process's local rank.
 
@@ -118,7 +118,7 @@ class Processes:
                 return alone
             if os.environ["WORLD_SIZE"] == "1":
                 return alone
-            _begin()
+            _initialize()
         if dist.get_world_size() == 1:
             return alone
         if device.type == "cuda" and device.index is None:
@@ -126,14 +126,15 @@ class Processes:
             if local >= n_devices:
                 raise ValueError(
                     f"distributed='auto' needs a CUDA device for each process, but this is process "
-                    f"{local + 1} on a machine with {n_devices}. Launch fewer, or set device='cpu'."
+                    f"{local + 1} on a machine with {n_devices}. Launch fewer processes, "
+                    "or set device='cpu'."
                 )
             device = torch.device("cuda", local)
         if f"{device.type}:" not in dist.get_backend_config():
             raise ValueError(
-                f"distributed='auto' found a process group by {dist.get_backend_config()!r}, which is "
-                f"not for device={device.type!r}. Initialize it by 'cpu:gloo,cuda:nccl', or leave it to "
-                "fit."
+                f"distributed='auto' found a process group with backends {dist.get_backend_config()!r}, "
+                f"which do not support device={device.type!r}. Initialize it with 'cpu:gloo,cuda:nccl', "
+                "or let fit initialize it."
             )
         return cls(dist.get_rank(), dist.get_world_size(), device)
 
@@ -159,7 +160,7 @@ class Processes:
         sizes = (end - start for start, end in pairwise(bounds))
         return Share(n, tuple(sizes), self.rank)
 
-    # ---- What they tell each other
+    # ---- What they send to each other
 
     def run_on_first(self, function: Callable[[], Value]) -> Value:
         """Call `function` in the first process; return, or raise, in all what it did there.
@@ -208,7 +209,7 @@ class Processes:
         Raises
         ------
         ValueError
-            They have not.
+            The digests differ.
         """
         if self.size == 1:
             return
@@ -261,7 +262,7 @@ def _as_sent(error: Exception) -> Exception:
     return error
 
 
-def _begin() -> None:
+def _initialize() -> None:
     """Make the default group, by gloo on CPUs and NCCL on CUDA, that lasts until the process ends."""
     with_cuda = torch.cuda.is_available() and dist.is_nccl_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if with_cuda else "gloo", timeout=TIMEOUT)
@@ -276,7 +277,7 @@ def _end(with_cuda: bool) -> None:
 
 @contextmanager
 def _noticing_losses() -> Iterator[None]:
-    """Within, the error that a lost process makes says what it means."""
+    """Context manager that explains the error that a lost process causes."""
     try:
         yield
     except RuntimeError as error:

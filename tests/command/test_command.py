@@ -105,7 +105,7 @@ def test_report(here, table):
     clusterer = MPCCClusterer.load("results/model.safetensors")
     assert "&lt;b&gt;width" in page
     assert "<b>" not in page
-    for section in ("Sizes", "Beside the known", "sets each", "Map", "Course", "Warnings", "Settings"):
+    for section in ("Sizes", "Compared with", "sets each", "Map", "Course", "Warnings", "Settings"):
         assert re.search(f"<h2>.*{section}", page), section
     # The fit of three iterations cannot have converged, and says so.
     assert '<p class="warning">' in page
@@ -150,7 +150,7 @@ def test_files_without_header(here, capsys):
     X = make_blobs(40, 2, random_state=0)[0]
     np.savetxt("data.csv", X, delimiter=",")
     run("data.csv", *BRIEF)
-    assert "say --no-header" in capsys.readouterr().err
+    assert "pass --no-header" in capsys.readouterr().err
     assert len(rows_of("results/labels.csv")) == 39
     run("data.csv", *BRIEF, "--no-header", "--force")
     assert len(rows_of("results/labels.csv")) == 40
@@ -192,7 +192,7 @@ def test_encodings(here, table, fails, encoding):
     if encoding.startswith("utf-8"):
         assert read(here / "data.csv").names[0] == "Größe"
     else:
-        assert "Say --encoding" in fails("data.csv", *BRIEF)
+        assert "as --encoding" in fails("data.csv", *BRIEF)
     assert read(here / "data.csv", encoding=encoding).names[0] == "Größe"
 
 
@@ -208,7 +208,7 @@ def test_table_of_a_spreadsheet(here, table, capsys):
     run("data.csv", *BRIEF, "--encoding", "cp1252", "--force", "--columns", "flag")
     capsys.readouterr()
     run("data.csv", *BRIEF, "--encoding", "cp1252", "--force")
-    assert "height, <b>width, Größe, kind. Where commas stand for decimal points, say --decimal" in (
+    assert "height, <b>width, Größe, kind. Where commas stand for decimal points, pass --decimal" in (
         capsys.readouterr().err
     )
 
@@ -275,7 +275,7 @@ def test_other_and_hidden_files_of_folders(here, capsys):
     (here / "data/.hidden").mkdir()
     Image.new("L", (9, 10)).save("data/.hidden/other.png")
     run("data", *BRIEF)
-    assert "warning: Files that are no images are left out: notes.txt." in capsys.readouterr().err
+    assert "warning: Files that are not images are left out: notes.txt." in capsys.readouterr().err
     assert len(rows_of("results/labels.csv")) == 20
 
 
@@ -327,7 +327,7 @@ def test_missing_values_of_arrays(here, fails):
     assert "2 infinite values in the columns 2 (2)" in fails("data.npy", *BRIEF, "--impute", "median")
     X[:, 2] = np.nan
     np.save("data.npy", X)
-    assert "2 cannot be imputed" in fails("data.npy", *BRIEF, "--impute", "median")
+    assert "they have no values: 2" in fails("data.npy", *BRIEF, "--impute", "median")
     np.save("data.npy", np.full((20, 8, 8), np.nan))
     assert "1280 missing values" in fails("data.npy", *BRIEF)
     assert "is for tables" in fails("data.npy", *BRIEF, "--impute", "median")
@@ -345,8 +345,8 @@ def test_labels_score_and_do_nothing_else(here, table, capsys):
     known = table["kind"] != "c"
     accuracy = clustering_accuracy(table["kind"][known], labels[known])
     assert re.search(rf"^MPCC +{accuracy:.3f} ", out, re.MULTILINE)
-    assert "Beside the known classes" in (here / "labelled/report.html").read_text()
-    assert "Beside the known classes" not in (here / "results/report.html").read_text()
+    assert "Compared with the known classes" in (here / "labelled/report.html").read_text()
+    assert "Compared with the known classes" not in (here / "results/report.html").read_text()
 
 
 def test_nothing_is_written_over(here, table, fails):
@@ -354,7 +354,7 @@ def test_nothing_is_written_over(here, table, fails):
     (here / "results").mkdir()
     (here / "results/labels.csv").write_text("mine")
     (here / "results/notes.txt").write_text("mine")
-    assert "results/labels.csv would be written over" in fails("data.csv", *BRIEF)
+    assert "results/labels.csv would be overwritten" in fails("data.csv", *BRIEF)
     assert sorted(path.name for path in (here / "results").iterdir()) == ["labels.csv", "notes.txt"]
     run("data.csv", *BRIEF, "--force")
     assert len(rows_of("results/labels.csv")) == 60
@@ -365,7 +365,7 @@ def test_nothing_is_written_over(here, table, fails):
     run("predict", "results/model.safetensors", "data.csv", "--force")
     assert rows_of("labels.csv") == rows_of("results/labels.csv")
     (here / "clusters.png").write_text("mine")
-    assert "clusters.png would be written over" in fails()
+    assert "clusters.png would be overwritten" in fails()
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_bad_arguments(here, table, fails):
     np.savez("short.npz", X=np.zeros((3, 2)), y=np.zeros(2))
     np.save("flat.npy", np.zeros(3))
     np.save("objects.npy", np.array([{}, {}]), allow_pickle=True)
-    assert "Say --n-clusters" in fails("data.csv")
+    assert "--n-clusters is missing" in fails("data.csv")
     assert "no file or folder none.csv" in fails("none.csv", *BRIEF)
     assert "data.txt cannot be read: DATA must be" in fails("data.txt", *BRIEF)
     for name in ("broken.parquet", "broken.npz", "empty.csv", "objects.npy"):
@@ -410,8 +410,8 @@ def test_bad_arguments(here, table, fails):
     assert "age is the label column" in fails("data.csv", *BRIEF, *both)
     assert "--columns is for" in fails("flat.npy", *BRIEF, "--columns", "age")
     assert "--decimal is for .csv, .tsv" in fails("flat.npy", *BRIEF, "--decimal", ",")
-    assert "--encoding abc is no encoding" in fails("data.csv", *BRIEF, "--encoding", "abc")
-    assert "--encoding base64 is no encoding" in fails("data.csv", *BRIEF, "--encoding", "base64")
+    assert "--encoding abc is not an encoding" in fails("data.csv", *BRIEF, "--encoding", "abc")
+    assert "--encoding base64 is not an encoding" in fails("data.csv", *BRIEF, "--encoding", "base64")
     assert "--impute is for DATA" in fails("--impute", "median")
     assert "--encoding is for DATA" in fails("--encoding", "cp1252")
     assert "n_samples=60" in fails("data.csv", "--n-clusters", "100")
@@ -446,7 +446,7 @@ def test_as_a_process(here, table):
     command = [sys.executable, "-m", "skmpcc", "data.csv", "--columns", "kind"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: Say --n-clusters")
+    assert done.stderr.startswith("error: --n-clusters is missing")
 
 
 def test_report_of_one_cluster_in_one_dimension(table):
@@ -482,7 +482,7 @@ def test_options_of_texts(here, table, fails):
     text.loc[3, "age"] = "-"
     text.to_csv("text.csv", index=False)
     (here / "data.csv").write_text("of,two fields\n" + (here / "text.csv").read_text())
-    assert "say --skip-rows" in fails("data.csv", *BRIEF)
+    assert "pass --skip-rows" in fails("data.csv", *BRIEF)
     options = ["--thousands", ",", "--na-values", "?", " -", "--skip-rows", "1"]
     run("data.csv", *BRIEF, *options, "--impute", "median")
     clusterer = MPCCClusterer.load("results/model.safetensors")
@@ -575,7 +575,7 @@ def test_output_is_tried_before_the_fit(here, table, fails, monkeypatch):
     model = "fitted/model.safetensors"
     for output in ("data.csv", model):
         error = fails("predict", model, "data.csv", "--output", output, "--force")
-        assert f"{output} would be written over, but is read" in error
+        assert f"{output} is an input and would be overwritten" in error
     assert "file is a file" in fails("predict", model, "data.csv", "--output", "file/below.csv")
 
     def refuse(*arguments, **options):
@@ -649,7 +649,7 @@ def test_nobody_reads_the_output(here, table, monkeypatch):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "There is not enough memory. Def"),
         (RecursionError("too deep"), "nested too deeply: too deep"),
         (OverflowError("too large"), "too large"),
-        (BrokenPipeError(), "What reads the output has ended."),
+        (BrokenPipeError(), "The program that reads the output has ended."),
         (pd.errors.ParserError("of pandas"), "of pandas"),
         (
             pa.ArrowNotImplementedError("of pyarrow"),
@@ -774,7 +774,7 @@ def test_saving_where_it_cannot_be(here, table, monkeypatch, save):
     (here / "folder").mkdir()
     with pytest.raises(FileNotFoundError, match=f"There is no folder {here / 'none'}"):
         save(clusterer, "none/model")
-    with pytest.raises(NotADirectoryError, match=f"{here / 'file'} is no folder"):
+    with pytest.raises(NotADirectoryError, match=f"{here / 'file'} is not a folder"):
         save(clusterer, "file/model")
     with pytest.raises(IsADirectoryError, match=f"{here / 'folder'} is a folder"):
         save(clusterer, "folder")
@@ -817,4 +817,4 @@ def test_odd_models(here, table, fails):
     for content in (b"", whole[:-9], whole[:100], b"x" * 100):
         (here / "odd.safetensors").write_bytes(content)
         assert "odd.safetensors cannot be loaded" in fails("predict", "odd.safetensors", "data.csv")
-    assert "results is a folder, but MODEL is a file" in fails("predict", "results", "data.csv")
+    assert "results is a folder, but MODEL must be a file" in fails("predict", "results", "data.csv")

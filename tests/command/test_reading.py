@@ -134,10 +134,10 @@ def test_commas_of_decimals_are_none_of_thousands(taken):
     for text in ('"1,5";"12,300";1\n"2,5";"13,400";2\n', '"0,123";"12,300";1\n"12,300";"13,400";2\n'):
         names, _, told = taken("a;b;c\n" + text)
         assert names == ["c"]
-        assert "a, b. Where commas stand for decimal points, say --decimal ','" in told[0]
+        assert "a, b. Where commas stand for decimal points, pass --decimal ','" in told[0]
     names, _, told = taken("a;b\n1.234.567;1\n1.300.000;2\n")
     assert names == ["b"]
-    assert "say --thousands '.'" in told[0]
+    assert "pass --thousands '.'" in told[0]
     with pytest.raises(ValueError, match="cannot both be ','"):
         taken("a\n1\n", thousands=",", decimal=",")
     # A single column, which is not two of whole numbers.
@@ -149,10 +149,12 @@ def test_cells_that_are_no_numbers_are_named(taken, cell):
     text = f"x,y,kind\n1,2,u\n{cell},3,v\n4,5,w\n{cell},5,w\n4,5,w\n"
     names, _, told = taken(text)
     assert names == ["y"]
-    assert f"The column x is left out: 2 of 5 values are no numbers: {cell!r} (2)" in told[0]
+    assert f"The column x is left out: 2 of 5 values are not numbers: {cell!r} (2)" in told[0]
     assert "--na-values" in told[0]
     assert told[1] == "Columns that do not hold numbers are left out: kind."
-    with pytest.raises(ValueError, match="asked for do not hold numbers: x, where 2 of 5 values"):
+    with pytest.raises(
+        ValueError, match="named in --columns do not hold numbers: x, where 2 of 5 values"
+    ):
         taken(text, columns=["x", "y"])
     names, values, _ = taken(text, na_values=[cell])
     assert names == ["x", "y"]
@@ -214,7 +216,7 @@ def test_what_is_no_title(taken):
 def test_units(taken, units):
     names, values, told = taken(f"a;b;kind\n{units};\n1;2.5;u\n3;4;v\n")
     assert (names, values) == (["a", "b"], [[1, 2.5], [3, 4]])
-    assert "read as one of units" in told[0]
+    assert "read as a line of units" in told[0]
     assert repr(units.rstrip(";")) in told[0]
 
 
@@ -267,7 +269,7 @@ def test_arrays_that_claim_too_much(tmp_path, monkeypatch, shape):
 def test_pickles_are_not_read(tmp_path):
     for content in (b"\x80\x04K\x01.", b"", b"PK"):
         (tmp_path / "data.npy").write_bytes(content)
-        with pytest.raises(ValueError, match="no array that NumPy has saved"):
+        with pytest.raises(ValueError, match="not an array saved by NumPy"):
             read(tmp_path / "data.npy")
 
 

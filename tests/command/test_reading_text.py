@@ -192,14 +192,14 @@ def test_a_title_of_more_fields_than_the_table(taken):
 def test_known_units(taken, units):
     names, values, told = taken(f"a,b,c\n{units}\n1,2.5,3\n3,4,5\n")
     assert (names, len(values)) == (["a", "b", "c"], 2)
-    assert "read as one of units" in told[0]
+    assert "read as a line of units" in told[0]
 
 
 @pytest.mark.parametrize(
     "line", ["err,err,err", "high,low,mid", "TBD,TBD,TBD", "x,x,x", "mean,std,mean", "us,uk,fr"]
 )
 def test_texts_that_are_no_units(taken, line):
-    with pytest.raises(ValueError, match=rf"{line.split(',')[2]}.* no known unit.* --na-values"):
+    with pytest.raises(ValueError, match=rf"{line.split(',')[2]}.* not a known unit.* --na-values"):
         taken(f"a,b,c\n{line}\n1,2.5,3\n3,4,5\n")
 
 
@@ -226,7 +226,7 @@ def test_points_beside_decimal_commas(taken):
 
 def test_numbers_in_another_style_are_not_called_missing(taken):
     _, _, told = taken("E;x\n391;3\n12;3\n3.555.750;4\n1.852;6\n")
-    assert "1 of 4 values are no numbers: '3.555.750' (1) (for numbers in another style" in told[0]
+    assert "1 of 4 values are not numbers: '3.555.750' (1) (for numbers in another style" in told[0]
     assert "--na-values" not in told[0]
     _, _, told = taken("E;x\n391;3\n12;3\n3.555.750;4\n?;6\n1;2\n")
     assert "--na-values '?'; for numbers in another style" in told[0]
@@ -287,7 +287,7 @@ def test_row_numbers_alone(taken):
         taken(";a\n1;3,5\n2;2,5\n")
     names, _, told = taken("id\n7\n3\n")
     assert names == ["id"]
-    assert "The column id seems to number the rows, and is kept" in told[0]
+    assert "The column id seems to number the rows, but is kept" in told[0]
 
 
 # ---- Pipes

@@ -310,7 +310,7 @@ def test_foreign_files(tmp_path):
         path.write_bytes(content)
         refused(path)
     save_file({"weight": torch.zeros(3)}, path)
-    refused(path, "none that skmpcc wrote")
+    refused(path, "skmpcc did not write it")
     for text, match in (
         ("{}", "'format' is unknown or missing"),
         ("[]", None),
@@ -409,7 +409,7 @@ CHANGES = {
         setting("attributes", "weights_", {"array": "attributes.means_"}),
         r"'attributes\.(means|weights)_' is unknown or missing",
     ),
-    "a tensor too many": (added("more"), r"\['more'\] belong to nothing"),
+    "a tensor too many": (added("more"), r"\['more'\] belong to no part"),
     "a layer too many": (added("fitted.model.more"), r"fitted\.model\.more"),
     "no such tensor": (tensor(WEIGHT, lambda t: None), r"generator\.output\.bias has none"),
     "another name": (
@@ -437,15 +437,15 @@ CHANGES = {
     ),
     "names by other numbers": (
         tensor("attributes.feature_names_in_", lambda t: t + 1),
-        "feature_names_in_ does not number 4 values",
+        "feature_names_in_ does not hold indices of 4 values",
     ),
     "names that are none": (
         setting("attributes", "feature_names_in_", "values", 2, [None] * 4),
-        "feature_names_in_ is no array",
+        "feature_names_in_ is not an array",
     ),
     "names of a strange dtype": (
         setting("attributes", "feature_names_in_", "values", 1, "i4,i4"),
-        "feature_names_in_ is no array",
+        "feature_names_in_ is not an array",
     ),
     "names of a huge dtype": (
         setting("attributes", "feature_names_in_", "values", 1, "<U400000000"),
@@ -453,7 +453,7 @@ CHANGES = {
     ),
     "names of a dtype of dates": (
         setting("attributes", "feature_names_in_", "values", 1, "<M8[ns]"),
-        "feature_names_in_ is no array",
+        "feature_names_in_ is not an array",
     ),
     "columns that do not rise": (
         setting(*FORMAT, "columns", {"array": "attributes.labels_"}),
@@ -461,7 +461,7 @@ CHANGES = {
     ),
     "names that are no text": (
         setting("attributes", "feature_names_in_", "values", 2, [1, 2, 3, 4]),
-        "feature_names_in_ has names that are no text",
+        "feature_names_in_ has names that are not text",
     ),
     "another number of features": (setting("attributes", "n_features_in_", 5), "number of features, 4"),
     "a history of unequal lengths": (
@@ -473,7 +473,7 @@ CHANGES = {
         setting(*FORMAT, "layout", "Layout", "shape", {"tuple": [5]}),
         r"\(5,\)",
     ),
-    "no resizing": (setting(*FORMAT, "resizing", "crop"), "resizing is 'crop'"),
+    "no resizing": (setting(*FORMAT, "resizing", "crop"), "but is 'crop'"),
     "a dtype that is none": (setting(*FORMAT, "dtype", {"dtype": "O"}), "'O' is unknown"),
     "neighbours that are none": (setting(*FITTED, "n_neighbors", 0), "positive"),
     "a huge width": (setting(*MODEL, 1, "NetworkSettings", "width", 10**9), "larger model"),
