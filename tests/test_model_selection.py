@@ -71,7 +71,7 @@ def test_the_largest_number_that_reaches_the_threshold_is_suggested():
 
 def test_data_without_clusters():
     X = np.random.default_rng(0).normal(size=(300, 5))
-    with pytest.warns(UserWarning, match="No number of clusters has a prediction strength of threshold"):
+    with pytest.warns(UserWarning, match="No number of clusters has a prediction strength of at least"):
         found = suggest_n_clusters(X, range(2, 6), random_state=0)
     assert found.n_clusters == found.candidates[found.scores.argmax()]
     with_one = suggest_n_clusters(X, range(1, 6), random_state=0)
