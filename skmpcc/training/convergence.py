@@ -13,13 +13,12 @@ MAX_DIFFERENT = 0.1
 
 
 def warnings_of_training(outcome: Outcome, preset: Preset) -> Iterator[str]:
-    """Say whether the training could not go on, or had not settled at its end."""
+    """Say whether the training failed, or had not settled at its end."""
     n_iter = int(outcome.history["iteration"][-1])
     if outcome.failure is not None:
         yield (
-            f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at lower "
-            "rates. The state before is kept. Lower learning_rate, or prior_learning_rate in "
-            "preset_params."
+            f"The training failed after iteration {n_iter}: {outcome.failure}. Lower rates did not "
+            "help; the last good state is kept. Lower learning_rate, or prior_learning_rate in preset_params."
         )
     elif not (outcome.converged or outcome.stopped or preset.tol == 0):
         last = {name: values[-1] for name, values in outcome.history.items()}
@@ -40,8 +39,8 @@ def warnings_of_reconstructions(outcome: Outcome, tol: float) -> Iterator[str]:
     n_iter = int(outcome.history["iteration"][-1])
     if outcome.failure is not None:
         yield (
-            f"The training could not go on after iteration {n_iter}: {outcome.failure}, also at lower "
-            "rates. The state before is kept. Lower learning_rate."
+            f"The training failed after iteration {n_iter}: {outcome.failure}. Lower rates did not "
+            "help; the last good state is kept. Lower learning_rate."
         )
     elif not (outcome.converged or outcome.stopped or tol == 0):
         change = outcome.history["generation_change"][-1]

@@ -229,7 +229,7 @@ class _Run:
     def best(self, n_jobs: int | None) -> FittedInitialization:
         """Run the initializations, and return the one with the highest score.
 
-        A training that could not go on comes after all others.
+        A training that failed comes after all others.
 
         Raises
         ------

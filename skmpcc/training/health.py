@@ -251,7 +251,7 @@ class TrainingHealth:
         telling = not untrained and self.data_std > 0.0
         signs = {
             **{sign: telling and seen for sign, seen in self.algorithm.signs_of_failure(losses).items()},
-            "the generator makes always the same sample": telling
+            "the generator makes the same sample every time": telling
             and self._generated_std() < GENERATOR_COLLAPSED * self.data_std,
             "the encoder gives all samples the same code": telling and self._is_encoder_collapsed(),
         }
