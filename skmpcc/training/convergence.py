@@ -18,7 +18,8 @@ def warnings_of_training(outcome: Outcome, preset: Preset) -> Iterator[str]:
     if outcome.failure is not None:
         yield (
             f"The training failed after iteration {n_iter}: {outcome.failure}. Lower rates did not "
-            "help; the last good state is kept. Lower learning_rate, or prior_learning_rate in preset_params."
+            "help; the last good state is kept. Lower learning_rate, or prior_learning_rate in "
+            "preset_params."
         )
     elif not (outcome.converged or outcome.stopped or preset.tol == 0):
         last = {name: values[-1] for name, values in outcome.history.items()}
