@@ -30,6 +30,13 @@ def brief_pseudo_labels(request, monkeypatch):
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 1)
 
 
+@pytest.fixture(autouse=True)
+def few_entries(request, monkeypatch):
+    """Look at a training five times instead of a hundred: looking takes as long as training does."""
+    if not request.node.get_closest_marker("full_history"):
+        monkeypatch.setattr("skmpcc.training.loop.N_INTERVALS", 5)
+
+
 @pytest.fixture(scope="session")
 def blobs():
     return make_blobs(200, 4, centers=3, random_state=0)

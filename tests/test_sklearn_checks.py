@@ -22,7 +22,8 @@ SMALL = {
     },
     "random_state": 0,
 }
-BRIEF = {"max_iter": 20, "width": 16, "random_state": 0}
+# Of the others, as long as they need for the checks; the first one searches for its pseudo-labels.
+BRIEF = SMALL | {"max_iter": 5}
 
 
 class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
@@ -40,7 +41,7 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        settings = SMALL | {"width": 8, "max_iter": 6, "random_state": self.random_state}
+        settings = BRIEF | {"width": 8, "pseudo_labels": "kmeans", "random_state": self.random_state}
         self.clusterer_ = MPCCClusterer(self.n_clusters, **settings).fit(self._images(X))
         self.labels_ = self.clusterer_.labels_
         self.n_iter_ = self.clusterer_.n_iter_
@@ -78,7 +79,12 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
-    [MPCCClusterer(**SMALL), ImageClusterer(), MPCCClassifier(**SMALL), AIM(**BRIEF)]
+    [
+        MPCCClusterer(**SMALL),
+        ImageClusterer(),
+        MPCCClassifier(**BRIEF),
+        AIM(max_iter=5, width=8, random_state=0),
+    ]
 )
 def test_checks(estimator, check):
     check(estimator)

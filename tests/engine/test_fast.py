@@ -37,7 +37,7 @@ CASES = {
         {"prior_latent_gradient": False, "generator_prior_rate": "networks"},
     ),
     "one step each": (VECTOR, {}, {"discriminator_steps": 1, "encoder_steps": 1}),
-    "decay and late averages": (VECTOR, {}, {"learning_rate_decay": 0.5, "ema_start": 3}),
+    "decay and late averages": (VECTOR, {}, {"learning_rate_decay": 0.5, "ema_start": 2}),
     "reconstruction": (VECTOR, {}, {"reconstruction_weight": 2.0}),
     "reconstruction by the encoder": (
         VECTOR,
@@ -82,8 +82,12 @@ CASES = {
 def pair(shape, network, training, supervised):
     """A plain and a fast training of equal models from equal seeds."""
     network = NetworkSettings(**BASE | network)
-    training = {"max_iter": 6, "batch_size": 12, "ema_start": 0, "learning_rate": 1e-2} | training
-    settings = resolved(shape, supervised_iter=3 if supervised else 0, **training)
+    # Several steps of each kind, as many as by default in the first case.
+    several = {"discriminator_steps": 2, "encoder_steps": 2} if network or training else {}
+    defaults = {"max_iter": 4, "batch_size": 12, "ema_start": 0, "learning_rate": 1e-2}
+    settings = resolved(
+        shape, supervised_iter=2 if supervised else 0, **defaults | several | training
+    )
     for algorithm in (Algorithm1, FastAlgorithm1):
         model = MPCCModel(network, shape, 3, 0).double()
         yield algorithm(model, settings, torch.Generator().manual_seed(1))
@@ -199,7 +203,9 @@ def test_what_a_backward_has_used_is_forgotten(engine):
     """Activations and graphs of autograd would stay in the memory of a captured graph for good."""
     shape = IMAGE
     model = MPCCModel(NetworkSettings(**BASE), shape, 3, 0)
-    settings = resolved(shape, max_iter=3, batch_size=12, supervised_iter=2)
+    settings = resolved(
+        shape, max_iter=3, batch_size=12, supervised_iter=2, discriminator_steps=2, encoder_steps=2
+    )
     algorithm = engine(model, settings, torch.Generator().manual_seed(1))
     x, y = torch.ones(12, *shape), torch.arange(12) % 3
     before = _tensors_with_graphs()

@@ -23,7 +23,7 @@ CENTRES = [[0, 0, 0, 0], [8, 0, 0, 0], [0, 8, 0, 0]]
 def test_wild_values_leave_the_other_rows_clusters_alone(column, rows, value):
     X, y = make_blobs(1000, centers=CENTRES, random_state=0)
     X[rows, column] = value
-    clusterer = MPCCClusterer(3, labels_only=True, random_state=0).fit(X)
+    clusterer = MPCCClusterer(3, labels_only=True, width=64, random_state=0).fit(X)
     others = np.delete(np.arange(len(X)), rows)
     assert adjusted_rand_score(y[others], clusterer.labels_[others]) == 1
     scores = clusterer.score_samples(X)
@@ -34,7 +34,7 @@ def test_wild_values_leave_the_other_rows_clusters_alone(column, rows, value):
 @pytest.mark.parametrize(
     ("labels_only", "shape", "least_auc"),
     [
-        (True, "blobs", 0.95),
+        pytest.param(True, "blobs", 0.95, marks=pytest.mark.slow),
         (True, "moons", 0.85),
         pytest.param(False, "blobs", 0.95, marks=pytest.mark.slow),
         pytest.param(False, "moons", 0.93, marks=pytest.mark.slow),
@@ -75,30 +75,30 @@ ESTIMATORS = {
 
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("data", ["table", "with an outlier", "images", "float32", "wide"])
-@pytest.mark.parametrize("value", [-3.4e38, 3e38, 1e308, -1.7e308, 1e12])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_values_far_outside_have_finite_results_and_the_lowest_score(kind, data, value):
+def test_values_far_outside_have_finite_results_and_the_lowest_score(kind, data, sign):
     shape = {"images": (40, 8, 8), "wide": (30, 1100)}.get(data, (40, 3))
     X, y = np.random.default_rng(0).normal(size=shape), np.arange(shape[0]) % 2
     if data == "with an outlier":  # for which there are limits, within which both look alike
-        X[7, 1] = np.copysign(1e4, value)
+        X[7, 1] = 1e4 * sign
     if data == "float32":
-        X, value = X.astype(np.float32), np.float32(np.clip(value, -3.4e38, 3.4e38))
+        X = X.astype(np.float32)
     estimator = kind(**ESTIMATORS[kind]).fit(X, y)
     others = estimator.score_samples(X)
-    new = X[:3].copy()
-    new[1].flat[1] = value
-    found = {
-        name: getattr(estimator, name)(new)
-        for name in ("predict_proba", "score_samples", "transform", "reconstruct", "sample_posterior")
-        if hasattr(estimator, name)
-    }
-    for name, values in found.items():
-        assert np.isfinite(values).all(), name
-    scores = np.append(others, found["score_samples"])
-    assert np.argsort(scores)[0] == len(others) + 1
-    if kind is not AIM:
-        np.testing.assert_allclose(found["predict_proba"].sum(axis=1), 1)
+    methods = ("predict_proba", "score_samples", "transform", "reconstruct", "sample_posterior")
+    for size in (1e12, 3e38, 3.4e38, 1e308, 1.7e308):
+        new = X[:3].copy()
+        new[1].flat[1] = sign * (np.minimum(size, 3.4e38) if data == "float32" else size)
+        found = {
+            name: getattr(estimator, name)(new) for name in methods if hasattr(estimator, name)
+        }
+        for name, values in found.items():
+            assert np.isfinite(values).all(), (name, size)
+        scores = np.append(others, found["score_samples"])
+        assert np.argsort(scores)[0] == len(others) + 1, size
+        if kind is not AIM:
+            np.testing.assert_allclose(found["predict_proba"].sum(axis=1), 1)
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_scores_of_wide_tables_see_what_is_beyond_their_rows(kind):
     X, new = (centres[y] + 0.3 * random.normal(size=(60, 3000)) for _ in range(2))
     wild, noisy = new.copy(), new + random.normal(size=new.shape)
     wild[:, 5] = 100
-    parameters = {"max_iter": 100, "width": 32, "random_state": 0}
+    parameters = {"max_iter": 50, "width": 32, "random_state": 0}
     parameters |= {"n_clusters": 3, "pseudo_labels": "kmeans"} if kind is MPCCClusterer else {}
     estimator = kind(**parameters).fit(X, y)
     assert estimator._fitted.format.rotation is not None

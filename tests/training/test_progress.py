@@ -15,15 +15,16 @@ N = 40
 
 @pytest.fixture(autouse=True)
 def few_entries(monkeypatch):
-    """Check a training of 40 iterations after every fourth, so that it may be interrupted between."""
+    """Check a training of 20 iterations after every second, so that it may be interrupted between."""
     monkeypatch.setattr("skmpcc.training.loop.N_INTERVALS", 10)
 
 
 def run(progress, shape, *, seed=0, on_interval=lambda history, last: False, **training):
     """Train; a model of another seed shows that all comes from what was kept."""
-    defaults = {"max_iter": 40, "batch_size": 12, "ema_start": 0, "ema_decay": 0.5}
+    defaults = {"max_iter": 20, "batch_size": 12, "ema_start": 0, "ema_decay": 0.5}
+    defaults |= {"discriminator_steps": 2, "encoder_steps": 1}
     # Nothing is kept for nothing only if rates have not fallen, and members may be lost.
-    defaults |= {"learning_rate": 1e-3, "weights": "learned", "reseed": True, "supervised_iter": 20}
+    defaults |= {"learning_rate": 1e-3, "weights": "learned", "reseed": True, "supervised_iter": 10}
     consistency = "neighbors" if shape == VECTOR else "augmentation"
     settings = resolved(shape, consistency=consistency, consistency_weight=0.5, **defaults | training)
     data = normal(N, *shape, seed=1)
@@ -58,7 +59,7 @@ def assert_equal(found, expected, where=""):
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0], ids=["constant", "falling"])
-@pytest.mark.parametrize("rollbacks", [(), (12,), (8, 12, 32)], ids=["", "rollback", "rollbacks"])
+@pytest.mark.parametrize("rollbacks", [(), (6,), (4, 6, 16)], ids=["", "rollback", "rollbacks"])
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE], ids=["vectors", "images"])
 def test_a_training_that_goes_on_equals_the_unbroken_one(shape, rollbacks, decay, monkeypatch):
     """Bit for bit in all that is kept, whether it was interrupted at a check or between two."""
@@ -78,7 +79,7 @@ def test_a_training_that_goes_on_equals_the_unbroken_one(shape, rollbacks, decay
     assert not due
     due.extend(rollbacks)
     broken = Kept()
-    for seed, broken.stop in enumerate((10, 16, 31)):
+    for seed, broken.stop in enumerate((5, 8, 15)):
         with pytest.raises(KeyboardInterrupt):
             run(broken, shape, seed=seed, learning_rate_decay=decay)
     outcome = run(broken, shape, seed=3, learning_rate_decay=decay)
@@ -93,18 +94,18 @@ def test_a_training_that_goes_on_equals_the_unbroken_one(shape, rollbacks, decay
 def test_a_rollback_after_an_interruption_goes_back_to_the_last_check(monkeypatch):
     """The state of that check is kept, too, while later iterations go on from it."""
     monkeypatch.setattr(
-        TrainingHealth, "diagnose", lambda self, entry: "trouble" if self.algorithm.n_iter > 8 else None
+        TrainingHealth, "diagnose", lambda self, entry: "trouble" if self.algorithm.n_iter > 4 else None
     )
     outcomes, kept = [], [Kept(), Kept()]
-    for progress, stop in zip(kept, (None, 11), strict=True):
+    for progress, stop in zip(kept, (None, 5), strict=True):
         progress.stop = stop
         if stop is not None:
             with pytest.raises(KeyboardInterrupt):
                 run(progress, VECTOR)
         outcomes.append(run(progress, VECTOR, seed=1 if stop else 0))
         assert outcomes[-1].failure == "trouble"
-        assert list(outcomes[-1].history["iteration"]) == [4, 8]
-        assert progress.state["algorithm"]["n_iter"] == 8
+        assert list(outcomes[-1].history["iteration"]) == [2, 4]
+        assert progress.state["algorithm"]["n_iter"] == 4
     assert_equal(kept[1].state, kept[0].state)
 
 
@@ -122,8 +123,8 @@ def test_convergence_is_kept():
     # Every change is below, from half of so short a training on.
     training = {"tol": 2.0, "generation_tol": 2.0, "n_iter_no_change": 3, "reseed": False}
     expected = run(unbroken, VECTOR, **training)
-    assert 24 < expected.history["iteration"][-1] < 40
-    kept.stop = 23
+    assert 12 < expected.history["iteration"][-1] < 20
+    kept.stop = 11
     with pytest.raises(KeyboardInterrupt):
         run(kept, VECTOR, **training)
     for _ in range(2):
