@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, make_blobs
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from support import Interrupting, images
@@ -27,13 +27,10 @@ def fitted(blobs):
 
 
 def test_reconstructions_keep_most_of_a_table(fitted, blobs):
-    """As well as as many linear codes, or nearly."""
+    """Nearly as well as as many linear codes, which lose 0.035; codes that are drawn lose 0.15."""
     X = blobs[0]
-    pca = PCA(2).fit(X)
-    linear = np.square(pca.inverse_transform(pca.transform(X)) - X).sum()
     error = np.square(fitted.reconstruct(X) - X).sum()
-    total = np.square(X - X.mean(0)).sum()
-    assert error < 3 * linear + 0.1 * total
+    assert error < 0.13 * np.square(X - X.mean(0)).sum()
 
 
 def test_codes_are_about_standard_normal(fitted, blobs):
@@ -45,8 +42,13 @@ def test_codes_are_about_standard_normal(fitted, blobs):
 def test_samples_are_like_the_data(fitted, blobs):
     X, new = blobs[0], fitted.sample(1000)
     assert new.shape == (1000, 4)
-    assert np.all(np.abs(new.mean(0) - X.mean(0)) < 0.5 * X.std(0))
-    assert np.all(np.abs(new.std(0) / X.std(0) - 1) < 0.4)
+    assert np.all(np.abs(new.mean(0) - X.mean(0)) < 0.2 * X.std(0))
+    assert np.all(np.abs(new.std(0) / X.std(0) - 1) < 0.2)
+    # Columns belong together as in the data, and every blob has new samples.
+    assert np.abs(np.corrcoef(new.T) - np.corrcoef(X.T)).max() < 0.45
+    centres = np.stack([X[blobs[1] == k].mean(0) for k in range(3)])
+    nearest = np.square(new[:, None] - centres).sum(2).argmin(1)
+    assert np.bincount(nearest, minlength=3).min() > 200
     assert_array_equal(new, fitted.sample(1000))
 
 
@@ -54,14 +56,18 @@ def test_sample_posterior_stays_near(fitted, blobs):
     X = blobs[0]
     near = fitted.sample_posterior(X, 5)
     assert near.shape == (200, 5, 4)
-    far = np.square(fitted.sample(200) - X).sum(1).mean()
-    assert np.square(near - X[:, None]).sum(2).mean() < 0.5 * far
+    total = np.square(X - X.mean(0)).sum(1).mean()
+    error = np.square(fitted.reconstruct(X) - X).sum(1).mean()
+    assert 1.1 * error < np.square(near - X[:, None]).sum(2).mean() < 0.25 * total
 
 
 def test_score_samples_is_low_for_what_is_unlike_the_data(fitted, blobs):
     X = blobs[0]
-    strange = X.mean(0) + 4 * (X - X.mean(0))
-    assert np.median(fitted.score_samples(strange)) < np.median(fitted.score_samples(X)) - 1
+    far = X.mean(0) + 4 * (X - X.mean(0))
+    shuffled = np.random.default_rng(0).permuted(X, axis=0)
+    for strange, least in ((far, 0.98), (shuffled, 0.8)):
+        scores = np.append(fitted.score_samples(X), fitted.score_samples(strange))
+        assert roc_auc_score(np.repeat([1, 0], len(X)), scores) > least
 
 
 def test_reconstruct_is_decoding_of_codes(fitted, blobs):

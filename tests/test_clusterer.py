@@ -5,7 +5,7 @@ from scipy import stats
 from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import roc_auc_score, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import NearestNeighbors
 from support import BRIEF, QUICK, images
@@ -49,11 +49,13 @@ def test_history(fitted):
     assert all(np.isfinite(values).all() for values in history.values())
 
 
+@pytest.mark.full_history
 def test_history_interval_is_a_hundredth_of_the_training(blobs):
     history = MPCCClusterer(3, **BRIEF | {"max_iter": 250}).fit(blobs[0]).history_
     np.testing.assert_array_equal(history["iteration"], [*range(3, 250, 3), 250])
 
 
+@pytest.mark.full_history
 @pytest.mark.parametrize("labels_only", [False, True])
 def test_labels_only_ends_when_memberships_have_settled(blobs, labels_only):
     # Every change of memberships is below tol, and none of the generative half is below its own.
@@ -95,7 +97,8 @@ def test_score_samples_is_low_for_samples_unlike_the_data(blobs, fitted):
     known = np.median(fitted.score_samples(X))
     assert np.all(fitted.score_samples(X[:20] + 50.0 * X.std(0)) < known)
     shuffled = np.random.default_rng(0).permuted(X, axis=0)
-    assert np.median(fitted.score_samples(shuffled)) < known
+    scores = np.append(fitted.score_samples(X), fitted.score_samples(shuffled))
+    assert roc_auc_score(np.repeat([1, 0], len(X)), scores) > 0.8
 
 
 def test_three_variances_in_a_fit(blobs):
@@ -169,8 +172,19 @@ def test_sample_posterior(blobs, fitted):
     neighbours = fitted.sample_posterior(X, 5)
     assert neighbours.shape == (6, 5, 4)
     assert np.ptp(neighbours, axis=1).min() > 0
-    spread = np.linalg.norm(neighbours - X[:, None], axis=-1).mean()
-    assert spread < np.linalg.norm(neighbours - X[::-1][:, None], axis=-1).mean() * 1.5
+    # About as near as the reconstructions, and half as far as from samples of other clusters.
+    X, y = blobs
+    drawn = fitted.sample_posterior(X, 5)
+
+    def distance(other):
+        return np.linalg.norm(drawn - other[:, None], axis=-1).mean()
+
+    assert distance(X) < 1.2 * np.linalg.norm(fitted.reconstruct(X) - X, axis=-1).mean()
+    order = np.argsort(y, kind="stable")
+    others = np.empty_like(X)
+    others[order] = X[np.roll(order, len(X) // 3)]
+    assert distance(X) < 0.5 * distance(others)
+    assert np.mean(fitted.predict(drawn.reshape(-1, 4)) == np.repeat(fitted.labels_, 5)) > 0.8
 
 
 def test_inference_does_not_depend_on_the_batch(blobs, fitted, monkeypatch):
@@ -291,8 +305,8 @@ def test_image_preset_on_a_table_looks_at_neighbors(blobs):
 
 
 def test_score_of_images_is_the_mutual_information_of_views_clusters():
-    X = load_digits().images[:400]
-    clusterer = MPCCClusterer(4, random_state=0, **QUICK | {"max_iter": 60}).fit(X)
+    X = load_digits().images[:200]
+    clusterer = MPCCClusterer(4, random_state=0, **QUICK | {"max_iter": 40, "width": 16}).fit(X)
     fitted = clusterer._fitted
     views = random_affine(fitted.format.encode_all(X), torch.Generator().manual_seed(0))
     X_views = fitted.format.decode(views).reshape(X.shape)
@@ -308,21 +322,35 @@ def test_score_of_images_is_the_mutual_information_of_views_clusters():
 
 
 def test_best_of_several_initializations_on_images():
-    X = load_digits().images[:200]
-    gained = []
-    for seed in range(4):
-        parameters = BRIEF | {"max_iter": 20, "random_state": seed}
-        best = MPCCClusterer(3, n_init=2, **parameters).fit(X)
-        gained.append(best.score(X) - MPCCClusterer(3, **parameters).fit(X).score(X))
-    # The first initialization is that of a single one; of some seeds it is not the best.
-    assert min(gained) >= 0.0
-    assert max(gained) > 0.0
+    X = load_digits().images[:100]
+    parameters = BRIEF | {"max_iter": 5}
+    best = MPCCClusterer(3, n_init=3, random_state=2, **parameters).fit(X)
+    # One stream of seeds, of which three fits take what one of three initializations takes.
+    state = np.random.RandomState(2)
+    scores = [MPCCClusterer(3, random_state=state, **parameters).fit(X).score(X) for _ in range(3)]
+    assert scores[0] < max(scores) > scores[-1]  # so that neither the first nor the last would do
+    np.testing.assert_allclose(best.score(X), max(scores))
 
 
 def test_paper_preset_on_images():
+    """A fit runs by what the paper says, and has nothing that it does not have."""
     X = images((60, 28, 28), np.uint8)
-    clusterer = MPCCClusterer(5, preset="mnist", max_iter=2, random_state=0).fit(X)
+    clusterer = MPCCClusterer(5, preset="mnist", max_iter=2, width=8, random_state=0).fit(X)
     assert clusterer.preset_ == "mnist"
     assert clusterer.means_.shape == (5, 24)
-    assert all(np.isfinite(values).all() for values in clusterer.history_.values())
+    # All learns from generated samples alone.
+    assert clusterer.pseudo_labels_ is None
+    assert {"consistency", "reconstruction"}.isdisjoint(clusterer.history_)
+    wanted = {"learning_rate": 2e-4, "prior_learning_rate": 1.6e-3, "batch_size": 50}
+    wanted |= {"discriminator_steps": 4, "encoder_steps": 4, "prior_entropy_weight": 0.01}
+    wanted |= {"min_std": 0.5, "averaged_encoder": False, "conditioning": "embedding"}
+    assert {name: clusterer.settings_[name] for name in wanted} == wanted
+    model = clusterer._fitted.model
+    assert model.serving_encoder is model.encoder
+    # Adam moves a mean by about its rate in each of the eight steps of four phases at most, and does.
+    moved = np.abs(
+        clusterer.means_
+        - MPCCClusterer(5, preset="mnist", max_iter=1, width=8, random_state=0).fit(X).means_
+    ).max()
+    assert 0 < moved < 0.1
     assert clusterer.reconstruct(X).shape == X.shape

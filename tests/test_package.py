@@ -180,9 +180,15 @@ def test_public_names_are_there_when_they_are_asked_for():
     """In a process that has imported the package and nothing else, which takes no time."""
     code = """
 import sys, skmpcc
-assert "torch" not in sys.modules
+assert not {"torch", "numpy"} & set(sys.modules)
 for name in (*skmpcc._SUBMODULES, *skmpcc.__all__):
     assert name in dir(skmpcc)
     getattr(skmpcc, name)
+assert "matplotlib" not in sys.modules  # neither by skmpcc.plotting
+from skmpcc import AIM, MPCCClassifier, show_versions
+from skmpcc import *
+import skmpcc.aim
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="module 'skmpcc' has no attribute 'other'"):
+        skmpcc.other  # noqa: B018

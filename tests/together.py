@@ -4,6 +4,7 @@ Each process writes what it found to a file of its own.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -31,12 +32,15 @@ def launch(n, name, folder, *arguments):
     return found, done.stdout
 
 
-def start(n, name, folder):
-    """Start `n` processes without torchrun, which would end all if one ends."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    world = {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return free.getsockname()[1]
+
+
+def start(n, name, folder):
+    """Start `n` processes without torchrun, which would end all if one ends."""
+    world = {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [
         subprocess.Popen(
             [sys.executable, __file__, name, str(folder)],
@@ -46,6 +50,30 @@ def start(n, name, folder):
         )
         for rank in range(n)
     ]
+
+
+def fork(n, name, folder, *arguments):
+    """Run the function `name` in `n` children of this process, which import nothing; what each found."""
+    context = multiprocessing.get_context("fork")
+    world = {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [world | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(n)]
+    # Others are taken for workers of joblib, which train alone.
+    children = [
+        context.Process(target=_in_a_child, args=(each, name, folder, *arguments), name="MainProcess")
+        for each in ranks
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * n
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(n)]
+
+
+def _in_a_child(variables, *arguments):
+    sys.path.append(str(TESTS / "engine"))
+    os.environ.update(variables)
+    write(*arguments)
 
 
 # ---- In the processes
@@ -265,8 +293,12 @@ def killed():
     return {}
 
 
-if __name__ == "__main__":
-    _, name, folder, *arguments = sys.argv
+def write(name, folder, *arguments):
+    """Write what the function found."""
     warnings.simplefilter("ignore")
     result = globals()[name](*arguments)
     (Path(folder) / f"{os.environ['RANK']}.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    write(*sys.argv[1:])

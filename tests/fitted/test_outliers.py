@@ -90,9 +90,7 @@ def test_values_far_outside_have_finite_results_and_the_lowest_score(kind, data,
     for size in (1e12, 3e38, 3.4e38, 1e308, 1.7e308):
         new = X[:3].copy()
         new[1].flat[1] = sign * (np.minimum(size, 3.4e38) if data == "float32" else size)
-        found = {
-            name: getattr(estimator, name)(new) for name in methods if hasattr(estimator, name)
-        }
+        found = {name: getattr(estimator, name)(new) for name in methods if hasattr(estimator, name)}
         for name, values in found.items():
             assert np.isfinite(values).all(), (name, size)
         scores = np.append(others, found["score_samples"])

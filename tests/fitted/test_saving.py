@@ -171,6 +171,7 @@ def test_loaded_estimators_go_on_as_others_do(small, saved, tmp_path):
     assert_equal(loaded.set_params(warm_start=True).fit(IRIS.data).means_, warm.means_)
 
 
+@pytest.mark.slow
 def test_in_another_process(small, saved, tmp_path):
     np.save(tmp_path / "X.npy", IRIS.data.to_numpy())
     script = (
@@ -524,7 +525,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_other_header_is_an_error_or_a_model(saved, tmp_path, data):
     """Anything, anywhere, with a checksum that is right."""

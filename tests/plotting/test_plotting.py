@@ -1,7 +1,5 @@
 import inspect
 import io
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -60,11 +58,6 @@ def drawn(display):
     """The figure's canvas, once all of it is drawn."""
     display.figure_.canvas.draw()
     return np.asarray(display.figure_.canvas.buffer_rgba())
-
-
-def test_matplotlib_is_imported_on_use():
-    code = "import sys, skmpcc.plotting; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_clusters_of_a_table(estimator, blobs):

@@ -196,7 +196,7 @@ def test_a_search_in_a_table_of_categories_is_for_latent_classes(monkeypatch):
 
 def test_a_fit_says_that_it_found_latent_classes(tmp_path):
     X, y = answers()
-    clusterer = MPCCClusterer(n_clusters=3, labels_only=True, random_state=0).fit(X)
+    clusterer = MPCCClusterer(n_clusters=3, labels_only=True, width=64, random_state=0).fit(X)
     assert clusterer.settings_["pseudo_labels"] == "latent_classes"
     assert adjusted_rand_score(y, clusterer.labels_) > 0.9
     clusterer.save(tmp_path / "model")

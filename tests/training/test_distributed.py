@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, QUICK
-from together import fit, launch, qualities, start
+from together import fit, fork, launch, qualities, start
 
 from skmpcc import MPCCClusterer
 from skmpcc.system.processes import ALONE, Processes
@@ -64,7 +64,7 @@ def test_other_values_are_an_error(blobs):
 
 def test_two_processes_make_the_updates_of_one(tmp_path):
     """With the whole batch, in double precision; and the same bits as each other."""
-    found, _ = launch(2, "iterations", tmp_path, *CASES)
+    found = fork(2, "iterations", tmp_path, *CASES)
     assert found == [{"cases": len(CASES), "rank": rank, "size": 2} for rank in range(2)]
 
 
@@ -80,6 +80,16 @@ def assert_same(found):
     assert all(each == found[0] for each in found)
 
 
+def test_two_processes_have_the_same_fit(tmp_path):
+    """Without a seed, which they have to share; two by themselves would differ."""
+    brief = TABLE | {"max_iter": 40, "random_state": None}
+    found = fork(2, "fit", tmp_path, "MPCCClusterer", json.dumps(brief))
+    assert_same(found)
+    _, y = make_blobs(200, 4, centers=3, random_state=0)
+    assert adjusted_rand_score(found[0]["labels"], y) > 0.9
+
+
+@pytest.mark.slow
 def test_all_processes_have_the_same_fit(tmp_path):
     """The first one prints, as a single one would, and the clusters are the same."""
     parameters = json.dumps(TABLE | {"verbose": 1})
