@@ -36,8 +36,8 @@ def few_pictures(request, monkeypatch):
             Image.new("L", (2, 2)).save(file, "png")
 
         monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
-        of_report = ("report.plot_clusters", "report._map", "report._history")
-        for drawing in ("plotting.plot_clusters", *of_report):
+        of_report = ("report.clusters_figure", "report._map", "report._history")
+        for drawing in ("plotting.clusters.clusters_figure", *of_report):
             monkeypatch.setattr(f"skmpcc.{drawing}", lambda *arguments, **options: Figure())
 
 
