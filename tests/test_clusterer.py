@@ -98,7 +98,7 @@ def test_score_samples_is_low_for_samples_unlike_the_data(blobs, fitted):
     assert np.all(fitted.score_samples(X[:20] + 50.0 * X.std(0)) < known)
     shuffled = np.random.default_rng(0).permuted(X, axis=0)
     scores = np.append(fitted.score_samples(X), fitted.score_samples(shuffled))
-    assert roc_auc_score(np.repeat([1, 0], len(X)), scores) > 0.8
+    assert roc_auc_score(np.repeat([1, 0], len(X)), scores) > 0.87  # 0.91, and 0.83 by codes alone
 
 
 def test_three_variances_in_a_fit(blobs):

@@ -19,6 +19,7 @@ from skmpcc.training.fit import Fit
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+@pytest.mark.full_history
 def test_callbacks(blobs, capsys):
     X, y = blobs
     monitor = ScoringMonitor(scoring="adjusted_rand_score")
@@ -38,6 +39,7 @@ class Stopping(Interrupting):
         return len(context.parent._children_map) == 4 if context.parent else None
 
 
+@pytest.mark.full_history
 def test_callback_may_stop_the_training(blobs):
     clusterer = MPCCClusterer(3, **BRIEF | {"max_iter": 20}).set_callbacks(Stopping(None))
     assert clusterer.fit(blobs[0]).n_iter_ == 4

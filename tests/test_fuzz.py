@@ -18,7 +18,7 @@ from support import BRIEF
 
 from skmpcc import MPCCClusterer
 
-N_EXAMPLES = 1200
+N_EXAMPLES = 800
 N_PARTS = 8
 # Another number draws other examples.
 SEED = int(os.environ.get("SKMPCC_FUZZ_SEED", "0"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 
-N_EXAMPLES = 2000
+N_EXAMPLES = 800
 # Another number draws other examples.
 SEED = int(os.environ.get("SKMPCC_FUZZ_SEED", "0"))
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -208,7 +208,7 @@ def cases(draw):
     return check_weights, (*draw(weights()), kind, draw(st.sampled_from([0.5, 3.7, 1e-9, 2.0])))
 
 
-@settings(max_examples=30, derandomize=True, **QUIET)
+@settings(max_examples=20, derandomize=True, **QUIET)
 @given(cases())
 def test_any_input(case):
     check, arguments = case

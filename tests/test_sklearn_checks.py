@@ -10,7 +10,7 @@ from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 
 # Enough for the checks' well separated blobs: high rates, short averages, one step of each kind.
 SMALL = {
-    "max_iter": 20,
+    "max_iter": 10,
     "width": 16,
     "learning_rate": 2e-3,
     "preset_params": {
@@ -23,7 +23,7 @@ SMALL = {
     "random_state": 0,
 }
 # Of the others, as long as they need for the checks; the first one searches for its pseudo-labels.
-BRIEF = SMALL | {"max_iter": 5}
+BRIEF = SMALL | {"max_iter": 3}
 
 
 class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
@@ -41,7 +41,7 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        settings = BRIEF | {"width": 8, "pseudo_labels": "kmeans", "random_state": self.random_state}
+        settings = BRIEF | {"width": 4, "pseudo_labels": "kmeans", "random_state": self.random_state}
         self.clusterer_ = MPCCClusterer(self.n_clusters, **settings).fit(self._images(X))
         self.labels_ = self.clusterer_.labels_
         self.n_iter_ = self.clusterer_.n_iter_
@@ -83,7 +83,7 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
         MPCCClusterer(**SMALL),
         ImageClusterer(),
         MPCCClassifier(**BRIEF),
-        AIM(max_iter=5, width=8, random_state=0),
+        AIM(max_iter=3, width=8, random_state=0),
     ]
 )
 def test_checks(estimator, check):

@@ -215,7 +215,7 @@ def test_what_a_backward_has_used_is_forgotten(engine):
     algorithm = engine(model, settings, torch.Generator().manual_seed(1))
     x, y = torch.ones(12, *shape), torch.arange(12) % 3
     before = _tensors_with_graphs()
-    for _ in range(3):
+    for _ in range(2):
         algorithm.iteration(lambda: (x, y))
         assert _tensors_with_graphs() == before
 

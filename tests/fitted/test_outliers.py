@@ -35,7 +35,7 @@ def test_wild_values_leave_the_other_rows_clusters_alone(column, rows, value):
     ("labels_only", "shape", "least_auc"),
     [
         pytest.param(True, "blobs", 0.95, marks=pytest.mark.slow),
-        (True, "moons", 0.85),
+        pytest.param(True, "moons", 0.85, marks=pytest.mark.slow),
         pytest.param(False, "blobs", 0.95, marks=pytest.mark.slow),
         pytest.param(False, "moons", 0.93, marks=pytest.mark.slow),
     ],
@@ -101,8 +101,9 @@ def test_values_far_outside_have_finite_results_and_the_lowest_score(kind, data,
 
 @pytest.mark.slow
 @pytest.mark.full_pseudo_labels
-@pytest.mark.parametrize("labels_only", [True, False])
-@pytest.mark.parametrize("dtype", [np.float64, np.uint16])
+@pytest.mark.parametrize(
+    ("labels_only", "dtype"), [(True, np.float64), (True, np.uint16), (False, np.uint16)]
+)
 def test_a_hot_pixel_leaves_the_clusters_of_images_alone(labels_only, dtype):
     X, y = load_digits(n_class=3, return_X_y=True)
     X = X.reshape(-1, 8, 8).astype(dtype)

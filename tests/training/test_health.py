@@ -393,7 +393,15 @@ def poisoned(engine, place, at):
 def test_what_is_not_finite_is_overcome_wherever_it_comes_from(engine, shape, place, at):
     """Before the first check, while labels teach, and after."""
     settings = resolved(
-        shape, max_iter=10, batch_size=16, ema_start=0, ema_decay=0.5, tol=0.0, supervised_iter=5
+        shape,
+        max_iter=10,
+        batch_size=16,
+        discriminator_steps=1,
+        encoder_steps=1,
+        ema_start=0,
+        ema_decay=0.5,
+        tol=0.0,
+        supervised_iter=5,
     )
     model = MPCCModel(SETTINGS, shape, 3, 0)
     data = torch.randn(60, *shape, generator=torch.Generator().manual_seed(1))

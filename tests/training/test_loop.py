@@ -14,6 +14,7 @@ from skmpcc.system import devices
 from skmpcc.system.processes import ALONE
 from skmpcc.training.loop import DivergedError, interval_of, train
 
+pytestmark = pytest.mark.full_history
 SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=8)
 
 

@@ -1,6 +1,7 @@
 """A model and a trainer of one's own: a Gaussian autoencoder, by the protocols and no other change."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.datasets import load_wine
 from support import generator
@@ -56,6 +57,7 @@ class Autoencoding(Trainer):
         return {"error": error.detach(), "divergence": divergence.detach()}
 
 
+@pytest.mark.full_history
 def test_it_trains_and_is_kept_in_a_file(tmp_path):
     settings = TRAINING | {"tol": 0.01, "generation_tol": 1.0}
     model = Autoencoder(SETTINGS, FORMAT.tensor_shape, 1, 0)
