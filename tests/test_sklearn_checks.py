@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    check_clustering,
+    check_estimators_dtypes,
+    check_fit_idempotent,
+    parametrize_with_checks,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
@@ -81,13 +86,25 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 @parametrize_with_checks(
     [
         MPCCClusterer(**SMALL),
-        ImageClusterer(),
         MPCCClassifier(**BRIEF),
         AIM(max_iter=3, width=8, random_state=0),
     ]
 )
 def test_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks([ImageClusterer()])
+def test_checks_of_images(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("check", [check_clustering, check_estimators_dtypes, check_fit_idempotent])
+def test_some_checks_of_images(check):
+    check("ImageClusterer", ImageClusterer())
 
 
 def test_image_clusterer_has_image_networks():

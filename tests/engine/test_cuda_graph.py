@@ -164,8 +164,16 @@ def iterate_both(captured, fast, sources, n):
 
 
 @pytest.mark.parametrize("supervised", [False, True], ids=["free", "supervised"])
-@pytest.mark.parametrize("shape", [VECTOR, IMAGE], ids=["vector", "image"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, VECTOR) for name in CASES]
+    + [(name, IMAGE) for name in ("default", "reconstruction")]
+    + [
+        pytest.param(name, IMAGE, marks=pytest.mark.slow)
+        for name in CASES
+        if name not in ("default", "reconstruction")
+    ],
+)
 def test_replays_agree_step_by_step(name, shape, supervised, monkeypatch):
     """One recording serves all: labels end, averages begin, weights are learned while it is replayed."""
     monkeypatch.setattr(CapturedAlgorithm1, "recorder", RecorderOnCPU)
