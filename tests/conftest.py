@@ -44,7 +44,10 @@ def blobs():
 
 @pytest.fixture(scope="session")
 def fitted(blobs):
-    return MPCCClusterer(3, random_state=0, **QUICK).fit(blobs[0])
+    """By a hundred entries of the history, whichever test asks for it first."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("skmpcc.training.loop.N_INTERVALS", 100)
+        return MPCCClusterer(3, random_state=0, **QUICK).fit(blobs[0])
 
 
 @pytest.fixture
