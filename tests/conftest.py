@@ -25,7 +25,8 @@ def brief_pseudo_labels(request, monkeypatch):
     """Keep the search for pseudo-labels short in all tests that do not look at its quality."""
     if request.node.get_closest_marker("full_pseudo_labels"):
         return
-    monkeypatch.setattr("skmpcc.pseudo_labels.finders.tables.MAX_ITER", 40)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.tables.MAX_ITER", 16)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.tables.MAX_RESTARTS", 6)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 3)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 1)
 
@@ -47,7 +48,7 @@ def fitted(blobs):
     """By a hundred entries of the history, whichever test asks for it first."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("skmpcc.training.loop.N_INTERVALS", 100)
-        return MPCCClusterer(3, random_state=0, **QUICK).fit(blobs[0])
+        return MPCCClusterer(3, random_state=0, **QUICK | {"max_iter": 100}).fit(blobs[0])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import copy
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from skmpcc.settings import ResolvedSettings
@@ -12,6 +13,11 @@ from skmpcc.settings import ResolvedSettings
 def resolved(shape, **values):
     """Settings as they run on samples of `shape`, the first term of Loss II weighted as by default."""
     return ResolvedSettings(**{"latent_loss_weight": 1.0 / math.prod(shape)} | values)
+
+
+def slow(*values):
+    """A case for the slow suite alone, of a test whose other cases tell nearly as much."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def generator(seed=0):
@@ -45,7 +51,7 @@ def bars(n=120, side=8):
 # Fits of MPCCClusterer: of a second, and of next to nothing.
 QUICK = {
     "pseudo_labels": "kmeans",
-    "max_iter": 100,
+    "max_iter": 60,
     "width": 32,
     "learning_rate": 2e-3,
     "tol": 0.0,

@@ -27,7 +27,7 @@ SMALL = {
     },
     "random_state": 0,
 }
-# Of the others, as long as they need for the checks; the first one searches for its pseudo-labels.
+# As long as the checks need where pseudo-labels are those of KMeans.
 BRIEF = SMALL | {"max_iter": 3}
 
 
@@ -85,7 +85,7 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
-        MPCCClusterer(**SMALL),
+        MPCCClusterer(**BRIEF | {"pseudo_labels": "kmeans"}),
         MPCCClassifier(**BRIEF),
         AIM(max_iter=3, width=8, random_state=0),
     ]
@@ -94,10 +94,16 @@ def test_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("check", [check_clustering, check_estimators_dtypes, check_fit_idempotent])
+def test_some_checks_with_the_search(check):
+    check("MPCCClusterer", MPCCClusterer(**SMALL))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([ImageClusterer()])
-def test_checks_of_images(estimator, check):
+@parametrize_with_checks([MPCCClusterer(**SMALL), ImageClusterer()])
+def test_more_checks(estimator, check):
     check(estimator)
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from support import resolved
+from support import resolved, slow
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -163,7 +163,7 @@ def iterate_both(captured, fast, sources, n):
         assert_agree(captured, fast)
 
 
-@pytest.mark.parametrize("supervised", [False, True], ids=["free", "supervised"])
+@pytest.mark.parametrize("supervised", [slow(False), True], ids=["free", "supervised"])
 @pytest.mark.parametrize(
     ("name", "shape"),
     [(name, VECTOR) for name in CASES]

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 import torch
-from support import resolved
+from support import resolved, slow
 
 from skmpcc.engine import dense
 from skmpcc.engine import spectral_norms as spectral
@@ -110,7 +110,7 @@ def source(algorithm, supervised):
     return draw_real, draw_pairs
 
 
-@pytest.mark.parametrize("supervised", [False, True], ids=["free", "supervised"])
+@pytest.mark.parametrize("supervised", [slow(False), True], ids=["free", "supervised"])
 @pytest.mark.parametrize("case", CASES)
 def test_engines_agree_step_by_step(case, supervised):
     """Parameters, buffers, averages, losses and the random stream after every iteration."""

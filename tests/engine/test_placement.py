@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support import resolved
+from support import resolved, slow
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -108,7 +108,7 @@ def build(engine, name, supervised=True):
     return algorithm, lambda: real, lambda: pairs
 
 
-@pytest.mark.parametrize("supervised", [False, True], ids=["free", "supervised"])
+@pytest.mark.parametrize("supervised", [slow(False), True], ids=["free", "supervised"])
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", CASES)
 def test_an_iteration_stays_on_one_device(name, engine, supervised):

@@ -57,6 +57,7 @@ def test_the_best_go_on(n_clusters, expected, monkeypatch):
 
     monkeypatch.setattr(tables, "_information", information)
     monkeypatch.setattr(tables, "LEARNING_RATE", 0.0)
+    monkeypatch.setattr(tables, "MAX_RESTARTS", 24)
     data, _ = stripes()
     graph = NeighborGraph.from_data(data, 10, n_clusters, generator())
     labels = classifier_labels(data, graph, n_clusters, generator(5))
@@ -73,6 +74,7 @@ def test_the_best_go_on(n_clusters, expected, monkeypatch):
 
 def test_many_clusters_leave_room_for_fewer_restarts(monkeypatch):
     monkeypatch.setattr(tables, "MAX_ITER", 1)
+    monkeypatch.setattr(tables, "MAX_RESTARTS", 24)
     data = normal(200, 3)
     graph = NeighborGraph.from_data(data, 10, 4, generator())
     monkeypatch.setattr(tables, "KEPT", {})

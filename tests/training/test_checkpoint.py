@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 from sklearn.base import clone
-from support import BRIEF, assert_same_fit, bars
+from support import BRIEF, assert_same_fit, bars, slow
 
 from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 from skmpcc.method.trainer import Trainer
@@ -73,7 +73,7 @@ def fits(blobs):
     }
 
 
-KINDS = ["table", "search", "images", "n_init", "n_init of images", "classifier", "AIM"]
+KINDS = ["table", "search", "images", "n_init", slow("n_init of images"), "classifier", "AIM"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
-from support import resolved
+from support import resolved, slow
 from torch.nn.utils import parametrize
 
 from skmpcc import MPCCClusterer
@@ -380,7 +380,7 @@ def poisoned(engine, place, at):
     return Poisoned, met
 
 
-@pytest.mark.parametrize("at", [0, 3, 7])
+@pytest.mark.parametrize("at", [slow(0), 3, slow(7)])
 @pytest.mark.parametrize(
     "place",
     ["generator", "discriminator", "encoder", "prior", "averaged_", "moments", "batch"],
