@@ -378,9 +378,7 @@ class TrainingSettings(AdversarialSettings):
 class AIMTrainingSettings(AdversarialSettings):
     """Settings of a training of AIM, as a user states them."""
 
-    discriminator_steps: int = setting(
-        "Updates of the discriminator in an iteration.", _COUNT, default=1
-    )
+    discriminator_steps: int = _again(TrainingSettings, "discriminator_steps", default=1)
     beta1: float = setting(
         "Decay of Adam's first moments.", Interval(Real, 0, 1, closed="left"), default=0.5
     )

@@ -25,7 +25,7 @@ _VALUES = 2**24
 
 @dataclass(frozen=True)
 class RowMap:
-    """Which rows of X a fit sees, in its own order.
+    """A map between the rows of X and the rows that a fit sees, in its own order.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What trainings of generator, discriminator and encoder share: MPCC's and AIM's."""
+"""The base of adversarial trainings, MPCC's and AIM's: of generator, discriminator and encoder."""
 
 from collections.abc import Mapping
 

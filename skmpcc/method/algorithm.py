@@ -68,12 +68,11 @@ class Algorithm1(AdversarialTrainer):
         authors' code. Line 17 moves the prior at eta; the authors' code at eta_p, by the one optimizer
         of the prior.
         """
-        settings, parameters = self.settings, self._parameters()
-        prior = parameters.pop("prior")
-        made = {name: Adam(tensors, settings.learning_rate) for name, tensors in parameters.items()}
-        made["prior"] = made["generator_prior"] = Adam(prior, settings.prior_learning_rate)
-        if settings.generator_prior_rate == "networks":
-            made["generator_prior"] = Adam(prior, settings.learning_rate)
+        settings, made = self.settings, super()._optimizers()
+        at_eta = made["prior"]
+        made["prior"] = Adam(at_eta.parameters, settings.prior_learning_rate)
+        by_networks = settings.generator_prior_rate == "networks"
+        made["generator_prior"] = at_eta if by_networks else made["prior"]
         return made
 
     def _set_schedule(self) -> None:

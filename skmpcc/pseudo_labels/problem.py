@@ -1,4 +1,4 @@
-"""What clusters are looked for in, and what is found: a problem and its candidates."""
+"""A problem of clustering, which is data and a number of clusters, and candidates for its solution."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +68,7 @@ class Problem:
 
     @cached_property
     def variables(self) -> Variables:
-        """What the columns tell."""
+        """The variables of a table, where copies and indicators count once."""
         return Variables.from_rows(self.points)
 
     def of_columns(self, columns: NDArray[np.bool_]) -> "Problem":

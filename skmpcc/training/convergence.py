@@ -12,15 +12,19 @@ from skmpcc.training.loop import Outcome
 MAX_DIFFERENT = 0.1
 
 
+def _failed(outcome: Outcome, rates: str) -> str:
+    n_iter = int(outcome.history["iteration"][-1])
+    return (
+        f"The training failed after iteration {n_iter}: {outcome.failure}. Lower rates did not help; "
+        f"the last good state is kept. Lower {rates}."
+    )
+
+
 def warnings_of_training(outcome: Outcome, preset: Preset) -> Iterator[str]:
     """Say whether the training failed, or had not settled at its end."""
     n_iter = int(outcome.history["iteration"][-1])
     if outcome.failure is not None:
-        yield (
-            f"The training failed after iteration {n_iter}: {outcome.failure}. Lower rates did not "
-            "help; the last good state is kept. Lower learning_rate, or prior_learning_rate in "
-            "preset_params."
-        )
+        yield _failed(outcome, "learning_rate, or prior_learning_rate in preset_params")
     elif not (outcome.converged or outcome.stopped or preset.tol == 0):
         last = {name: values[-1] for name, values in outcome.history.items()}
         unsettled = [f"memberships ({last['change']:.2g} of them, tol is {preset.tol:g})"]
@@ -39,10 +43,7 @@ def warnings_of_reconstructions(outcome: Outcome, tol: float) -> Iterator[str]:
     """Say the same of a training that settles when reconstructions do."""
     n_iter = int(outcome.history["iteration"][-1])
     if outcome.failure is not None:
-        yield (
-            f"The training failed after iteration {n_iter}: {outcome.failure}. Lower rates did not "
-            "help; the last good state is kept. Lower learning_rate."
-        )
+        yield _failed(outcome, "learning_rate")
     elif not (outcome.converged or outcome.stopped or tol == 0):
         change = outcome.history["generation_change"][-1]
         yield (

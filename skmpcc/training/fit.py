@@ -81,7 +81,7 @@ class FittedInitialization:
 
 @dataclass(frozen=True)
 class Fit:
-    """What is trained on the data of a fit, and what becomes of it.
+    """A fit but for its data: the recipe, the model that is trained, and what the result gives.
 
     Attributes
     ----------
