@@ -54,6 +54,7 @@ class AIMPreset(NamedSettings):
     encoder_spectral_norm: bool = _declared("encoder_spectral_norm", default=False)
     patch_size: int = _declared("patch_size", default=1)
     resizing: str = _declared("resizing", default="interpolate")
+    scaling: str = _declared("scaling", default="auto")
     upsampling: str = _declared("upsampling", default="nearest")
     initial_bias: str = _declared("initial_bias", default="zero")
     averaged_encoder: bool = _declared("averaged_encoder", default=True)

@@ -21,7 +21,7 @@ from skmpcc.data.inputs import InputFormat, as_array
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
 from skmpcc.presets import PRESETS, Preset
-from skmpcc.settings import constraints_of, parameter_docs, settings_of
+from skmpcc.settings import constraints_of, description, parameter_docs, settings_of
 from skmpcc.system.processes import Processes
 from skmpcc.system.random import random_state_of
 from skmpcc.training.fit import Fit, Seeds, from_validation, run_fit
@@ -63,6 +63,8 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         samples are drawn once the training is over. None is the classes' shares in the training data.
         As in LinearDiscriminantAnalysis they serve for data in which classes are rarer or more common
         than they were in the training.
+    scaling : {"auto", "columns", "none"}, default="auto"
+        {scaling}
     pseudo_labels : {"auto", "neighbors", "augmentation"}, default="auto"
         How samples of unknown class get the labels that teach the networks. "neighbors": known classes
         spread along a graph of the eight nearest neighbours, as in LabelSpreading; of more than 70,000
@@ -168,6 +170,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
         "priors": ["array-like", None],
+        "scaling": constraints_of(Preset)["scaling"],
         "pseudo_labels": [StrOptions({"auto", "neighbors", "augmentation"})],
         **{name: [*constraints_of(Preset)[name], None] for name in _PRESET_FIELDS},
         "labels_only": ["boolean"],
@@ -190,6 +193,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         preset_params: dict[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
         priors: ArrayLike | None = None,
+        scaling: str = "auto",
         pseudo_labels: str = "auto",
         latent_dim: int | None = None,
         width: int | None = None,
@@ -207,6 +211,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         self.preset_params = preset_params
         self.image_shape = image_shape
         self.priors = priors
+        self.scaling = scaling
         self.pseudo_labels = pseudo_labels
         self.latent_dim = latent_dim
         self.width = width
@@ -282,15 +287,18 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         kind = self.pseudo_labels
         if kind == "auto":
             kind = "neighbors" if layout.image is None else "augmentation"
+        given = given_fields(self, _PRESET_FIELDS) | {"pseudo_labels": kind}
+        if self.scaling != "auto":
+            given["scaling"] = self.scaling
         preset = with_parameters(
             preset.override(_OF_CLASSES, type(self).__name__),
             layout,
-            given_fields(self, _PRESET_FIELDS) | {"pseudo_labels": kind},
+            given,
             self.preset_params,
             type(self).__name__,
             labels_only=self.labels_only,
         )
-        data_format = InputFormat.from_data(X, layout, preset.resizing)
+        data_format = InputFormat.from_data(X, layout, preset.resizing, scaling=preset.scaling)
         data = FitData.encode(X, data_format, from_validation(self), known)
         fit = mixture_fit(data, preset, n_classes, seeds, processes)
         return fit, fit.looking_at_neighbors(data)
@@ -447,8 +455,11 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         return tags
 
 
-_OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, *_RESERVED)]
+_OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, "scaling", *_RESERVED)]
 if MPCCClassifier.__doc__ is not None:  # it is None with python -OO
-    MPCCClassifier.__doc__ = MPCCClassifier.__doc__.replace(
-        "{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None")
-    ).replace("{preset_params}", parameter_docs(Preset, _OTHER))
+    _MORE = 'What ran is in `settings_["scaling"]`.'
+    MPCCClassifier.__doc__ = (
+        MPCCClassifier.__doc__.replace("{scaling}", description(Preset, "scaling", _MORE))
+        .replace("{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None"))
+        .replace("{preset_params}", parameter_docs(Preset, _OTHER))
+    )

@@ -59,7 +59,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
-    pseudo_labels : {"auto", "search", "kmeans", "gaussian_mixture", "spectral", "neighbors", \
+    scaling : {"auto", "columns", "none"}, default="auto"
+        {scaling}
+    pseudo_labels : {"auto", "search", "kmeans", "gaussian_mixture", "spanning_tree", "spectral", \
             "latent_classes", "augmentation"} or None, default="auto"
         {pseudo_labels}
     {settings}
@@ -115,6 +117,12 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         are taken with narrower ones.
     weights_ : ndarray of shape (n_clusters,)
         Weights of the components, all 1 / n_clusters unless learned.
+    pseudo_label_choice_ : dict or None
+        What found the pseudo-labels, "kind", and how sure the choice was: "margin", by how much their
+        quality and the others' agreement with them are above those of the best other clusters that
+        were found, and "agreement", their mean adjusted Rand index with all that were found. Both are
+        None where there was nothing to choose. A margin below 0.1 is next to a coin's toss, of which a
+        fit warns if the two differ much.
     cluster_centers_ : ndarray of shape (n_clusters, ...)
         Decoded means, in the shape and units of the data.
     n_iter_ : int
@@ -181,6 +189,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "preset": [StrOptions({"auto", *PRESETS}), Preset],
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
+        "scaling": constraints_of(Preset)["scaling"],
         "pseudo_labels": [StrOptions({"auto"}), *constraints_of(Preset)["pseudo_labels"]],
         **{name: [*constraints_of(Preset)[name], None] for name in PRESET_FIELDS},
         "labels_only": ["boolean"],
@@ -194,6 +203,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "checkpoint": [str, os.PathLike, None],
     }
     _saved_attributes: ClassVar[dict] = MIXTURE_ATTRIBUTES | {
+        "pseudo_label_choice_": (None, dict),
         "labels_": ("int64", "n_samples"),
         "pseudo_labels_": (None, "int64", "n_samples"),
         "cluster_centers_": ("data", "n_clusters", "sample"),
@@ -206,6 +216,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         preset: str | Preset = "auto",
         preset_params: dict[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
+        scaling: str = "auto",
         pseudo_labels: str | None = "auto",
         weights: str | None = None,
         latent_dim: int | None = None,
@@ -227,6 +238,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.preset = preset
         self.preset_params = preset_params
         self.image_shape = image_shape
+        self.scaling = scaling
         self.pseudo_labels = pseudo_labels
         self.weights = weights
         self.latent_dim = latent_dim
@@ -327,7 +339,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         layout, preset = self._layout_and_preset(X)
         n_clusters = int(self.n_clusters)
         if last is None:
-            data_format = InputFormat.from_data(X, layout, preset.resizing)
+            data_format = InputFormat.from_data(X, layout, preset.resizing, scaling=preset.scaling)
         else:
             self._check_same_networks(last, layout, preset)
             preset, data_format = preset.override({"pseudo_labels": None}, "warm_start"), last.format
@@ -356,9 +368,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             X, self.preset, self.image_shape, self.n_clusters, stacklevel=5
         )
         given = given_fields(self, PRESET_FIELDS)
-        if self.pseudo_labels != "auto":
-            given["pseudo_labels"] = self.pseudo_labels
-        return layout, with_parameters(
+        for name in ("scaling", "pseudo_labels"):
+            if getattr(self, name) != "auto":
+                given[name] = getattr(self, name)
+        preset = with_parameters(
             preset,
             layout,
             given,
@@ -366,6 +379,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             type(self).__name__,
             labels_only=self.labels_only,
         )
+        if preset.pseudo_labels == "neighbors":
+            raise ValueError(
+                "pseudo_labels='neighbors' spreads known classes, for MPCCClassifier; take 'search'."
+            )
+        return layout, preset
 
     @tensor_for_tensor
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
@@ -482,11 +500,14 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         return tags
 
 
-_OTHER = [name for name in settings_of(Preset) if name not in (*PRESET_FIELDS, "pseudo_labels")]
+_NAMED = (*PRESET_FIELDS, "scaling", "pseudo_labels")
+_OTHER = [name for name in settings_of(Preset) if name not in _NAMED]
 if MPCCClusterer.__doc__ is not None:  # it is None with python -OO
     _MORE = '"auto" is the preset\'s choice. Of tables, `labels_` are in the main the pseudo-labels.'
+    _MORE_OF_SCALING = 'What ran is in `settings_["scaling"]`.'
     MPCCClusterer.__doc__ = (
         MPCCClusterer.__doc__.replace("{pseudo_labels}", description(Preset, "pseudo_labels", _MORE))
+        .replace("{scaling}", description(Preset, "scaling", _MORE_OF_SCALING))
         .replace("{settings}", parameter_docs(Preset, PRESET_FIELDS, ", default=None"))
         .replace("{preset_params}", parameter_docs(Preset, _OTHER))
     )

@@ -85,6 +85,16 @@ class NetworkSettings(Validated):
         StrOptions({"pad", "interpolate"}),
         default="interpolate",
     )
+    scaling: str = setting(
+        'What columns of a table are brought to before anything else. "columns": to the same range, '
+        'each by itself. "none": they keep their proportions, and all together get one scale, as it is '
+        'with KMeans. "auto": "none" where columns plausibly share a scale, because their standard '
+        "deviations differ by a factor of 10 at most, they are centred on zero, or rows have one length "
+        "(a table that was standardised, coordinates, principal components, embeddings, pixels); "
+        '"columns" for raw columns of plainly different units. Images have one scale.',
+        StrOptions({"auto", "columns", "none"}),
+        default="auto",
+    )
     upsampling: str = setting(
         "Interpolation by which the image generator doubles the sides: bilinear in the paper, "
         "nearest in its authors' code.",
@@ -182,11 +192,14 @@ class LoopSettings(Validated):
         ' paper\'s variant for known labels. "search": the best of those that the next four find, by a '
         "criterion that needs no labels, and in tables of categories those of the fifth. "
         '"kmeans": KMeans on the scaled data. "gaussian_mixture": a '
-        'GaussianMixture. "spectral": spectral clustering of graphs of neighbours. "neighbors": small '
-        'classifiers in which nearest neighbours agree. "latent_classes": latent class analysis, for '
+        'GaussianMixture. "spanning_tree": clusters cut from a minimum spanning tree, by the algorithm '
+        'Genie or at its longest edges. "spectral": spectral clustering of graphs of neighbours. '
+        '"latent_classes": latent class analysis, for '
         "tables of three columns or more, at least half of which are categories: of ten values at most, "
         'each in five rows on average. "augmentation", for images: small classifiers '
-        "that say the same of an image and of random affine maps of it. None: no pseudo-labels, the "
+        "that say the same of an image and of random affine maps of it. "
+        '"neighbors", for known classes alone: these, spread along a graph of neighbours. '
+        "None: no pseudo-labels, the "
         "paper's training from a random start.",
         StrOptions(
             {
@@ -194,6 +207,7 @@ class LoopSettings(Validated):
                 "kmeans",
                 "gaussian_mixture",
                 "spectral",
+                "spanning_tree",
                 "neighbors",
                 "latent_classes",
                 "augmentation",
@@ -432,11 +446,16 @@ class LoopSettingsOnData(LoopSettings):
     supervised_iter : int
         Iterations, from the first, in which (pseudo-)labels teach the networks, from
         `pseudo_label_share`.
+    pseudo_label_margin, pseudo_label_agreement : float or None
+        How sure the choice of pseudo-labels was: by how much they were above the best other ones, and
+        their mean adjusted Rand index with all that were found.
     """
 
     n_samples: int = 0
     total_variance: float = 1.0
     supervised_iter: int = 0
+    pseudo_label_margin: float | None = None
+    pseudo_label_agreement: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,8 +25,6 @@ def brief_pseudo_labels(request, monkeypatch):
     """Keep the search for pseudo-labels short in all tests that do not look at its quality."""
     if request.node.get_closest_marker("full_pseudo_labels"):
         return
-    monkeypatch.setattr("skmpcc.pseudo_labels.finders.tables.MAX_ITER", 16)
-    monkeypatch.setattr("skmpcc.pseudo_labels.finders.tables.MAX_RESTARTS", 6)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 3)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 1)
 

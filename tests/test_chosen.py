@@ -36,8 +36,9 @@ def test_settings_of_a_fit():
     assert found["min_std"] == 0.3
     assert found["batch_size"] == 40 < preset.batch_size
     assert found["weights"] in ("learned", "uniform")
-    assert found["pseudo_labels"] in ("kmeans", "gaussian_mixture", "spectral", "neighbors")
-    changed = {"max_iter", "min_std", "batch_size", "weights", "pseudo_labels"}
+    assert found["pseudo_labels"] in ("kmeans", "gaussian_mixture", "spectral", "spanning_tree")
+    assert found["scaling"] == "none"
+    changed = {"scaling", "max_iter", "min_std", "batch_size", "weights", "pseudo_labels"}
     assert all(found[name] == getattr(preset, name) for name in set(found) - changed)
     assert clusterer.device_ == "cpu"
 

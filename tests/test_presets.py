@@ -92,7 +92,7 @@ def test_fields_are_parameters_or_go_by_preset_params():
     parameters = inspect.signature(MPCCClusterer).parameters
     assert len(parameters) <= 24
     for name in set(settings_of(Preset)) & set(parameters) | {"preset_params"}:
-        own = {"pseudo_labels": "auto", "labels_only": False}
+        own = {"scaling": "auto", "pseudo_labels": "auto", "labels_only": False}
         assert parameters[name].default == own.get(name)
     document = MPCCClusterer.__doc__
     own, other = document.split("Other Parameters\n    ----")

@@ -206,11 +206,12 @@ class InputFormat(Scaling):
         layout: Layout,
         resizing: str = "interpolate",
         size: tuple[int, int] | None = None,
+        scaling: str = "auto",
     ) -> "InputFormat":
         """Learn the scaling from a validated array of shape (n_samples, *layout.shape)."""
-        scaling = scale_table(X) if layout.image is None else scale_images(X)
+        found = scale_table(X, scaling) if layout.image is None else scale_images(X)
         dtype = np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
-        return cls(**vars(scaling), layout=layout, dtype=dtype, resizing=resizing, size=size)
+        return cls(**vars(found), layout=layout, dtype=dtype, resizing=resizing, size=size)
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:

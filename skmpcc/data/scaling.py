@@ -35,6 +35,18 @@ WILD, MAX_POOLED = 0.02, 2**22
 # so few places, or in so few of all pixels; or in so few, if all are one value, which spots hardly are;
 # or if they are that large.
 FEW_IMAGES, FEW_PLACES, FEW_PIXELS, FEW_OF_ONE_VALUE, ABSURD = 0.1, 0.02, 0.002, 0.02, 1e30
+# Deviations relative to the widest range below which nothing can be compared.
+VANISHING = 1e-200
+# Columns share a scale if the widest deviation is at most so many times the narrowest one. ...
+ONE_SCALE = 10.0
+# ... or if somebody has centred them, to so small a share of their deviations; ...
+CENTRED = 1e-3
+# ... or if they are principal components, or some rows of such: at least so many, in order of their
+# deviations but for so small a share, about zero; ...
+MIN_COMPONENTS, OUT_OF_ORDER = 4, 0.05
+# ... or if all rows have one length but for so small a share, as those of embeddings have, of so many
+# columns or more.
+ONE_LENGTH, MIN_EMBEDDED = 1e-3, 16
 # Columns, and columns for each row, above which vectors are rotated into the space of the rows.
 MANY_COLUMNS, COLUMNS_PER_ROW = 1000, 2
 # A column ends hard where so large a share of its rows, and so many of them, are nearer to the end than
@@ -66,6 +78,12 @@ class Scaling:
     columns: NDArray[np.int64] | None = None
     rotation: NDArray[np.float64] | None = None
     ends: NDArray[np.float64] | None = None
+
+    @property
+    def is_of_one_scale(self) -> bool:
+        """Whether all values that vary are divided by the same number."""
+        scale = self.scale[self.scale > 0]
+        return not scale.size or bool(scale.min() == scale.max())
 
 
 def rows_at_once(n_values: int) -> int:
@@ -113,13 +131,25 @@ def row_hashes(X: NDArray) -> NDArray[np.uint64]:
 # ---- Tables
 
 
-def scale_table(X: NDArray) -> Scaling:
-    """Centre on the means, scale features by their ranges, all together to a fixed total variance.
+def scale_table(X: NDArray, scaling: str = "auto") -> Scaling:
+    """Centre on the means, and scale all features together to a fixed total variance.
 
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, ...)
+    scaling : {"auto", "columns", "none"}
+        Whether features are brought to the same range before. "auto": unless they plausibly share a
+        scale already; see `_share_a_scale`.
+
+    Returns
+    -------
+    scaling : Scaling
+
+    Notes
+    -----
     By ranges and not by standard deviations: a feature that is seldom away from its usual value (a
-    pixel at the border, say) would be blown up by the latter until it outweighs the rest. Features that
-    already share a unit, as pixels do, keep their proportions. Ranges are those without outliers, for
-    which there are limits.
+    pixel at the border, say) would be blown up by the latter until it outweighs the rest. Ranges are
+    those without outliers, for which there are limits.
 
     The total variance is the same for any number of features, since spectral normalisation makes
     discriminator and encoder no steeper than the data's own distances.
@@ -142,15 +172,16 @@ def scale_table(X: NDArray) -> Scaling:
         limits[:, where] = own_limits
     middle, half_range = low + high, high - low
     varying = half_range > 0
+    widest = np.where(varying, half_range.max(), 0.0)
     # What was clipped to a common range may be far outside a feature's own.
-    if clipped_together or _share_a_unit(low, high):
-        half_range = np.where(varying, half_range.max(), 0.0)
-    moments = StandardScaler()
-    for rows in gen_batches(len(flat), rows_at_once(len(low))):
-        moments.partial_fit(scaled(table.rows(rows), middle, half_range, own_limits))
-    total = np.sqrt(moments.var_.sum(where=varying))
-    # Sums round differently in another order of the rows, which must not show.
-    total, mean = np.float64(np.float32(total)), np.round(moments.mean_ * 2**24) / 2**24
+    together = clipped_together or _share_a_unit(low, high) or scaling == "none"
+    if together and scaling != "columns":
+        half_range = widest
+    variance, mean = _moments(table, middle, half_range, own_limits)
+    if scaling == "auto" and not together and _share_a_scale(table, middle, half_range, variance, mean):
+        half_range = widest
+        variance, mean = _moments(table, middle, half_range, own_limits)
+    total = np.float64(np.float32(np.sqrt(variance.sum(where=varying))))
     # A constant feature keeps its very value as centre.
     centre[where] = middle + np.where(varying, half_range * mean, 0.0)
     scale[where] = half_range * (total / TOTAL_STD if total > 0 else 1.0)
@@ -166,6 +197,59 @@ def scale_table(X: NDArray) -> Scaling:
         rotation,
         None if np.isinf(ends).all() else ends.reshape(2, *shape),
     )
+
+
+def _moments(
+    table: "_Columns",
+    middle: NDArray[np.float64],
+    half_range: NDArray[np.float64],
+    limits: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variance and mean of scaled columns."""
+    moments = StandardScaler()
+    for rows in gen_batches(len(table), rows_at_once(len(middle))):
+        moments.partial_fit(scaled(table.rows(rows), middle, half_range, limits))
+    # Sums round differently in another order of the rows, which must not show.
+    return moments.var_, np.round(moments.mean_ * 2**24) / 2**24
+
+
+def _share_a_scale(
+    table: "_Columns",
+    middle: NDArray[np.float64],
+    half_range: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    mean: NDArray[np.float64],
+) -> bool:
+    """Whether columns look as if their proportions meant something.
+
+    Raw columns of plainly different units do not: somebody gave these a scale in common, or they have
+    one by nature, as coordinates have. See the comments on `ONE_SCALE` and what follows it.
+    """
+    varying, widest = half_range > 0, half_range.max()
+    if not widest:
+        return False
+    with np.errstate(under="ignore"):
+        share = (half_range / widest)[varying]
+        deviation = np.sqrt(variance[varying]) * share
+        distance = np.abs(middle[varying] / widest + mean[varying] * share)
+    if deviation.min() < VANISHING:
+        return False
+    if deviation.max() <= ONE_SCALE * deviation.min() or np.all(distance <= CENTRED * deviation):
+        return True
+    in_order = np.all(deviation[1:] <= (1.0 + OUT_OF_ORDER) * deviation[:-1])
+    if len(deviation) >= MIN_COMPONENTS and in_order and np.all(distance <= deviation):
+        return True
+    return len(deviation) >= MIN_EMBEDDED and _has_one_length(table, widest)
+
+
+def _has_one_length(table: "_Columns", widest: float) -> bool:
+    """Whether all rows are of the same length."""
+    lengths = [
+        np.linalg.norm(table.rows(rows) / np.float64(widest), axis=1)
+        for rows in gen_batches(len(table), rows_at_once(len(table.columns)))
+    ]
+    least, largest = min(part.min() for part in lengths), max(part.max() for part in lengths)
+    return bool(largest - least <= ONE_LENGTH * largest)
 
 
 class _Columns:

@@ -91,6 +91,9 @@ MIXTURE_ATTRIBUTES = FIT_ATTRIBUTES | {
 # Parameters that a file has no say in: the next fit writes, reads and deletes what is there.
 _NOT_KEPT = ("checkpoint",)
 
+# What older files call clusters that are not found any more, and what stands for them.
+_PSEUDO_LABELS_TODAY = {"neighbors": "search"}
+
 # Parameters of older files that are fields of the preset by now.
 _NOW_OF_THE_PRESET = ("batch_size", "n_neighbors", "prior_learning_rate")
 
@@ -210,7 +213,10 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
 
 
 def _as_today(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Move parameters of older files to where they are given today."""
+    """Bring parameters of older files to what they are today."""
+    kind = parameters.get("pseudo_labels")
+    if "n_clusters" in parameters and kind in _PSEUDO_LABELS_TODAY:
+        parameters["pseudo_labels"] = _PSEUDO_LABELS_TODAY[kind]
     moved = {name: parameters.pop(name, None) for name in _NOW_OF_THE_PRESET}
     moved = {name: value for name, value in moved.items() if value is not None}
     if moved:

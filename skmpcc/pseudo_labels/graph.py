@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from scipy.stats import entropy
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -202,6 +203,16 @@ def pair_information(labels: Tensor, others: Tensor) -> PairInformation:
     pairs = pairs.reshape(n_clusters, n_clusters)
     clusters = entropy(pairs.sum(axis=1))
     return PairInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
+
+
+def mutual_pairs(graph: NeighborGraph, n_neighbors: int) -> tuple[Tensor, Tensor]:
+    """Return all pairs of samples that are among each other's nearest, each pair in both orders."""
+    nearest = graph.nearest[:, :n_neighbors].cpu().numpy()
+    n, k = nearest.shape
+    first, second = np.repeat(np.arange(n), k), nearest.ravel()
+    edges = csr_matrix((np.ones(n * k, dtype=bool), (first, second)), shape=(n, n))
+    mutual = edges.multiply(edges.T).tocoo()
+    return torch.from_numpy(mutual.row.astype(np.int64)), torch.from_numpy(mutual.col.astype(np.int64))
 
 
 def neighbor_information(labels: Tensor, graph: NeighborGraph) -> PairInformation:

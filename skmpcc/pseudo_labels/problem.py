@@ -1,6 +1,6 @@
 """A problem of clustering, which is data and a number of clusters, and candidates for its solution."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,6 +21,8 @@ N_GAUSSIAN_FEATURES = 32
 # Neighbours whose clusters a sample that is not in the graph has, and rows among which they are found.
 N_VOTES = 5
 MAX_VOTERS = 20_000
+# Ratio of the widest column's range to the narrowest one's up to which all count the same.
+SAME_RANGE = 1.25
 
 _MAX_SEED = 2**32
 
@@ -38,8 +40,6 @@ class Problem:
     n_clusters : int
     rng : torch.Generator
         Networks are trained on its device.
-    starts : sequence of ndarray of int of shape (m,)
-        Clusters of the graph's rows, found before, that a search may begin with.
     progress : Progress, optional
         Keeps what takes long.
     """
@@ -48,7 +48,6 @@ class Problem:
     graph: NeighborGraph
     n_clusters: int
     rng: torch.Generator
-    starts: Sequence[NDArray] = ()
     progress: Progress | None = None
 
     @property
@@ -76,6 +75,26 @@ class Problem:
         if columns.all() or self.graph.components is not None or self.data.ndim != 2:
             return self
         data = self.data[:, torch.as_tensor(columns, device=self.data.device)]
+        n_neighbors = self.graph.nearest.shape[1]
+        graph = NeighborGraph.from_data(data, n_neighbors, self.n_clusters, self.rng)
+        return replace(self, data=data, graph=graph)
+
+    def by_range(self) -> "Problem | None":
+        """Return the same problem in columns that are divided by their ranges.
+
+        None if that would change next to nothing, or take long: in wide rows, or in more than the graph
+        has.
+        """
+        wide, all_rows = self.graph.components is not None, len(self.graph.rows) == len(self.data)
+        if self.data.ndim != 2 or wide or not all_rows:
+            return None
+        ranges = self.data.amax(0) - self.data.amin(0)
+        ranges = torch.where(ranges > 0, ranges, 1.0)
+        if ranges.amax() <= SAME_RANGE * ranges.amin():
+            return None
+        data = self.data / ranges
+        # The networks' scale, on which what is added to variances depends.
+        data = data * (self.data.var(0).sum() / data.var(0).sum()).sqrt()
         n_neighbors = self.graph.nearest.shape[1]
         graph = NeighborGraph.from_data(data, n_neighbors, self.n_clusters, self.rng)
         return replace(self, data=data, graph=graph)

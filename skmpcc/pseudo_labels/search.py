@@ -3,26 +3,24 @@
 1. More than `MAX_CLUSTERS` clusters, or fewer than two samples for each: KMeans, whatever is asked for.
 2. A kind that is asked for by name: the best candidate of its finder.
 3. In a table of categories: latent classes, unless the columns are independent of each other.
-4. In any other table, without the columns that are indicators: KMeans, a mixture of Gaussians and, where
-   clusters have samples enough, eigenvectors of graphs of neighbours. Of merged clusters one kind alone
-   may win; the others are there to start classifiers.
-5. The best of these by quality and agreement wins at once if neighbours hardly ever disagree on it.
-6. Otherwise classifiers start from all that was found, and the best of all wins.
+4. In any other table, without the columns that are indicators: KMeans, a mixture of Gaussians, a
+   spanning tree and, where clusters have samples enough, eigenvectors of graphs of neighbours; all of
+   them once more in the columns divided by their ranges, where that makes a difference.
+5. The best of these by quality and agreement, judged by the neighbours in the data as they are.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from skmpcc.pseudo_labels.finders import images, kmeans, latent_classes, mixture, spectral, tables
+from skmpcc.pseudo_labels.finders import images, kmeans, latent_classes, mixture, spanning_tree, spectral
 from skmpcc.pseudo_labels.finders.kmeans import MAX_CLUSTERS, kmeans_labels
-from skmpcc.pseudo_labels.finders.merging import LINKAGES
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Candidate, Problem
 from skmpcc.pseudo_labels.quality import ClusterQuality
@@ -31,43 +29,63 @@ from skmpcc.system.progress import Progress
 FINDERS: dict[str, Callable[[Problem], Iterable[Candidate]]] = {
     "kmeans": kmeans.find,
     "gaussian_mixture": mixture.find,
+    "spanning_tree": spanning_tree.find,
     "spectral": spectral.find,
-    "neighbors": tables.find,
     "latent_classes": latent_classes.find,
     "augmentation": images.find,
 }
-# What the lost information of the classifiers' clusters is multiplied by. Where clusters touch,
-# neighbours disagree somewhat more on theirs than on those of eigenvectors, and they are better all the
-# same.
-CLASSIFIER_LOSS_FACTOR = 0.85
-# Merged clusters that may win, by neighbours and linkage.
-ELIGIBLE_MERGERS = {(spectral.NARROW, LINKAGES[0])}
 # Weight of the mean adjusted Rand index of a candidate and all of them, compared with its quality.
-AGREEMENT_WEIGHT = 0.75
+AGREEMENT_WEIGHT = 2.6
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
 MIN_SAMPLES = 4
+# Two candidates are the same clusters, but for some samples, from this adjusted Rand index on.
+SAME = 0.9
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Clusters that were found, and how sure the choice of them was.
+
+    Attributes
+    ----------
+    labels : Tensor of int64 of shape (n_samples,)
+    kind : str
+        What found them.
+    margin : float or None
+        By how much quality and agreement are above those of the best other clusters; None if there
+        were none.
+    agreement : float or None
+        Mean adjusted Rand index with the other candidates.
+    """
+
+    labels: Tensor
+    kind: str
+    margin: float | None = None
+    agreement: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best of several candidates; see `PseudoLabels`."""
+
+    best: Candidate
+    margin: float | None = None
+    agreement: float | None = None
 
 
 def find_pseudo_labels(
-    kind: str, data: Tensor, graph: NeighborGraph | None, n_clusters: int, rng: torch.Generator
-) -> Tensor:
-    """Find clusters of the data for the networks to learn from; see `search_pseudo_labels`."""
-    return search_pseudo_labels(kind, data, graph, n_clusters, rng)[0]
-
-
-def search_pseudo_labels(
     kind: str,
     data: Tensor,
     graph: NeighborGraph | None,
     n_clusters: int,
     rng: torch.Generator,
     progress: Progress | None = None,
-) -> tuple[Tensor, str]:
+) -> PseudoLabels:
     """Find clusters of the data for the networks to learn from, and say of which kind they are.
 
     Parameters
     ----------
-    kind : {"search", "kmeans", "gaussian_mixture", "spectral", "neighbors", "latent_classes", \
+    kind : {"search", "kmeans", "gaussian_mixture", "spanning_tree", "spectral", "latent_classes", \
             "augmentation"}
         "search" takes the best of all but the last two, and in tables of categories latent classes.
     data : Tensor of shape (n_samples, ...)
@@ -76,15 +94,13 @@ def search_pseudo_labels(
         Needed by all but "kmeans" and "augmentation".
     n_clusters : int
     rng : torch.Generator
-        Classifiers are trained on its device.
+        Classifiers of images are trained on its device.
     progress : Progress, optional
         Keeps classifiers of images on their way. What else there is takes seconds.
 
     Returns
     -------
-    labels : Tensor of int64 of shape (n_samples,)
-    kind : str
-        What found them.
+    found : PseudoLabels
 
     Raises
     ------
@@ -96,14 +112,15 @@ def search_pseudo_labels(
     problem = Problem(data, graph, n_clusters, rng, progress=progress)
     if kind == "kmeans" or n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(data):
         labels = kmeans_labels(data, n_clusters, problem.seed)
-        return torch.as_tensor(labels, device=rng.device), "kmeans"
+        return PseudoLabels(torch.as_tensor(labels, device=rng.device), "kmeans")
     if n_clusters == 1 and kind != "augmentation":
-        return torch.zeros(len(data), dtype=torch.int64, device=rng.device), kind
-    best = best_candidate(kind, problem)
-    return torch.as_tensor(best.of_all(), dtype=torch.int64, device=rng.device), best.kind
+        return PseudoLabels(torch.zeros(len(data), dtype=torch.int64, device=rng.device), kind)
+    choice = best_candidate(kind, problem)
+    found = torch.as_tensor(choice.best.of_all(), dtype=torch.int64, device=rng.device)
+    return PseudoLabels(found, choice.best.kind, choice.margin, choice.agreement)
 
 
-def best_candidate(kind: str, problem: Problem) -> Candidate:
+def best_candidate(kind: str, problem: Problem) -> Choice:
     """Find the best candidate of a kind, or of all kinds by "search"; the rules are at the head."""
     if kind != "search":
         found = list(FINDERS[kind](problem))
@@ -114,52 +131,40 @@ def best_candidate(kind: str, problem: Problem) -> Candidate:
                 "indicators of one variable, count once. X is not such a table. Take 'search', or make "
                 "categories of the columns of X."
             )
-        eligible = [each for each in found if _may_win(each)]
-        if len(eligible) == 1:
-            return eligible[0]
-        return best_by_quality_and_agreement(eligible, _quality(problem))
+        return Choice(found[0]) if len(found) == 1 else choose(found, problem)
     for classes in FINDERS["latent_classes"](problem):
         if classes.detail:
-            return classes
+            return Choice(classes)
     if problem.variables.measured:
         # Rows of one value are so near to each other, and so far from all others, that neighbours and
         # Gaussians would see nothing else.
         problem = problem.of_columns(~problem.variables.is_indicator)
-    kinds = ["kmeans", "gaussian_mixture"]
+    kinds = ["kmeans", "gaussian_mixture", "spanning_tree"]
     if MIN_SAMPLES * problem.n_clusters <= len(problem.graph.rows):
         kinds.append("spectral")
-    found = [candidate for each in kinds for candidate in FINDERS[each](problem)]
-    eligible, quality = [each for each in found if _may_win(each)], _quality(problem)
-    best = best_by_quality_and_agreement(eligible, quality)
-    if quality.is_unambiguous(best.labels):
-        return best
-    # They take as long as all others together.
-    problem = replace(problem, starts=[each.labels for each in found])
-    return best_by_quality_and_agreement([*eligible, *FINDERS["neighbors"](problem)], quality)
+    by_range = problem.by_range()
+    problems = [problem] if by_range is None else [problem, by_range]
+    return choose([found for p in problems for each in kinds for found in FINDERS[each](p)], problem)
 
 
-def _may_win(candidate: Candidate) -> bool:
-    """Whether a candidate can be chosen; if not, classifiers start from it, nothing else."""
-    return candidate.kind != "spectral" or candidate.detail in {None, *ELIGIBLE_MERGERS}
-
-
-def _quality(problem: Problem) -> ClusterQuality:
-    points, _ = problem.gaussian_points
-    n_features = problem.data[0].numel()
-    return ClusterQuality(points, problem.graph, problem.n_clusters, n_features)
-
-
-def best_by_quality_and_agreement(candidates: Sequence[Candidate], quality: ClusterQuality) -> Candidate:
-    """Return the candidate of the best quality, with some regard to how much the others agree with it.
+def choose(candidates: Sequence[Candidate], problem: Problem) -> Choice:
+    """Choose the candidate of the best quality, with regard to how much the others agree with it.
 
     Qualities of good clusters hardly differ from those of clusters that no other method finds.
     """
-    agreement = np.eye(len(candidates))
+    points, _ = problem.gaussian_points
+    judge = ClusterQuality(points, problem.graph, problem.n_clusters, problem.data[0].numel())
+    quality = np.array([judge.quality(each.labels) for each in candidates])
+    return _chosen(candidates, quality)
+
+
+def _chosen(candidates: Sequence[Candidate], quality: NDArray) -> Choice:
+    same = np.eye(len(candidates))
     for (i, one), (j, other) in combinations(enumerate(candidates), 2):
-        agreement[i, j] = agreement[j, i] = adjusted_rand_score(one.labels, other.labels)
-    values = []
-    for candidate, with_all in zip(candidates, agreement, strict=True):
-        loss_factor = CLASSIFIER_LOSS_FACTOR if candidate.kind == "neighbors" else 1.0
-        value = quality.quality(candidate.labels, loss_factor)
-        values.append(value + AGREEMENT_WEIGHT * fmean(with_all))
-    return candidates[values.index(max(values))]
+        same[i, j] = same[j, i] = adjusted_rand_score(one.labels, other.labels)
+    value = quality + AGREEMENT_WEIGHT * same.mean(axis=1)
+    best = int(value.argmax())
+    others = value[same[best] < SAME]
+    margin = float(value[best] - others.max()) if len(others) else None
+    agreement = float(np.delete(same[best], best).mean()) if len(candidates) > 1 else None
+    return Choice(candidates[best], margin, agreement)

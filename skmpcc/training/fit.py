@@ -210,7 +210,10 @@ def fit_summary_attributes(fit: Fit, data: FitData, initialization: FittedInitia
         "converged_": outcome.converged,
         "preset_": fit.recipe.name,
         "device_": str(fit.device),
-        "settings_": {name: used.get(name, value) for name, value in of_recipe.items()},
+        "settings_": {
+            **{name: used.get(name, value) for name, value in of_recipe.items()},
+            "scaling": "none" if data.format.is_of_one_scale else "columns",
+        },
         **data.validated,
     }
 

@@ -21,7 +21,7 @@ def aim_format(X: NDArray, layout: Layout, preset: AIMPreset) -> InputFormat:
     """Find the form that the networks see X in; those of the AIM paper take images of one size."""
     table = TABLES.get(preset.networks)
     size = None if table is None else (table.side, table.side)
-    return InputFormat.from_data(X, layout, preset.resizing, size)
+    return InputFormat.from_data(X, layout, preset.resizing, size, preset.scaling)
 
 
 def aim_fit(

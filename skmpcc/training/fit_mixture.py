@@ -51,7 +51,19 @@ def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
     return attributes | {
         "labels_": found.labels,
         "pseudo_labels_": found.pseudo_labels,
+        "pseudo_label_choice_": _choice(found),
         "cluster_centers_": found.fitted.decode(means, np.arange(len(means))),
+    }
+
+
+def _choice(found: FittedInitialization) -> dict[str, Any] | None:
+    """What found the pseudo-labels, and how sure it was."""
+    if found.pseudo_labels is None:
+        return None
+    return {
+        "kind": found.settings["pseudo_labels"],
+        "margin": found.settings["pseudo_label_margin"],
+        "agreement": found.settings["pseudo_label_agreement"],
     }
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.known import complete_labels
-from skmpcc.pseudo_labels.search import search_pseudo_labels
+from skmpcc.pseudo_labels.search import find_pseudo_labels
 from skmpcc.settings import LoopSettings, LoopSettingsOnData
 from skmpcc.system.devices import matmul_precision, to_device_if_fits
 from skmpcc.system.processes import ALONE, Processes
-from skmpcc.system.progress import Progress
+from skmpcc.system.progress import Progress, State
 from skmpcc.training.loop import STAGE, DivergedError, Engine, OnInterval, Outcome, train
 from skmpcc.training.resolution import resolve
 
@@ -91,15 +91,15 @@ class Initialization:
         processes = self.processes
         saved = processes.run_on_first(lambda: None if progress is None else progress.read(STAGE))
         if saved is not None:
-            labels, kind = saved["pseudo_labels"], saved["kind"]
+            labels, choice = saved["pseudo_labels"], saved["choice"]
         else:
-            labels, kind = processes.run_on_first(lambda: self._pseudo_labels(data, progress))
+            labels, choice = processes.run_on_first(lambda: self._pseudo_labels(data, progress))
             if progress is not None and processes.is_first:
-                progress.keep(STAGE, lambda: {"pseudo_labels": labels, "kind": kind}, at_once=True)
+                progress.keep(STAGE, lambda: {"pseudo_labels": labels, "choice": choice}, at_once=True)
         if labels is not None:
             labels = labels.to(self.device)
         settings = resolve(self.settings, data, model.n_clusters, labels, self.graph)
-        settings = replace(settings, pseudo_labels=kind)
+        settings = replace(settings, **choice)
         if self.settings.weights == "uniform":
             # A model that goes on may have learned others.
             model.prior.reset_weights()
@@ -123,20 +123,25 @@ class Initialization:
         )
         return TrainedModel(model, outcome, labels, settings)
 
-    def _pseudo_labels(
-        self, data: Tensor, progress: Progress | None
-    ) -> tuple[Tensor | None, str | None]:
+    def _pseudo_labels(self, data: Tensor, progress: Progress | None) -> tuple[Tensor | None, State]:
+        """Find labels to learn from; return them, and settings on the data that say how they are."""
         settings = self.settings
         if settings.pseudo_labels is None or not settings.pseudo_label_share:
-            return None, None
+            return None, {"pseudo_labels": None}
         rng = torch.Generator(self.device).manual_seed(self.pseudo_label_seed)
         # On CUDA, for the same convolutions each time.
         with matmul_precision(self.device, tf32=settings.precision != "float32"):
             found = (settings.pseudo_labels, data, self.graph, self.model.n_clusters, rng)
             if self.known is not None:
                 known = self.known.to(self.device)
-                return complete_labels(*found, known, progress), settings.pseudo_labels
-            return search_pseudo_labels(*found, progress)
+                labels = complete_labels(*found, known, progress)
+                return labels, {"pseudo_labels": settings.pseudo_labels}
+            chosen = find_pseudo_labels(*found, progress)
+        return chosen.labels, {
+            "pseudo_labels": chosen.kind,
+            "pseudo_label_margin": chosen.margin,
+            "pseudo_label_agreement": chosen.agreement,
+        }
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,11 @@ def train(
     health_rng = torch.Generator(data.device).manual_seed(seed)
     health = TrainingHealth(algorithm, data, health_rng, processes)
     loop = _Loop(algorithm, batches, health, on_interval, progress)
-    found = {"pseudo_labels": pseudo_labels, "kind": settings.pseudo_labels}
+    choice = ("pseudo_labels", "pseudo_label_margin", "pseudo_label_agreement")
+    found = {
+        "pseudo_labels": pseudo_labels,
+        "choice": {name: getattr(settings, name) for name in choice},
+    }
     try:
         with execution(model, algorithm.settings):
             loop.run(found, processes)

@@ -9,15 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import ortho_group
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from skmpcc.data.inputs import InputFormat, Layout, as_array
 from skmpcc.data.scaling import CHUNK_VALUES, TOTAL_STD
 
 
-def fitted(X, image_shape=None):
-    return InputFormat.from_data(X, Layout.from_shape(X.shape[1:], image_shape))
+def fitted(X, image_shape=None, scaling="auto"):
+    return InputFormat.from_data(X, Layout.from_shape(X.shape[1:], image_shape), scaling=scaling)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,61 @@ def test_features_that_share_a_unit_keep_their_proportions():
 def test_scaling_is_invariant_to_units():
     X = np.random.default_rng(0).gamma(2, size=(200, 5))
     Y = X * [1, 10, 0.1, 3, 1e4] + [5, -3, 0, 100, 2]
-    torch.testing.assert_close(fitted(X).encode(X), fitted(Y).encode(Y), rtol=1e-4, atol=1e-5)
+    one, other = fitted(X, scaling="columns"), fitted(Y)
+    torch.testing.assert_close(one.encode(X), other.encode(Y), rtol=1e-4, atol=1e-5)
+
+
+def components(n=300, n_features=20, first=40.0):
+    """Rows of principal components of falling deviations, a part of what they were made from."""
+    X = np.random.default_rng(0).normal(size=(2 * n, n_features)) * np.geomspace(first, 1.0, n_features)
+    return PCA(random_state=0).fit_transform(X @ ortho_group.rvs(n_features, random_state=0))[:n]
+
+
+def tables_of_one_scale():
+    random = np.random.default_rng(0)
+    far = random.gamma(2, size=(300, 4)) * [1, 100, 1e4, 0.01]
+    rows = random.normal(size=(200, 64)) * np.geomspace(40, 1, 64)[::-1] + 3.0
+    return {
+        "standardised": StandardScaler().fit_transform(load_wine().data),
+        "centred": far - far.mean(axis=0),
+        "coordinates": random.uniform([0, 0], [790, 145], size=(200, 2)),
+        "components": components(),
+        "embeddings": rows / np.linalg.norm(rows, axis=1, keepdims=True),
+        "centimetres": load_iris().data,
+    }
+
+
+@pytest.mark.parametrize(("name", "X"), tables_of_one_scale().items())
+def test_a_scale_in_common_is_kept(name, X):
+    data_format = fitted(X)
+    assert data_format.is_of_one_scale
+    tensor = data_format.encode(X).numpy().astype(float)
+    expected = X - X.mean(axis=0)
+    expected *= TOTAL_STD / np.sqrt(expected.var(axis=0).sum())
+    np.testing.assert_allclose(tensor, expected, atol=1e-4)
+    np.testing.assert_allclose(data_format.decode(data_format.encode(X)), X, rtol=1e-4, atol=1e-3)
+
+
+def test_columns_of_different_units_are_brought_to_one_range():
+    X = load_wine().data
+    for data_format in (
+        fitted(X),
+        fitted(X, scaling="columns"),
+        fitted(load_iris().data, None, "columns"),
+    ):
+        assert not data_format.is_of_one_scale
+    ranges = np.ptp(fitted(X).encode(X).numpy(), axis=0)
+    np.testing.assert_allclose(ranges, ranges[0], rtol=1e-4)
+    assert fitted(X, scaling="none").is_of_one_scale
+    assert not fitted(components() + 50.0).is_of_one_scale
+    assert not fitted(components()[:, ::-1] * [2.0] * 20).is_of_one_scale
+
+
+def test_pixels_can_be_brought_to_one_range():
+    pixels = np.random.default_rng(0).integers(0, 17, size=(100, 6)).astype(float)
+    pixels[:, 0] = np.minimum(pixels[:, 0], 2)
+    assert fitted(pixels).is_of_one_scale
+    assert not fitted(pixels, scaling="columns").is_of_one_scale
 
 
 def test_constant_features_come_back_exactly():

@@ -9,7 +9,7 @@ from skmpcc import MPCCClusterer
 from skmpcc.pseudo_labels.finders import latent_classes as module
 from skmpcc.pseudo_labels.finders.latent_classes import LatentClasses, MixedTable, latent_classes
 from skmpcc.pseudo_labels.graph import NeighborGraph
-from skmpcc.pseudo_labels.search import search_pseudo_labels
+from skmpcc.pseudo_labels.search import find_pseudo_labels
 
 
 def answers(n=400, n_questions=12, n_values=3, n_classes=3, seed=0):
@@ -174,22 +174,23 @@ def test_independent_columns_have_no_classes():
     assert not latent_classes(MixedTable.from_rows(X), 3, seed=0)[1]
     data = torch.as_tensor(X)
     graph = NeighborGraph.from_data(data, 15, 3, generator())
-    assert search_pseudo_labels("latent_classes", data, graph, 3, generator())[1] == "latent_classes"
-    assert search_pseudo_labels("search", data, graph, 3, generator())[1] != "latent_classes"
+    assert find_pseudo_labels("latent_classes", data, graph, 3, generator()).kind == "latent_classes"
+    assert find_pseudo_labels("search", data, graph, 3, generator()).kind != "latent_classes"
 
 
 def test_a_search_in_a_table_of_categories_is_for_latent_classes(monkeypatch):
     X, y = answers()
     data = torch.as_tensor(X)
     graph = NeighborGraph.from_data(data, 15, 3, generator())
-    labels, kind = search_pseudo_labels("search", data, graph, 3, generator())
+    found = find_pseudo_labels("search", data, graph, 3, generator())
+    labels, kind = found.labels, found.kind
     assert kind == "latent_classes"
     assert adjusted_rand_score(y, labels) > 0.9
-    assert search_pseudo_labels("kmeans", data, graph, 3, generator())[1] == "kmeans"
+    assert find_pseudo_labels("kmeans", data, graph, 3, generator()).kind == "kmeans"
     # Rows that are not in the graph have the class of their neighbours.
     monkeypatch.setattr("skmpcc.pseudo_labels.graph.MAX_ROWS", 200)
     few = NeighborGraph.from_data(data, 15, 3, generator())
-    labels, _ = search_pseudo_labels("search", data, few, 3, generator())
+    labels = find_pseudo_labels("search", data, few, 3, generator()).labels
     assert labels.shape == (400,)
     assert adjusted_rand_score(y, labels) > 0.7
 

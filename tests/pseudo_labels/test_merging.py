@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
-from skmpcc.pseudo_labels.finders.merging import LINKAGES, merge_clusters
+from skmpcc.pseudo_labels.finders.merging import merge_clusters
 
 
 def neighbors_of(X, n_neighbors=8):
@@ -27,51 +26,38 @@ def edges_between(labels, nearest):
     return (edges + edges.T) / (2.0 * edges.sum())
 
 
-def quality(labels, nearest, pair, linkage):
-    """What a linkage looks at, from its definition, after a pair of clusters is merged."""
-    before = edges_between(labels, nearest)
-    if linkage == "association":
-        sizes = before.sum(axis=1)
-        return before[pair] / np.sqrt(sizes[pair[0]] * sizes[pair[1]])
-    merged = np.unique(np.where(labels == pair[0], pair[1], labels), return_inverse=True)[1]
-    after = edges_between(merged, nearest)
-    own, both = entropy(after.sum(axis=1)), entropy(after, axis=None)
-    return 2.0 * own - both if linkage == "information" else -(both - own) / own
+def association(labels, nearest, pair):
+    edges = edges_between(labels, nearest)
+    sizes = edges.sum(axis=1)
+    return edges[pair] / np.sqrt(sizes[pair[0]] * sizes[pair[1]])
 
 
-@pytest.mark.parametrize("linkage", LINKAGES)
-def test_the_best_pair_is_merged(many, linkage):
+def test_the_best_pair_is_merged(many):
     labels, nearest = many
-    merged = merge_clusters(labels, nearest, 6, linkage)
+    merged = merge_clusters(labels, nearest, 6)
     pairs = [(a, b) for a in range(7) for b in range(a)]
-    best = max(pairs, key=lambda pair: quality(labels, nearest, pair, linkage))
+    best = max(pairs, key=lambda pair: association(labels, nearest, pair))
     together = np.where(labels == best[0], best[1], labels)
     assert adjusted_rand_score(together, merged) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("linkage", "sizes"),
-    [("association", [200, 100, 20]), ("agreement", [200, 100, 20]), ("information", [100, 100, 100])],
-)
-def test_clusters_are_put_together(linkage, sizes):
-    X, y = make_blobs(sizes, n_features=2, cluster_std=0.5, random_state=1)
+def test_clusters_are_put_together():
+    X, y = make_blobs([200, 100, 20], n_features=2, cluster_std=0.5, random_state=1)
     finer = KMeans(6, random_state=0).fit_predict(X)
-    merged = merge_clusters(finer, neighbors_of(X), 3, linkage)
-    assert adjusted_rand_score(y, merged) > 0.99
+    assert adjusted_rand_score(y, merge_clusters(finer, neighbors_of(X), 3)) > 0.99
 
 
 def test_labels_are_counted_from_zero(many):
     labels, nearest = many
-    assert np.array_equal(np.unique(merge_clusters(10 * labels, nearest, 3, "information")), range(3))
+    assert np.array_equal(np.unique(merge_clusters(10 * labels, nearest, 3)), range(3))
 
 
 def test_as_few_clusters_stay(many):
     labels, nearest = many
-    assert np.array_equal(merge_clusters(labels, nearest, 9, "agreement"), labels)
+    assert np.array_equal(merge_clusters(labels, nearest, 9), labels)
 
 
 def test_equal_samples():
     """All edges are inside one cluster of two: an entropy of 0."""
     labels, nearest = np.array([0, 0, 0, 1]), np.array([[1], [2], [0], [3]])
-    for linkage in LINKAGES:
-        assert len(set(merge_clusters(labels, nearest, 1, linkage))) == 1
+    assert len(set(merge_clusters(labels, nearest, 1))) == 1

@@ -50,23 +50,43 @@ def affinity(points: NDArray, nearest: NDArray, distances: NDArray) -> csr_matri
     rows = np.repeat(np.arange(n), k)
     edges = csr_matrix((weights.ravel(), (rows, nearest.ravel())), shape=(n, n))
     edges = edges.maximum(edges.T)
+    ends, lengths = bridges(points, edges)
+    weights = np.exp(-(lengths**2) / (scale[ends[:, 0]] * scale[ends[:, 1]]))
+    added = csr_matrix((np.maximum(weights, FAR), (ends[:, 0], ends[:, 1])), shape=(n, n))
+    return edges.maximum(added).maximum(added.T)
+
+
+def bridges(points: NDArray, edges: csr_matrix) -> tuple[NDArray, NDArray]:
+    """Return edges that connect the parts of a graph, each the nearest pair of points in and out of one.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, d)
+    edges : csr_matrix of shape (n, n)
+        Symmetric.
+
+    Returns
+    -------
+    ends : ndarray of int of shape (m, 2)
+    lengths : ndarray of shape (m,)
+    """
+    n = len(points)
+    ends, lengths = np.empty((0, 2), dtype=np.int64), np.empty(0)
     while True:
         n_parts, part = connected_components(edges, directed=False)
         if n_parts == 1:
-            return edges
+            return ends, lengths
         # The largest part is reached from the others.
         smaller = np.argsort(-np.bincount(part), kind="stable")[1:]
         finder = NearestNeighbors().fit(points)
-        bridges = [_bridge(points, finder, part == index, scale) for index in np.sort(smaller)]
-        ends, weight = np.array([ends for ends, _ in bridges]), [weight for _, weight in bridges]
-        added = csr_matrix((weight, (ends[:, 0], ends[:, 1])), shape=(n, n))
-        edges = edges.maximum(added).maximum(added.T)
+        found = [_bridge(points, finder, part == index) for index in np.sort(smaller)]
+        ends = np.concatenate([ends, [pair for pair, _ in found]])
+        lengths = np.concatenate([lengths, [length for _, length in found]])
+        edges = edges + csr_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(n, n))
 
 
-def _bridge(
-    points: NDArray, finder: NearestNeighbors, inside: NDArray, scale: NDArray
-) -> tuple[tuple[int, int], float]:
-    """The nearest pair of points in and out of a part, and the weight of the edge between them.
+def _bridge(points: NDArray, finder: NearestNeighbors, inside: NDArray) -> tuple[tuple[int, int], float]:
+    """The nearest pair of points in and out of a part, and the distance between them.
 
     `finder` knows all points.
     """
@@ -84,8 +104,7 @@ def _bridge(
     distances = np.take_along_axis(distances, first[:, None], 1)[:, 0]
     index = distances.argmin()
     start, end = own[index], nearest[index, first[index]]
-    weight = np.exp(-(distances[index] ** 2) / (scale[start] * scale[end]))
-    return (start, end), max(FAR, float(weight))
+    return (start, end), float(distances[index])
 
 
 def is_factored(points: NDArray) -> bool:

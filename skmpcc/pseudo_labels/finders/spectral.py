@@ -13,7 +13,7 @@ from skmpcc.pseudo_labels.finders.eigenvectors import (
     eigenvectors,
     is_factored,
 )
-from skmpcc.pseudo_labels.finders.merging import LINKAGES, merge_clusters
+from skmpcc.pseudo_labels.finders.merging import merge_clusters
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Candidate, Problem, label_by_nearest
 from skmpcc.system.devices import at_most_threads
@@ -36,25 +36,21 @@ def find(problem: Problem) -> Iterator[Candidate]:
     As many eigenvectors as clusters find shapes that are well apart. Twice as many leave some to samples
     that are far from all others. Weighed by the steps of a diffusion (R. Coifman and S. Lafon,
     "Diffusion maps", 2006) even more of them tell kinds apart that have several forms, as digits have.
-    Twice as many clusters, merged, find those of unequal sizes. The detail of these is the number of
-    neighbours and the linkage.
+    Twice as many clusters, merged along the edges between them, find those of unequal sizes.
     """
     data, graph, n_clusters, seed = problem.data, problem.graph, problem.n_clusters, problem.seed
     points, nearest = problem.points, graph.nearest.cpu().numpy()
 
-    def candidate(labels: NDArray, detail: object = None) -> Candidate:
-        return Candidate("spectral", labels, label_by_nearest(data, graph, labels), detail)
+    def candidate(labels: NDArray) -> Candidate:
+        return Candidate("spectral", labels, label_by_nearest(data, graph, labels))
 
     for n_neighbors in (NARROW, BROAD):
         with at_most_threads(1):
             for vectors in _maps(points, graph, n_clusters, n_neighbors, seed):
                 yield candidate(clusters_of_rows(vectors, n_clusters, seed))
-                if vectors.shape[1] != 2 * n_clusters:
-                    continue
-                finer = clusters_of_rows(vectors, 2 * n_clusters, seed)
-                for linkage in LINKAGES:
-                    merged = merge_clusters(finer, nearest, n_clusters, linkage)
-                    yield candidate(merged, (n_neighbors, linkage))
+                if n_neighbors == NARROW and vectors.shape[1] == 2 * n_clusters:
+                    finer = clusters_of_rows(vectors, 2 * n_clusters, seed)
+                    yield candidate(merge_clusters(finer, nearest, n_clusters))
 
 
 def _maps(
