@@ -114,12 +114,15 @@ class Candidate:
         Makes the labels of all samples.
     detail : object
         What distinguishes it from others of the kind, where the search has to know.
+    lost_factor : float
+        What the information that it loses is multiplied by when its quality is judged.
     """
 
     kind: str
     labels: NDArray
     of_all: Callable[[], NDArray]
     detail: object = None
+    lost_factor: float = 1.0
 
 
 def gaussian_points(points: NDArray, seed: int) -> tuple[NDArray, Callable[[NDArray], NDArray]]:

@@ -91,9 +91,16 @@ class ClusterQuality:
             total += m * (log_share - (log_determinant + distance + d * math.log(2 * math.pi)) / 2)
         return total / len(points)
 
-    def quality(self, labels: NDArray) -> float:
-        """How good clusters are, the larger the better; `labels` are of shape (n,)."""
-        lost = np.array(self.lost_information(labels))
+    def quality(self, labels: NDArray, lost_factor: float = 1.0) -> float:
+        """How good clusters are, the larger the better.
+
+        Parameters
+        ----------
+        labels : ndarray of int of shape (n,)
+        lost_factor : float
+            What the shares of lost information are multiplied by.
+        """
+        lost = lost_factor * np.array(self.lost_information(labels))
         return (
             -float(np.log(lost + NEGLIGIBLE).mean())
             + BALANCE_WEIGHT * math.log(max(self.balance(labels), NEGLIGIBLE))

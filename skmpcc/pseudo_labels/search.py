@@ -4,8 +4,8 @@
 2. A kind that is asked for by name: the best candidate of its finder.
 3. In a table of categories: latent classes, unless the columns are independent of each other.
 4. In any other table, without the columns that are indicators: KMeans, a mixture of Gaussians, a
-   spanning tree and, where clusters have samples enough, eigenvectors of graphs of neighbours; all of
-   them once more in the columns divided by their ranges, where that makes a difference.
+   spanning tree, layouts of wide rows and, where clusters have samples enough, eigenvectors of graphs
+   of neighbours; all of them once more in the columns divided by their ranges, where that makes a difference.
 5. The best of these by quality and agreement, judged by the neighbours in the data as they are.
 """
 
@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from skmpcc.pseudo_labels.finders import images, kmeans, latent_classes, mixture, spanning_tree, spectral
+from skmpcc.pseudo_labels.finders import (
+    images,
+    kmeans,
+    latent_classes,
+    layout,
+    mixture,
+    spanning_tree,
+    spectral,
+)
 from skmpcc.pseudo_labels.finders.kmeans import MAX_CLUSTERS, kmeans_labels
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Candidate, Problem
@@ -30,6 +38,7 @@ FINDERS: dict[str, Callable[[Problem], Iterable[Candidate]]] = {
     "kmeans": kmeans.find,
     "gaussian_mixture": mixture.find,
     "spanning_tree": spanning_tree.find,
+    "layout": layout.find,
     "spectral": spectral.find,
     "latent_classes": latent_classes.find,
     "augmentation": images.find,
@@ -139,7 +148,7 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
         # Rows of one value are so near to each other, and so far from all others, that neighbours and
         # Gaussians would see nothing else.
         problem = problem.of_columns(~problem.variables.is_indicator)
-    kinds = ["kmeans", "gaussian_mixture", "spanning_tree"]
+    kinds = ["kmeans", "gaussian_mixture", "spanning_tree", "layout"]
     if MIN_SAMPLES * problem.n_clusters <= len(problem.graph.rows):
         kinds.append("spectral")
     by_range = problem.by_range()
@@ -154,7 +163,7 @@ def choose(candidates: Sequence[Candidate], problem: Problem) -> Choice:
     """
     points, _ = problem.gaussian_points
     judge = ClusterQuality(points, problem.graph, problem.n_clusters, problem.data[0].numel())
-    quality = np.array([judge.quality(each.labels) for each in candidates])
+    quality = np.array([judge.quality(each.labels, each.lost_factor) for each in candidates])
     return _chosen(candidates, quality)
 
 

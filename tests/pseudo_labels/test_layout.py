@@ -7,7 +7,7 @@ from support import BRIEF, generator, normal
 
 from skmpcc import MPCCClusterer
 from skmpcc.pseudo_labels import search
-from skmpcc.pseudo_labels.finders import layout, tables
+from skmpcc.pseudo_labels.finders import layout
 from skmpcc.pseudo_labels.finders.kmeans import kmeans_labels
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Problem
@@ -16,23 +16,6 @@ from skmpcc.pseudo_labels.problem import Problem
 def problem_of(data, n_clusters, n_neighbors=15, seed=0):
     graph = NeighborGraph.from_data(data, n_neighbors, n_clusters, generator())
     return Problem(data, graph, n_clusters, generator(seed))
-
-
-def edges_of_line(places):
-    """Edges between points that follow each other, the shortest first."""
-    first = np.argsort(np.diff(places), kind="stable")
-    return np.stack([first, first + 1], axis=1)
-
-
-def test_smallest_cluster_goes_first_along_a_tree():
-    """Single linkage would cut off the last point, which is farther from its group than these are."""
-    places = np.concatenate([np.arange(20.0), 25.0 + np.arange(19.0), [60.0]])
-    assert (np.bincount(layout.genie(edges_of_line(places), 2)) == 20).all()
-
-
-def test_equal_sizes_have_no_gini_index_and_one_of_all_nearly_has_the_largest():
-    assert layout.gini({7: 4}, 4, 28) == 0.0
-    assert layout.gini({1: 99, 9901: 1}, 100, 10_000) == pytest.approx(0.99, abs=1e-3)
 
 
 def test_each_cluster_is_found_once_and_all_samples_have_one():
@@ -79,11 +62,11 @@ def test_narrow_or_short_tables_have_no_layout(shape):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_fit_may_choose_a_layout(monkeypatch):
     monkeypatch.setattr(layout, "N_STEPS", 5)
-    monkeypatch.setattr(search, "LAYOUT_LOSS_FACTOR", 1e-6)
-    monkeypatch.setattr(tables, "MAX_ITER", 5)
+    monkeypatch.setattr(layout, "LOST_FACTOR", 1e-6)
+    monkeypatch.setattr(search, "AGREEMENT_WEIGHT", 0.0)
     X = normal(1200, 300).numpy()
     fitted = MPCCClusterer(3, **BRIEF | {"pseudo_labels": "search"}).fit(X)
-    assert fitted.labels_.shape == (1200,)
+    assert fitted.pseudo_label_choice_["kind"] == "spanning_tree"
 
 
 def test_equal_rows_get_labels_all_the_same():

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neighbors import NearestNeighbors
 
-from skmpcc.pseudo_labels.finders.eigenvectors import affinity
+from skmpcc.pseudo_labels.finders.spanning_tree import SpanningTree, merged_by_size
 from skmpcc.pseudo_labels.problem import Candidate, Problem, label_by_nearest
 from skmpcc.system.devices import at_most_threads
 
-# What tells these candidates from others that graphs of neighbours give.
-DETAIL = "layout"
+# What the lost information of these clusters is multiplied by. Where clusters touch, neighbours disagree
+# somewhat more on theirs than on those of eigenvectors, and they are better all the same.
+LOST_FACTOR = 0.8
 # Rows from which layouts are ahead of other candidates, and above which one layout is like another.
 MIN_ROWS, MANY_ROWS = 1_000, 20_000
 # Layouts of fewer rows, from different starts, of whose clusterings the middle one is taken.
@@ -46,8 +46,7 @@ def find(problem: Problem) -> Iterator[Candidate]:
 
     Edges of the graph pull, samples drawn at random push, as in L. McInnes, J. Healy and J. Melville,
     "UMAP", 2018, and J. Tang et al., "Visualizing Large-scale and High-dimensional Data", WWW 2016.
-    Clusters that touch move apart, and a spanning tree of the layout finds them. Their kind is
-    "spectral", as that of all clusters in maps of the neighbours' graph.
+    Clusters that touch move apart, and a spanning tree of the layout finds them.
     """
     graph, n_rows = problem.graph, len(problem.graph.rows)
     if graph.components is None or n_rows < MIN_ROWS:
@@ -59,7 +58,8 @@ def find(problem: Problem) -> Iterator[Candidate]:
             places = lay_out(weights, problem.points, np.random.default_rng([problem.seed, number]))
             found += tree_clusters(places, problem.n_clusters)
     labels = medoid(found)
-    yield Candidate("spectral", labels, label_by_nearest(problem.data, graph, labels), DETAIL)
+    of_all = label_by_nearest(problem.data, graph, labels)
+    yield Candidate("spanning_tree", labels, of_all, lost_factor=LOST_FACTOR)
 
 
 def medoid(found: list[NDArray]) -> NDArray:
@@ -166,93 +166,9 @@ def _repulsion(places: NDArray, factor: NDArray, rng: np.random.Generator) -> tu
 def tree_clusters(places: NDArray, n_clusters: int) -> list[NDArray]:
     """Clusters of the minimum spanning trees of mutual reachability, one for each of `CORES`.
 
-    Distances are at least those to the given neighbour of both ends (R. Campello, D. Moulavi and
-    J. Sander, "Density-Based Clustering Based on Hierarchical Density Estimates", PAKDD 2013), so that
-    single samples between two clusters do not connect them. Leaves of the tree get the cluster of the
-    nearest sample that is none.
+    Sizes are kept from growing too unequal; leaves of the tree, which are mostly noise, come last.
     """
-    n = len(places)
-    finder = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, n - 1)).fit(places)
+    finder = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(places) - 1)).fit(places)
     distances, nearest = finder.kneighbors()
-    edges = affinity(places, nearest, distances).tocoo()
-    lengths = np.linalg.norm(places[edges.row] - places[edges.col], axis=1).astype(np.float64)
-    found = []
-    for core in CORES:
-        reach = distances[:, min(core, distances.shape[1]) - 1]
-        # An edge of no length is none to SciPy.
-        mutual = np.maximum(lengths, np.maximum(reach[edges.row], reach[edges.col])) + TINY**2
-        tree = minimum_spanning_tree(csr_matrix((mutual, (edges.row, edges.col)), shape=(n, n))).tocoo()
-        ends = np.stack([tree.row, tree.col], axis=1)[np.argsort(tree.data, kind="stable")]
-        inner = np.bincount(ends.ravel(), minlength=n) > 1
-        if inner.sum() < 2 * n_clusters:
-            inner[:] = True
-        number = np.cumsum(inner) - 1
-        labels = np.empty(n, dtype=np.int64)
-        labels[inner] = genie(number[ends[inner[ends].all(axis=1)]], n_clusters)
-        if not inner.all():
-            nearest_inner = KNeighborsClassifier(1).fit(places[inner], labels[inner])
-            labels[~inner] = nearest_inner.predict(places[~inner])
-        found.append(labels)
-    return found
-
-
-def genie(ends: NDArray, n_clusters: int) -> NDArray:
-    """Single linkage along a spanning tree; the smallest cluster goes first while sizes are unequal.
-
-    M. Gagolewski, M. Bartoszuk and A. Cena, "Genie: A new, fast, and outlier-resistant hierarchical
-    clustering algorithm", Information Sciences 363, 2016.
-
-    Parameters
-    ----------
-    ends : ndarray of int of shape (n - 1, 2)
-        Edges of the tree, the shortest first.
-    n_clusters : int
-
-    Returns
-    -------
-    labels : ndarray of int of shape (n,)
-    """
-    n = len(ends) + 1
-    edges = ends.tolist()
-    parent, size, sizes = list(range(n)), [1] * n, {1: n}
-    # For each edge the first at or behind it that has not been taken.
-    following = list(range(n))
-    smallest, scanned = 0, 0
-    for n_left in range(n, n_clusters, -1):
-        edge = _root(following, 0)
-        if gini(sizes, n_left, n) > MAX_GINI:
-            if min(sizes) != smallest:
-                smallest, scanned = min(sizes), 0
-            # Edges between larger clusters stay such as long as none is as small again.
-            edge = _root(following, max(edge, scanned))
-            while all(size[_root(parent, end)] != smallest for end in edges[edge]):
-                edge = _root(following, edge + 1)
-            scanned = edge
-        following[edge] = edge + 1
-        a, b = (_root(parent, end) for end in edges[edge])
-        for merged in (size[a], size[b]):
-            sizes[merged] -= 1
-            if not sizes[merged]:
-                del sizes[merged]
-        parent[a], size[b] = b, size[a] + size[b]
-        sizes[size[b]] = sizes.get(size[b], 0) + 1
-    return np.unique([_root(parent, i) for i in range(n)], return_inverse=True)[1].astype(np.int64)
-
-
-def _root(parent: list[int], i: int) -> int:
-    """The last of a chain, which gets shorter."""
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
-def gini(sizes: dict[int, int], n_parts: int, total: int) -> float:
-    """Gini index of clusters' sizes, 0 if all are equal; `sizes` has the number of clusters of each."""
-    if n_parts == 1:
-        return 0.0
-    smaller, spread = 0, 0
-    for value, count in sorted(sizes.items()):
-        spread += value * count * (2 * smaller + count - n_parts)
-        smaller += count
-    return spread / ((n_parts - 1) * total)
+    trees = (SpanningTree.from_neighbors(places, nearest, distances, n_core=core) for core in CORES)
+    return [merged_by_size(tree, n_clusters, MAX_GINI, leaves=False) for tree in trees]

@@ -112,7 +112,9 @@ class SpanningTree:
         return SpanningTree(place[ends[inner]], self.lengths[inner]), kept, holder
 
 
-def merged_by_size(tree: SpanningTree, n_clusters: int, threshold: float) -> NDArray:
+def merged_by_size(
+    tree: SpanningTree, n_clusters: int, threshold: float, *, leaves: bool = True
+) -> NDArray:
     """Merge points along the tree's shortest edges, where clusters may not grow too unequal.
 
     The algorithm Genie of M. Gagolewski, M. Bartoszuk and A. Cena, "Genie: A new, fast, and
@@ -125,11 +127,18 @@ def merged_by_size(tree: SpanningTree, n_clusters: int, threshold: float) -> NDA
     tree : SpanningTree
     n_clusters : int
     threshold : float
+    leaves : bool
+        Whether the tree's leaves count; otherwise they get the label of the point that they hang on.
 
     Returns
     -------
     labels : ndarray of int of shape (n,)
     """
+    if not leaves:
+        inner, kept, holder = tree.without_leaves(2 * n_clusters)
+        labels = np.zeros(len(tree), dtype=np.int64)
+        labels[kept] = merged_by_size(inner, n_clusters, threshold)
+        return labels[holder]
     n = len(tree)
     merging = _Merging(tree.ends.tolist())
     while merging.n_clusters > n_clusters:
