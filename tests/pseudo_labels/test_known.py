@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits, make_moons
+from sklearn.datasets import load_digits, make_circles, make_moons
+from sklearn.semi_supervised import LabelSpreading
 from support import bars, generator, normal
 
 from skmpcc.pseudo_labels import graph as neighbors
@@ -66,6 +67,82 @@ def test_a_rare_class_of_which_half_is_known_is_found():
     labels = spread_labels(data, NeighborGraph.from_data(data, 15, 2, generator()), given)
     rare = (given < 0) & (y == 1)
     assert float((labels[rare] == 1).float().mean()) > 0.8
+
+
+def some_of_each(y, n):
+    """Labels of which the first `n` of each class are known."""
+    place = torch.stack([(y == k).long().cumsum(0) for k in y.unique()]).gather(0, y.unsqueeze(0))[0]
+    return torch.where(place <= n, y, -1)
+
+
+def test_a_linear_classifier_helps_where_neighbors_tell_little():
+    """Many columns of noise make neighbours of samples of different classes."""
+    y = torch.arange(300) % 2
+    data = normal(300, 80)
+    data[:, 0] += 3.5 * y
+    given = some_of_each(y, 15)
+    unknown = given < 0
+    graph = NeighborGraph.from_data(data, 15, 2, generator())
+    points, rows = data.numpy(), np.flatnonzero(~unknown)
+    spread, _ = known._spread_memberships(points, graph, rows, given[rows].numpy(), np.zeros(30, int))
+    assert float(np.mean((spread.argmax(1) == y.numpy())[unknown])) < 0.87
+    assert float((spread_labels(data, graph, given) == y)[unknown].float().mean()) > 0.89
+
+
+@pytest.mark.parametrize("n", [2, 10])
+def test_a_linear_classifier_is_not_trusted_with_shapes(n):
+    """No line parts a circle from the one around it."""
+    X, y = make_circles(400, noise=0.03, factor=0.5, random_state=0)
+    data, y = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(y)
+    graph = NeighborGraph.from_data(data, 15, 2, generator())
+    assert float((spread_labels(data, graph, some_of_each(y, n)) == y).float().mean()) > 0.97
+
+
+def test_parts_spread_at_once_as_they_would_alone():
+    """A known sample's membership is what others spread to it."""
+    data, y = moons(100)
+    rows, folds = np.arange(20), np.arange(20) % 4
+    numbers, points = y[:20].numpy(), data.numpy()
+    graph = NeighborGraph.from_data(data, 15, 2, generator())
+    _, (of_others, same) = known._spread_memberships(points, graph, rows, numbers, folds)
+    np.testing.assert_array_equal(same, numbers)
+    edges, given = known._mutual_edges(points, graph), np.full(100, -1)
+    given[rows] = np.where(folds == 1, -1, numbers)
+    alone = LabelSpreading(kernel=lambda *_: edges, alpha=1 / 1.2, max_iter=1000).fit(points, given)
+    found = of_others[folds == 1] / of_others[folds == 1].sum(1, keepdims=True)
+    np.testing.assert_allclose(found, alone.label_distributions_[rows[folds == 1]], atol=1e-3)
+
+
+def test_trust_grows_with_right_answers():
+    numbers = np.arange(90) % 3
+    guessed, right = np.eye(3)[np.arange(90) // 30], np.eye(3)[numbers]
+    mostly = np.where(np.arange(90)[:, None] < 60, right, np.eye(3)[(numbers + 1) % 3])
+    trusts = [known._trust(memberships, numbers) for memberships in (guessed, mostly, right)]
+    assert trusts[0] == known.MIN_TRUST
+    assert trusts[0] < trusts[1] < trusts[2] < np.inf
+
+
+def test_edges_that_are_not_mutual_count_less():
+    """An outlier has neighbours, whose neighbours it is not."""
+    data = torch.cat([normal(40, 2), torch.tensor([[9.0, 9.0]])])
+    graph = NeighborGraph.from_data(data, 5, 2, generator())
+    edges = known._mutual_edges(data.numpy(), graph)
+    plain = known.graph_edges(data.numpy(), graph, known.N_NEIGHBORS)
+    assert edges[40].sum() == pytest.approx(known.ONE_SIDED * plain[40].sum())
+    mutual = next(n for n in graph.nearest[0].tolist() if 0 in graph.nearest[n])
+    assert edges[0, mutual] == pytest.approx(plain[0, mutual])
+    assert abs(edges - edges.T).max() == 0
+
+
+def test_a_class_with_one_known_sample_and_classes_with_many(monkeypatch):
+    """The one is missing in a part; of many, some are learned."""
+    monkeypatch.setattr(known, "MAX_OF_CLASS", 8)
+    y = torch.arange(150) % 3
+    data = normal(150, 3) + 6.0 * torch.eye(3)[y]
+    given = some_of_each(y, 20)
+    given[(y == 2) & (torch.arange(150) > 2)] = -1
+    labels = spread_labels(data, NeighborGraph.from_data(data, 15, 3, generator()), given)
+    assert float((labels == y).float().mean()) > 0.97
 
 
 def test_known_labels_stay(monkeypatch):
