@@ -25,7 +25,7 @@ ONE_SIDED = 0.1
 # Least weight of known classes beside that of neighbours, mu in Zhou et al. (2004), which is their share
 # where more are known: then none has to be carried far. Thin shapes of which few are known want less.
 MIN_WEIGHT = 0.02
-MAX_ITER = 1000
+MAX_ITER = 200
 # Parts of the known samples that are left out in turn, and known samples of a class that a classifier
 # learns, by which it takes seconds at the most.
 N_FOLDS = 5
