@@ -67,9 +67,9 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         {scaling}
     pseudo_labels : {"auto", "neighbors", "augmentation"}, default="auto"
         How samples of unknown class get the labels that teach the networks. "neighbors": known classes
-        spread along a graph of the eight nearest neighbours, as in LabelSpreading; of more than 70,000
-        samples, along one of 70,000, those of known class first. "augmentation", for images:
-        small classifiers learn the known classes and to say the same of an image and of random affine
+        spread along a graph of the ten nearest neighbours, as in LabelSpreading, and a logistic
+        regression learns them; of more than 70,000 samples, along one of 70,000, those of known class
+        first. "augmentation", for images: small classifiers learn the known classes and to say the same of an image and of random affine
         maps of it. "auto" is "augmentation" for images and "neighbors" for tables.
     {settings}
     labels_only : bool, default=False

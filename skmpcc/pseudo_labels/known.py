@@ -29,6 +29,8 @@ MAX_ITER = 200
 # Parts of the known samples that are left out in turn, and known samples of a class that a classifier
 # learns, by which it takes seconds at the most.
 N_FOLDS = 5
+# Memberships that spread at once, at most: parts are fewer on large graphs.
+MAX_SPREAD = 2_000_000
 MAX_OF_CLASS = 500
 # Least membership and weight, so that nothing is excluded.
 MIN_MEMBERSHIP, MIN_TRUST = 1e-3, 1e-2
@@ -106,7 +108,7 @@ def spread_labels(data: Tensor, graph: NeighborGraph, known: Tensor) -> Tensor:
         # missing in some parts.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
-        folds = _folds(numbers)
+        folds = _folds(numbers, len(points))
         memberships, of_others = _spread_memberships(points, graph, rows, numbers, folds)
         if folds.any():
             learned, of_learned = _learned_memberships(points, rows, numbers, folds)
@@ -115,10 +117,11 @@ def spread_labels(data: Tensor, graph: NeighborGraph, known: Tensor) -> Tensor:
     return torch.as_tensor(labels, dtype=torch.int64, device=known.device)
 
 
-def _folds(numbers: NDArray) -> NDArray[np.int64]:
+def _folds(numbers: NDArray, n_points: int) -> NDArray[np.int64]:
     """Part of each known sample, such that two classes are left without any; all 0 if there are none."""
     folds = np.zeros(len(numbers), dtype=np.int64)
-    n_folds = min(N_FOLDS, np.sort(np.append(0, np.bincount(numbers)))[-2])
+    affordable = MAX_SPREAD // (n_points * (numbers.max() + 1))
+    n_folds = min(max(2, min(N_FOLDS, affordable)), np.sort(np.append(0, np.bincount(numbers)))[-2])
     if n_folds > 1:
         splits = StratifiedKFold(n_folds, shuffle=True, random_state=0).split(folds, numbers)
         for fold, (_, part) in enumerate(splits):

@@ -5,7 +5,8 @@
 3. In a table of categories: latent classes, unless the columns are independent of each other.
 4. In any other table, without the columns that are indicators: KMeans, a mixture of Gaussians, a
    spanning tree, layouts of wide rows and, where clusters have samples enough, eigenvectors of graphs
-   of neighbours; all of them once more in the columns divided by their ranges, where that makes a difference.
+   of neighbours; all of them once more in the columns divided by their ranges, where that makes a
+   difference.
 5. The best of these by quality and agreement, judged by the neighbours in the data as they are.
 """
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, generator, normal
 
@@ -64,7 +64,7 @@ def test_a_fit_may_choose_a_layout(monkeypatch):
     monkeypatch.setattr(layout, "N_STEPS", 5)
     monkeypatch.setattr(layout, "LOST_FACTOR", 1e-6)
     monkeypatch.setattr(search, "AGREEMENT_WEIGHT", 0.0)
-    X = normal(1200, 300).numpy()
+    X = make_blobs(1200, 300, centers=3, cluster_std=9.0, random_state=0)[0]
     fitted = MPCCClusterer(3, **BRIEF | {"pseudo_labels": "search"}).fit(X)
     assert fitted.pseudo_label_choice_["kind"] == "spanning_tree"
 
