@@ -490,7 +490,12 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         if len(rows) < 2:
             raise ValueError("score compares samples, but X has 1 sample; at least 2 are needed.")
         data = fitted.format.encode_all(rows)
-        scorer = Scorer(data, fitted.n_neighbors, fitted.model.n_clusters)
+        scorer = Scorer(
+            data,
+            fitted.n_neighbors,
+            fitted.model.n_clusters,
+            all_values=fitted.format.one_length,
+        )
         return scorer(fitted, fitted.labels(data))
 
     def __sklearn_tags__(self) -> Tags:

@@ -70,6 +70,8 @@ class Scaling:
         Orthonormal vectors to which the columns are brought.
     ends : ndarray of shape (2, ...) or None
         Least and largest value that decoded samples may have, infinite where there is none.
+    one_length : bool
+        Whether all rows are vectors of one length, as embeddings are.
     """
 
     centre: NDArray[np.float64]
@@ -78,6 +80,7 @@ class Scaling:
     columns: NDArray[np.int64] | None = None
     rotation: NDArray[np.float64] | None = None
     ends: NDArray[np.float64] | None = None
+    one_length: bool = False
 
     @property
     def is_of_one_scale(self) -> bool:
@@ -173,12 +176,13 @@ def scale_table(X: NDArray, scaling: str = "auto") -> Scaling:
     middle, half_range = low + high, high - low
     varying = half_range > 0
     widest = np.where(varying, half_range.max(), 0.0)
+    one_length = len(low) >= MIN_EMBEDDED and _has_one_length(table, half_range.max())
     # What was clipped to a common range may be far outside a feature's own.
-    together = clipped_together or _share_a_unit(low, high) or scaling == "none"
+    together = clipped_together or one_length or _share_a_unit(low, high) or scaling == "none"
     if together and scaling != "columns":
         half_range = widest
     variance, mean = _moments(table, middle, half_range, own_limits)
-    if scaling == "auto" and not together and _share_a_scale(table, middle, half_range, variance, mean):
+    if scaling == "auto" and not together and _share_a_scale(middle, half_range, variance, mean):
         half_range = widest
         variance, mean = _moments(table, middle, half_range, own_limits)
     total = np.float64(np.float32(np.sqrt(variance.sum(where=varying))))
@@ -196,6 +200,7 @@ def scale_table(X: NDArray, scaling: str = "auto") -> Scaling:
         columns,
         rotation,
         None if np.isinf(ends).all() else ends.reshape(2, *shape),
+        one_length and scaling != "columns",
     )
 
 
@@ -214,7 +219,6 @@ def _moments(
 
 
 def _share_a_scale(
-    table: "_Columns",
     middle: NDArray[np.float64],
     half_range: NDArray[np.float64],
     variance: NDArray[np.float64],
@@ -237,13 +241,13 @@ def _share_a_scale(
     if deviation.max() <= ONE_SCALE * deviation.min() or np.all(distance <= CENTRED * deviation):
         return True
     in_order = np.all(deviation[1:] <= (1.0 + OUT_OF_ORDER) * deviation[:-1])
-    if len(deviation) >= MIN_COMPONENTS and in_order and np.all(distance <= deviation):
-        return True
-    return len(deviation) >= MIN_EMBEDDED and _has_one_length(table, widest)
+    return bool(len(deviation) >= MIN_COMPONENTS and in_order and np.all(distance <= deviation))
 
 
 def _has_one_length(table: "_Columns", widest: float) -> bool:
-    """Whether all rows are of the same length."""
+    """Whether all rows are of the same length, which is not zero."""
+    if not widest:
+        return False
     lengths = [
         np.linalg.norm(table.rows(rows) / np.float64(widest), axis=1)
         for rows in gen_batches(len(table), rows_at_once(len(table.columns)))

@@ -54,6 +54,8 @@ class NeighborGraph:
         n_clusters: int,
         rng: torch.Generator,
         first: Tensor | None = None,
+        *,
+        all_values: bool = False,
     ) -> "NeighborGraph":
         """Find the nearest neighbours of data as the networks see them, by Euclidean distance.
 
@@ -66,6 +68,9 @@ class NeighborGraph:
             Draws the rows of large data; the graph lies on its device.
         first : Tensor of bool of shape (n_samples,), optional
             Rows of large data that others are drawn after, on the generator's device.
+        all_values : bool
+            Whether neighbours are found in all values of wide data, too. Of rows of one length they are
+            those of the largest cosine, of which principal components leave little.
 
         Returns
         -------
@@ -79,7 +84,8 @@ class NeighborGraph:
         """
         rows = some_rows(len(data), rng, first)
         itself = torch.arange(len(rows), device=rng.device).unsqueeze(1)
-        graph = cls(rows, itself, torch.zeros_like(itself, dtype=torch.float32), _components(data, rows))
+        components = None if all_values else _components(data, rows)
+        graph = cls(rows, itself, torch.zeros_like(itself, dtype=torch.float32), components)
         if len(rows) < 2 * n_clusters:
             return graph
         points = graph.points(data)

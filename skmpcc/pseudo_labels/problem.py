@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from skmpcc.pseudo_labels.graph import NeighborGraph
+from skmpcc.pseudo_labels.graph import MAX_VALUES, NeighborGraph
 from skmpcc.pseudo_labels.variables import Variables
 from skmpcc.system.progress import Progress
 
@@ -85,8 +85,8 @@ class Problem:
         None if that would change next to nothing, or take long: in wide rows, or in more than the graph
         has.
         """
-        wide, all_rows = self.graph.components is not None, len(self.graph.rows) == len(self.data)
-        if self.data.ndim != 2 or wide or not all_rows:
+        all_rows = len(self.graph.rows) == len(self.data)
+        if self.data.ndim != 2 or self.data.shape[1] > MAX_VALUES or not all_rows:
             return None
         ranges = self.data.amax(0) - self.data.amin(0)
         ranges = torch.where(ranges > 0, ranges, 1.0)

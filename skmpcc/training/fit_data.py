@@ -67,5 +67,7 @@ class FitData:
     def with_graph(self, n_neighbors: int, n_clusters: int, rng: torch.Generator) -> Self:
         """Return these data with the nearest neighbours of each row, on the device of `rng`."""
         first = None if self.known is None else self.known.numbers.to(rng.device) >= 0
-        graph = NeighborGraph.from_data(self.encoded, n_neighbors, n_clusters, rng, first)
+        graph = NeighborGraph.from_data(
+            self.encoded, n_neighbors, n_clusters, rng, first, all_values=self.format.one_length
+        )
         return replace(self, graph=graph)

@@ -24,10 +24,18 @@ class Scorer:
     n_neighbors, n_clusters : int
     graph : NeighborGraph, optional
         Neighbours of a table's rows, if they are known already.
+    all_values : bool
+        Whether neighbours are found in all values of wide rows; see `NeighborGraph.from_data`.
     """
 
     def __init__(
-        self, data: Tensor, n_neighbors: int, n_clusters: int, graph: NeighborGraph | None = None
+        self,
+        data: Tensor,
+        n_neighbors: int,
+        n_clusters: int,
+        graph: NeighborGraph | None = None,
+        *,
+        all_values: bool = False,
     ) -> None:
         # The same draws for the same data, because scores of several models are compared.
         self._rng = torch.Generator().manual_seed(0)
@@ -35,7 +43,9 @@ class Scorer:
         self._judge: ClusterQuality | None = None
         if data.ndim == 2:
             if graph is None:
-                graph = NeighborGraph.from_data(data, n_neighbors, n_clusters, self._rng)
+                graph = NeighborGraph.from_data(
+                    data, n_neighbors, n_clusters, self._rng, all_values=all_values
+                )
             points, _ = gaussian_points(graph.points(data), seed=0)
             self._judge = ClusterQuality(points, graph, n_clusters, data.shape[1])
             self._rows = graph.rows.cpu()

@@ -196,6 +196,7 @@ def tables_of_one_scale():
 def test_a_scale_in_common_is_kept(name, X):
     data_format = fitted(X)
     assert data_format.is_of_one_scale
+    assert data_format.one_length == (name == "embeddings")
     tensor = data_format.encode(X).numpy().astype(float)
     expected = X - X.mean(axis=0)
     expected *= TOTAL_STD / np.sqrt(expected.var(axis=0).sum())

@@ -49,6 +49,7 @@ def find(problem: Problem) -> Iterator[Candidate]:
     Clusters that touch move apart, and a spanning tree of the layout finds them.
     """
     graph, n_rows = problem.graph, len(problem.graph.rows)
+    # Without components rows are not wide, or are embeddings, whose neighbours tell more than a layout.
     if graph.components is None or n_rows < MIN_ROWS:
         return
     weights = edge_weights(graph.nearest.cpu().numpy(), graph.distances.cpu().numpy())
