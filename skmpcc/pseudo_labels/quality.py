@@ -18,6 +18,8 @@ N_MUTUAL = (5, 10, 15)
 BALANCE_WEIGHT = 1.8
 LIKELIHOOD_WEIGHT = 0.3
 NEGLIGIBLE = 0.03
+# Share of lost information, and balance of sizes, at which clusters are unambiguous.
+SURE, BALANCED = 0.002, 0.7
 # Variance that is added to those of clusters, relative to the data's: theirs may vanish.
 REGULARIZATION = 1e-2
 
@@ -71,6 +73,10 @@ class ClusterQuality:
         share = np.bincount(labels, minlength=self._n_clusters) / len(labels)
         share = share[share > 0]
         return float(-(share * np.log(share)).sum() / math.log(self._n_clusters))
+
+    def is_unambiguous(self, labels: NDArray) -> bool:
+        """Whether neighbours hardly ever disagree on clusters of which none is tiny."""
+        return max(self.lost_information(labels)) <= SURE and self.balance(labels) >= BALANCED
 
     def likelihood(self, labels: NDArray) -> float:
         """Mean over samples of log p(k) N(x; mu_k, Sigma_k) in their clusters k."""

@@ -7,7 +7,8 @@
    spanning tree, layouts of wide rows and, where clusters have samples enough, eigenvectors of graphs
    of neighbours; all of them once more in the columns divided by their ranges, where that makes a
    difference.
-5. The best of these by quality and agreement, judged by the neighbours in the data as they are.
+5. The best of these by quality and agreement, judged by the neighbours in the data as they are; of
+   those alone on which neighbours hardly ever disagree, if there are any.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,6 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
@@ -160,21 +160,21 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
 def choose(candidates: Sequence[Candidate], problem: Problem) -> Choice:
     """Choose the candidate of the best quality, with regard to how much the others agree with it.
 
-    Qualities of good clusters hardly differ from those of clusters that no other method finds.
+    Qualities of good clusters hardly differ from those of clusters that no other method finds. Where
+    some are unambiguous, it is one of these.
     """
     points, _ = problem.gaussian_points
     judge = ClusterQuality(points, problem.graph, problem.n_clusters, problem.data[0].numel())
     quality = np.array([judge.quality(each.labels, each.lost_factor) for each in candidates])
-    return _chosen(candidates, quality)
-
-
-def _chosen(candidates: Sequence[Candidate], quality: NDArray) -> Choice:
+    unambiguous = np.array([judge.is_unambiguous(each.labels) for each in candidates])
+    if unambiguous.any():
+        quality[~unambiguous] = -np.inf
     same = np.eye(len(candidates))
     for (i, one), (j, other) in combinations(enumerate(candidates), 2):
         same[i, j] = same[j, i] = adjusted_rand_score(one.labels, other.labels)
     value = quality + AGREEMENT_WEIGHT * same.mean(axis=1)
     best = int(value.argmax())
-    others = value[same[best] < SAME]
+    others = value[(same[best] < SAME) & np.isfinite(value)]
     margin = float(value[best] - others.max()) if len(others) else None
     agreement = float(np.delete(same[best], best).mean()) if len(candidates) > 1 else None
     return Choice(candidates[best], margin, agreement)

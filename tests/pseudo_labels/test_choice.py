@@ -8,7 +8,7 @@ from sklearn.datasets import make_blobs, make_circles
 from support import generator
 
 from skmpcc.pseudo_labels.graph import NeighborGraph, mutual_pairs
-from skmpcc.pseudo_labels.quality import N_MUTUAL, ClusterQuality
+from skmpcc.pseudo_labels.quality import BALANCED, N_MUTUAL, SURE, ClusterQuality
 
 
 def judge_of(X, n_clusters, n_neighbors=10):
@@ -116,6 +116,18 @@ def test_quality_rewards_what_is_told_of_neighbors_equal_sizes_and_likelihood():
     lost, balance = np.array(judge.lost_information(y)), judge.balance(y)
     expected = -np.log(lost + 0.03).mean() + 1.8 * math.log(balance) + 0.3 * judge.likelihood(y)
     assert judge.quality(y) == pytest.approx(expected)
+
+
+def test_clusters_are_unambiguous_if_neighbors_agree_and_none_is_nearly_everything():
+    X, y = make_blobs(300, centers=[[0, 0], [40, 0]], random_state=0)
+    judge = judge_of(X, 2)
+    assert judge.is_unambiguous(y)
+    assert not judge.is_unambiguous((X[:, 1] > 0).astype(int))
+    far = np.repeat([0, 1], [292, 8])
+    judge = judge_of(np.concatenate([X[:292], 99 + X[:8] / 10]), 2, 5)
+    assert max(judge.lost_information(far)) <= SURE
+    assert judge.balance(far) < BALANCED
+    assert not judge.is_unambiguous(far)
 
 
 def test_gaussians_that_touch_are_better_than_a_cut_where_few_samples_are():
