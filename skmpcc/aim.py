@@ -111,8 +111,10 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, rounded up to whole
         iterations: "iteration"; the losses "discriminator" and "generator" of the adversarial game and
-        "latent", which is L_q summed over the dimensions of z, each of the last step; and
-        "generation_change", the change of the error of some reconstructions, see `tol`.
+        "latent", which is L_q summed over the dimensions of z, each of the last step; "clipped_steps",
+        the share of the networks' steps since the entry before that would have been longer than the
+        learning rate and were shortened; and "generation_change", the change of the error of some
+        reconstructions, see `tol`.
 
     See Also
     --------

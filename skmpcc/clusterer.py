@@ -149,6 +149,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction",
         "generated_cluster" and "consistency", each of the last step of its phase; "mean_std" and
         "mean_norm", the averages of the components' standard deviations and of the norms of their means;
+        "clipped_steps", the share of the networks' and the mixture's steps since the entry before that
+        would have been longer than the learning rate and were shortened; a few in ten are usual;
         "change", the share of memberships that changed since the entry before; "generation_change", the
         change of "mean_std" or of the error of some reconstructions, see `generation_tol`.
 

@@ -1,10 +1,9 @@
-"""Adam as Algorithm 1 uses it, optimizers by name, and the schedule of their rates."""
+"""Adam as Algorithm 1 uses it, with steps that are clipped; optimizers by name, and their rates."""
 
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from skmpcc.settings import LoopSettingsOnData
 
@@ -14,6 +13,12 @@ EPSILON = 1e-8
 
 class Adam:
     """Adam with beta1 = 0, unless it is set, and beta2 = 0.999, by torch's fused step.
+
+    Not of the paper: steps are clipped as in StableAdamW (Wortsman et al., 2023). With such decays a
+    gradient that is larger than those of the last thousand steps makes a step of several times the
+    rate, and losses jump. So no step is longer than one of the rate in every parameter: the rate is
+    divided by the root mean square, where that is above 1, of what Adam multiplies it by. That is over
+    all parameters of the optimizer, however they are divided into tensors.
 
     Moments exist from the beginning, and the rate is a tensor on the device: a CUDA graph reads both
     where it found them first.
@@ -28,6 +33,8 @@ class Adam:
     ----------
     beta1 : float
         Decay of the first moments: 0 in MPCC, 0.5 in AIM.
+    n_clipped : Tensor
+        Steps that were clipped since `take_counts`.
     """
 
     beta1 = 0.0
@@ -35,51 +42,75 @@ class Adam:
     def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
         self.parameters: list[Tensor] = []
         self._state: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._directions: list[Tensor] = []
         for parameter in parameters:
             self.add(parameter)
         self.base_rate = rate
         self.rate = torch.tensor(rate, dtype=torch.float32, device=self.parameters[0].device)
+        self.n_clipped = torch.zeros_like(self.rate)
+        self._n_counted = torch.zeros_like(self.rate)
 
     def add(self, parameter: Tensor) -> None:
         """Update one more parameter from here on."""
         self.parameters.append(parameter)
-        moments = torch.zeros_like(parameter.detach()), torch.zeros_like(parameter.detach())
+        moments = [torch.zeros_like(parameter.detach()) for _ in range(2)]
         n_steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
         self._state.append((*moments, n_steps))
+        self._directions.append(torch.zeros_like(moments[0]))
 
     @torch.no_grad()
     def step(self) -> None:
         """Update the parameters that have a gradient."""
-        pairs = zip(self.parameters, self._state, strict=True)
-        updated = [(p, p.grad, *state) for p, state in pairs if p.grad is not None]
+        tensors = zip(self.parameters, self._directions, self._state, strict=True)
+        updated = [(p, p.grad, d, *state) for p, d, state in tensors if p.grad is not None]
         if not updated:
             return
-        parameters, gradients, first, second, n_steps = map(list, zip(*updated, strict=True))
-        adam(
-            parameters,
+        parameters, gradients, directions, first, second, n_steps = map(list, zip(*updated, strict=True))
+        # From 0 and at a rate of 1, since the step's own length decides on its rate.
+        torch._foreach_zero_(directions)
+        torch._foreach_add_(n_steps, 1.0)
+        torch._fused_adam_(
+            directions,
             gradients,
             first,
             second,
             [],
             n_steps,
-            fused=True,
-            amsgrad=False,
+            lr=1.0,
             beta1=self.beta1,
             beta2=BETA2,
-            lr=self.rate,
             weight_decay=0.0,
             eps=EPSILON,
+            amsgrad=False,
             maximize=False,
         )
+        rate = self._clipped_rate(directions)
+        for parameter, direction in zip(parameters, directions, strict=True):
+            parameter.addcmul_(direction, rate)
+
+    def _clipped_rate(self, directions: list[Tensor]) -> Tensor:
+        """Divide the rate by the root mean square of the directions, where that is above 1."""
+        squares = [torch.dot(d.flatten(), d.flatten()) for d in directions]
+        mean_square = sum(squares[1:], squares[0]) / sum(d.numel() for d in directions)
+        self.n_clipped += mean_square > 1.0
+        return self.rate * mean_square.clamp_min(1.0).rsqrt()
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
+    def take_counts(self) -> Tensor:
+        """Return how many steps were clipped since the last call, and how many there were."""
+        n_steps = torch.stack([n for *_, n in self._state]).amax()
+        counts = torch.stack([self.n_clipped, n_steps - self._n_counted])
+        self.n_clipped.zero_()
+        self._n_counted.copy_(n_steps)
+        return counts
+
     def state(self) -> list[Tensor]:
         """Moments and counts of steps, the tensors themselves."""
-        return [tensor for state in self._state for tensor in state]
+        return [*(tensor for state in self._state for tensor in state), self.n_clipped, self._n_counted]
 
 
 class Optimizers:
@@ -114,6 +145,12 @@ class Optimizers:
         for optimizer in self.all:
             optimizer.base_rate *= factor
             optimizer.rate.mul_(factor)
+
+    def take_clipped_share(self) -> float:
+        """Share of the steps since the last call that were clipped. This waits for the device."""
+        counts = torch.stack([optimizer.take_counts() for optimizer in self.all])
+        n_clipped, n_steps = counts.sum(0).tolist()
+        return n_clipped / max(n_steps, 1.0)
 
     def state(self) -> list[list[Tensor]]:
         """Moments and counts of steps of every optimizer, the tensors themselves."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Entries of `history_` that are not losses, by the panel in which they are drawn.
 MIXTURE = {"mean_std": "standard deviation, mean", "mean_norm": "norm of the means, mean"}
 CHANGE = {"change": "memberships", "generation_change": "reconstructions or mixture"}
+STEPS = {"clipped_steps": "clipped steps"}
 
 # Losses differ by magnitudes, and changes end at thousandths: both are drawn logarithmically, but
 # linearly around 0, which losses cross and changes reach.
@@ -109,9 +110,9 @@ class HistoryDisplay:
         """
         from matplotlib.ticker import SymmetricalLogLocator
 
-        others = {"iteration", *MIXTURE, *CHANGE}
+        others = {"iteration", *MIXTURE, *CHANGE, *STEPS}
         losses = {name: name.replace("_", " ") for name in self.history if name not in others}
-        panels = {"loss": losses, "mixture": MIXTURE, "change": CHANGE}
+        panels = {"loss": losses, "mixture": MIXTURE, "change": CHANGE, "share": STEPS}
         panels = {title: labels for title, labels in panels.items() if set(labels) & set(self.history)}
         axes = grid_of_axes(ax, len(panels), 1, (8.0, 2.7 * len(panels)))
         self.lines_ = {}

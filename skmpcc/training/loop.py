@@ -44,8 +44,9 @@ class Outcome:
     ----------
     history : dict of ndarray
         "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
-        prior, "change" of the memberships and "generation_change" of what is generated, every
-        `interval_of(max_iter)` iterations.
+        prior, "clipped_steps" (the share of them, of all optimizers, since the entry before), "change" of
+        the memberships and "generation_change" of what is generated, every `interval_of(max_iter)`
+        iterations.
     converged : bool
         Whether the training had settled, at the latest at the last entry; see `is_settled`.
     stopped : bool
@@ -250,6 +251,7 @@ def _entry(algorithm: Trainer, losses: dict[str, Tensor]) -> dict[str, float]:
         **algorithm.measured(losses),
         "mean_std": float(prior.stds.detach().mean()),
         "mean_norm": float(prior.means.detach().norm(dim=1).mean()),
+        "clipped_steps": algorithm.optimizers.take_clipped_share(),
     }
 
 

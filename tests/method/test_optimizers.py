@@ -11,7 +11,7 @@ from skmpcc.settings import NetworkSettings
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_steps_are_those_of_torchs_adam(dtype):
-    """Also of a parameter that has no gradient for a while."""
+    """As long as none is clipped, also of a parameter that has no gradient for a while."""
     start = torch.randn(50, generator=torch.Generator().manual_seed(0), dtype=dtype)
     parameters = [[nn.Parameter(start.clone()), nn.Parameter(start.clone())] for _ in range(2)]
     # A rate that single precision holds exactly.
@@ -19,15 +19,55 @@ def test_steps_are_those_of_torchs_adam(dtype):
     ours = Adam(parameters[1], 2**-7)
     for step in range(6):
         for pair in parameters:
-            pair[0].grad = torch.sin(start + step)
-            pair[1].grad = None if step in (2, 3) else torch.cos(start + step)
+            pair[0].grad = torch.sin(start + step) / 3**step
+            pair[1].grad = None if step in (2, 3) else torch.cos(start + step) / 3**step
         plain.param_groups[0]["lr"] = 2 ** -(7 + step)
         ours.rate.fill_(2 ** -(7 + step))
         plain.step()
         ours.step()
+    assert not ours.n_clipped
     tolerance = 1e-6 if dtype is torch.float32 else 1e-12
     for expected, found in zip(*parameters, strict=True):
         torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_a_gradient_far_above_those_before_makes_no_step_longer_than_the_rate():
+    """As one step of all parameters, however they are divided, and with first moments, too."""
+    start = torch.ones(60)
+    whole = nn.Parameter(start.clone())
+    parts = [nn.Parameter(part.clone()) for part in start.split([20, 40])]
+    plain = nn.Parameter(start.clone())
+    optimizers = Adam([whole], 0.25), Adam(parts, 0.25)
+    unclipped = torch.optim.Adam([plain], lr=0.25, betas=(0.0, 0.999))
+    # Alternating signs, of one size: v is g^2, and no step is to be clipped.
+    for step in range(40):
+        gradient = torch.full((60,), (-1.0) ** step * (1.0 if step < 39 else 30.0))
+        before = whole.detach().clone()
+        whole.grad, plain.grad = gradient, gradient
+        for part, share in zip(parts, gradient.split([20, 40]), strict=True):
+            part.grad = share
+        unclipped.step()
+        for optimizer in optimizers:
+            optimizer.step()
+        if step == 38:
+            torch.testing.assert_close(whole, plain)
+    moved = float((whole - before).square().mean().sqrt().detach())
+    assert moved == pytest.approx(0.25, rel=1e-5)
+    assert float((plain.detach() - before).abs().max()) > 2 * 0.25
+    torch.testing.assert_close(torch.cat([p.detach() for p in parts]), whole.detach())
+
+
+def test_share_of_clipped_steps_is_of_all_optimizers_since_the_last_look():
+    found = optimizers()
+    for size in (1.0, 1.0, 9.0):
+        for name in ("generator", "encoder"):
+            for parameter in found[name].parameters:
+                parameter.grad = torch.full_like(parameter, size if name == "encoder" else 1.0)
+            found[name].step()
+    assert found.take_clipped_share() == pytest.approx(1 / 6)
+    assert found.take_clipped_share() == 0.0
+    found["generator"].step()
+    assert found.take_clipped_share() == 0.0
 
 
 def test_without_gradients_there_is_no_step():
