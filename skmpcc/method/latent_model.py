@@ -233,7 +233,11 @@ class LatentModel(nn.Module):
     @torch.no_grad()
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), by `serving_encoder`."""
-        encoder = self.serving_encoder
+        return self.encode_by(self.serving_encoder, x)
+
+    @torch.no_grad()
+    def encode_by(self, encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x) by an encoder, which stays as it is."""
         with evaluating(encoder):
             return encoder(x)
 
@@ -256,12 +260,13 @@ class LatentModel(nn.Module):
         return -0.5 * (self.error(x, rebuilt, variances.dtype) / variances).sum(1) - constant
 
     @torch.no_grad()
-    def is_usable(self, x: Tensor) -> bool:
+    def is_usable(self, x: Tensor, encoder: Encoder | None = None) -> bool:
         """Whether codes of samples are in reach of the mixture, and their reconstructions finite.
 
-        After steps far too large they need not be, though all parameters are finite.
+        After steps far too large they need not be, though all parameters are finite. Codes are by
+        `serving_encoder` if no encoder is given.
         """
-        codes, prior = self.encode(x)[0], self.prior
+        codes, prior = self.encode_by(encoder or self.serving_encoder, x)[0], self.prior
         reach = _FAR * float((prior.means.abs() + prior.stds).max())
         if not float(codes.abs().max()) < reach:
             return False

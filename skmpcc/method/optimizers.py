@@ -53,10 +53,10 @@ class Adam:
     def add(self, parameter: Tensor) -> None:
         """Update one more parameter from here on."""
         self.parameters.append(parameter)
-        moments = [torch.zeros_like(parameter.detach()) for _ in range(2)]
+        first, second, direction = (torch.zeros_like(parameter.detach()) for _ in range(3))
         n_steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
-        self._state.append((*moments, n_steps))
-        self._directions.append(torch.zeros_like(moments[0]))
+        self._state.append((first, second, n_steps))
+        self._directions.append(direction)
 
     @torch.no_grad()
     def step(self) -> None:

@@ -37,6 +37,8 @@ class Trainer:
         self.settings = settings
         self.rng = rng
         self.n_iter = 0
+        # Iteration from which averages reach back no further.
+        self._averaged_from = 0
         self.optimizers = Optimizers(self._optimizers(), settings)
         # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
         # CUDA graph reads them where they are.
@@ -93,8 +95,17 @@ class Trainer:
     def _averaging(self) -> float:
         decay = self.settings.ema_decay
         if isinstance(decay, str):
-            return min(1.0, 1.0 / (AVERAGED * (self.n_iter + 1)))
+            # Or to the last restart, whose networks are the first of so many.
+            reach = min(AVERAGED * (self.n_iter + 1), self.n_iter - self._averaged_from + 2)
+            return min(1.0, 1.0 / reach)
         return 1.0 - decay
+
+    def restart_averages(self) -> None:
+        """Make the averages, if they have begun, those of the networks from now on."""
+        if self.model.has_averages:
+            self._averaged_from = self.n_iter
+            self.model.restart_averages()
+            self.model.update_averages(1.0)
 
     def _update_averages(self) -> None:
         self.model.update_averages(self.averaging)
@@ -109,6 +120,7 @@ class Trainer:
         """Copy all that a training goes on from, as tensors and numbers, for an object built alike."""
         return {
             "n_iter": self.n_iter,
+            "averaged_from": self._averaged_from,
             "model": copied(self.model),
             "optimizers": [[t.clone() for t in tensors] for tensors in self.optimizers.state()],
             "rng": self.rng.get_state(),
@@ -117,6 +129,7 @@ class Trainer:
     def load(self, state: dict[str, Any], *, rng: bool = True) -> None:
         """Go on from what `state` gave; without `rng` by other draws."""
         self.n_iter = state["n_iter"]
+        self._averaged_from = state["averaged_from"]
         self.model.load_state_dict(state["model"])
         self.optimizers.load(state["optimizers"])
         if rng:

@@ -87,5 +87,7 @@ def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list
         pseudo_labels = data.row_map.to_fitted(pseudo_labels)
     return [
         *warnings_of_training(found.outcome, fit.recipe),
-        *warnings_of_labels(labels, pseudo_labels, fit.model.n_clusters, data.known is not None),
+        *warnings_of_labels(
+            labels, pseudo_labels, fit.model.n_clusters, data.known is not None, fit.recipe.kind
+        ),
     ]

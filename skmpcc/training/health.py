@@ -43,6 +43,13 @@ GENERATOR_COLLAPSED = 1e-3
 ENCODER_COLLAPSED = 1e-5
 # What is wrong with a model that is not sound.
 NOT_USABLE = "codes are far from the mixture, or reconstructions are not finite"
+# Samples by which the encoder is compared with its average, ...
+N_COMPARED = 256
+# ... which restarts if it keeps so much smaller a share of their pseudo-labels, or if without any the
+# log-density of its codes is so much lower, in nats for each dimension.
+BROKEN_SHARE, BROKEN_DENSITY = 0.02, 1.0
+# Share of a table's pseudo-labels that may be lost again, without which a state is not healthy.
+FORGOTTEN = 0.1
 # Failures after which the training is given up. Before, each one halves all rates.
 MAX_ROLLBACKS = 3
 SLOW_DOWN = 0.5
@@ -60,6 +67,8 @@ class TrainingHealth:
         On the data's device; chooses the samples that are looked at.
     processes : Processes
         Those that train together, of which the first one looks and decides.
+    labels : Tensor of shape (n_samples,), optional
+        Those that teach the networks to the end of the training.
 
     Attributes
     ----------
@@ -77,8 +86,10 @@ class TrainingHealth:
         data: Tensor,
         rng: torch.Generator,
         processes: Processes = ALONE,
+        labels: Tensor | None = None,
     ) -> None:
         self.algorithm = algorithm
+        self._labels = labels
         self._processes = processes
         self.model = algorithm.model
         self.settings = algorithm.settings
@@ -91,6 +102,7 @@ class TrainingHealth:
         self._memberships: Tensor | None = None
         self._generation: list[list[float]] = []
         self._healthy = algorithm.state()
+        self._best_agreement = 0.0
         self._n_rollbacks = 0
         self._n_converged = 0
         self._n_failed: Counter[str] = Counter()
@@ -99,6 +111,7 @@ class TrainingHealth:
     def _look_at(self, rows: Tensor) -> None:
         self._rows = rows
         self.x = self._data[rows].to(self.model.device)
+        self.y = None if self._labels is None else self._labels[rows.to(self._labels.device)]
         self.data_std = float(self.x.flatten(1).std(0, correction=0).mean())
 
     @property
@@ -121,6 +134,8 @@ class TrainingHealth:
             False if the training had failed: it is then as it was at the last healthy check, at
             lower rates, or given up (`failure`).
         """
+        if self._processes.run_on_first(self.is_average_broken):
+            self.algorithm.restart_averages()
         failure = self._processes.run_on_first(partial(self.diagnose, entry))
         if failure is not None:
             self._roll_back(failure)
@@ -130,8 +145,15 @@ class TrainingHealth:
         if self.settings.reseed and self._processes.run_on_first(self.reseed_lost_component):
             self.converged = False
             self._processes.broadcast_(list(self.model.state_dict().values()))
-        self._healthy = self.algorithm.state()
+            self.algorithm.restart_averages()
+        if not self._processes.run_on_first(self._has_forgotten):
+            self._healthy = self.algorithm.state()
         return True
+
+    def end(self) -> None:
+        """Go back to the last healthy state, if the training has not ended in one."""
+        if self._healthy["n_iter"] < self.algorithm.n_iter:
+            self.algorithm.load(self._healthy)
 
     def _roll_back(self, failure: str) -> None:
         self._n_rollbacks += 1
@@ -156,6 +178,7 @@ class TrainingHealth:
             "codes": self.codes,
             "memberships": self._memberships,
             "generation": self._generation,
+            "best_agreement": self._best_agreement,
             "n_rollbacks": self._n_rollbacks,
             "n_converged": self._n_converged,
             "n_failed": dict(self._n_failed),
@@ -170,12 +193,43 @@ class TrainingHealth:
         self.codes = _on(device, state["codes"])
         self._memberships = _on(device, state["memberships"])
         self._generation = state["generation"]
+        self._best_agreement = state["best_agreement"]
         self._n_rollbacks = state["n_rollbacks"]
         self._n_converged = state["n_converged"]
         self._n_failed = Counter(state["n_failed"])
         self._n_lost = state["n_lost"]
         self._healthy = state["healthy"] or self.algorithm.state()
         self.algorithm.slow_down(SLOW_DOWN**self._n_rollbacks)
+
+    # ---- The average of the encoder
+
+    @torch.no_grad()
+    def is_average_broken(self) -> bool:
+        """Whether the encoder's average, which serves, is clearly worse than the encoder itself.
+
+        After a jump of the encoder it mixes what was before and after, at which no network was trained.
+        """
+        model = self.model
+        if not (model.settings.averaged_encoder and model.has_averages):
+            return False
+        x, prior = self.x[:N_COMPARED], model.prior
+        codes = [model.encode_by(encoder, x)[0] for encoder in (model.averaged_encoder, model.encoder)]
+        if self.y is not None:
+            y, bound = self.y[:N_COMPARED], BROKEN_SHARE
+            average, own = (float((prior.most_probable(z) == y).float().mean()) for z in codes)
+        else:
+            bound = BROKEN_DENSITY * codes[0].shape[1]
+            average, own = (float(prior.log_density(z).mean()) for z in codes)
+        return own - average > bound
+
+    def _has_forgotten(self) -> bool:
+        """Whether labels of a table that the networks knew already are lost."""
+        if self.y is None or self.codes is None or self.x.ndim > 2:
+            return False
+        found = self.model.prior.most_probable(self.codes)
+        agreement = float((found == self.y[: len(found)]).float().mean())
+        self._best_agreement = max(self._best_agreement, agreement)
+        return agreement < self._best_agreement - FORGOTTEN
 
     # ---- Convergence
 
@@ -244,7 +298,8 @@ class TrainingHealth:
         # A NaN or an infinity survives the sum.
         if not finite or not math.isfinite(float(norms.sum())):
             return "losses or parameters are not finite"
-        if self.model.is_ready_to_encode and not self.model.is_usable(self.x[:MAX_REBUILT]):
+        model, x = self.model, self.x[:MAX_REBUILT]
+        if model.is_ready_to_encode and not (model.is_usable(x) and model.is_usable(x, model.encoder)):
             return NOT_USABLE
         # Untrained networks show these signs, and so do any networks on data that do not vary.
         untrained = self._early or self.algorithm.n_iter < UNTRAINED
@@ -288,6 +343,10 @@ class TrainingHealth:
         if self._memberships is None or not self._may_move:
             return False
         lost = self._lost_components(self._memberships)
+        if lost.any() and self.model.serving_encoder is not self.model.encoder:
+            # Of an average that lags or is broken, more seem lost than are.
+            codes = self.model.encode_by(self.model.encoder, self.x)[0]
+            lost &= self._lost_components(self.model.prior.log_responsibilities(codes).exp())
         self._n_lost = torch.where(lost, self._n_lost + 1, self._n_lost.clamp_max(0))
         chosen = torch.nonzero(self._n_lost >= PATIENCE).flatten().tolist()
         if not chosen:

@@ -17,7 +17,16 @@ from skmpcc.settings import LoopSettings, LoopSettingsOnData
 from skmpcc.system.devices import matmul_precision, to_device_if_fits
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import Progress, State
-from skmpcc.training.loop import STAGE, DivergedError, Engine, OnInterval, Outcome, train
+from skmpcc.training.finishing import Finishing
+from skmpcc.training.loop import (
+    STAGE,
+    DivergedError,
+    Engine,
+    OnInterval,
+    Outcome,
+    execution,
+    train,
+)
 from skmpcc.training.resolution import resolve
 
 
@@ -121,7 +130,24 @@ class Initialization:
             progress=progress,
             processes=processes,
         )
+        self._finish(model, settings, data, labels)
         return TrainedModel(model, outcome, labels, settings)
+
+    def _finish(
+        self, model: LatentModel, settings: LoopSettingsOnData, data: Tensor, labels: Tensor | None
+    ) -> None:
+        """See to it that what serves has the labels of a table that were taught to the end.
+
+        Images are often told apart better than their pseudo-labels do, and known labels may be wrong.
+        """
+        if labels is None or settings.supervised_iter < settings.max_iter or data.ndim > 2:
+            return
+        finishing = Finishing(model, settings, data, labels, self.training_seed)
+        with execution(model, settings):
+            self.processes.run_on_first(finishing.choose_encoder)
+            if self.known is None:
+                self.processes.run_on_first(finishing.finish_encoder)
+        self.processes.broadcast_(list(model.state_dict().values()))
 
     def _pseudo_labels(self, data: Tensor, progress: Progress | None) -> tuple[Tensor | None, State]:
         """Find labels to learn from; return them, and settings on the data that say how they are."""

@@ -44,8 +44,8 @@ class Outcome:
     ----------
     history : dict of ndarray
         "iteration", each loss (of the last step of its phase), "mean_std" and "mean_norm" of the
-        prior, "clipped_steps" (the share of them, of all optimizers, since the entry before), "change" of
-        the memberships and "generation_change" of what is generated, every `interval_of(max_iter)`
+        prior, "clipped_steps" (their share, of all optimizers' since the entry before), "change" of the
+        memberships and "generation_change" of what is generated, every `interval_of(max_iter)`
         iterations.
     converged : bool
         Whether the training had settled, at the latest at the last entry; see `is_settled`.
@@ -152,7 +152,10 @@ def train(
         rows=rows,
     )
     health_rng = torch.Generator(data.device).manual_seed(seed)
-    health = TrainingHealth(algorithm, data, health_rng, processes)
+    to_the_end = settings.supervised_iter >= settings.max_iter
+    health = TrainingHealth(
+        algorithm, data, health_rng, processes, pseudo_labels if to_the_end else None
+    )
     loop = _Loop(algorithm, batches, health, on_interval, progress)
     choice = ("pseudo_labels", "pseudo_label_margin", "pseudo_label_agreement")
     found = {
@@ -162,6 +165,7 @@ def train(
     try:
         with execution(model, algorithm.settings):
             loop.run(found, processes)
+            health.end()
     finally:
         algorithm.release()
     return loop.outcome()

@@ -98,6 +98,22 @@ def test_a_training_that_goes_on_equals_the_unbroken_one(shape, rollbacks, decay
         assert list(values) == list(outcome.history[name]), name
 
 
+def test_a_training_goes_on_where_averages_restart_and_labels_are_forgotten(monkeypatch):
+    """Labels teach to the end; the restart, and the state to end in, are kept."""
+    monkeypatch.setattr(TrainingHealth, "is_average_broken", lambda self: self.algorithm.n_iter == 8)
+    monkeypatch.setattr(TrainingHealth, "_has_forgotten", lambda self: self.algorithm.n_iter > 14)
+    training = {"supervised_iter": 20, "ema_decay": "auto"}
+    broken, unbroken = Kept(), Kept()
+    run(unbroken, VECTOR, **training)
+    for seed, broken.stop in enumerate((9, 17)):
+        with pytest.raises(KeyboardInterrupt):
+            run(broken, VECTOR, seed=seed, **training)
+    run(broken, VECTOR, seed=3, **training)
+    assert_equal(broken.state, unbroken.state)
+    assert broken.state["algorithm"]["averaged_from"] == 8
+    assert broken.state["health"]["healthy"]["n_iter"] == 14
+
+
 def test_a_rollback_after_an_interruption_goes_back_to_the_last_check(monkeypatch):
     """The state of that check is kept, too, while later iterations go on from it."""
     monkeypatch.setattr(

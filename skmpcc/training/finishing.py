@@ -1,0 +1,99 @@
+"""What serves after a training: the encoder or its average, finished where it lacks labels."""
+
+import torch
+from torch import Tensor
+
+from skmpcc.method import losses
+from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.networks.layers import Encoder
+from skmpcc.method.optimizers import Adam
+from skmpcc.method.trainer import descend
+from skmpcc.settings import LoopSettingsOnData
+
+# Samples that are looked at, at most, and at a time.
+MAX_LOOKED_AT, CHUNK = 20_000, 4096
+# Steps that an encoder is finished by, at most, and between two looks at it.
+MAX_STEPS, INTERVAL = 1000, 50
+# An encoder is finished if this share of its labels, or less, is not those that it was taught.
+MAX_DIFFERENT = 0.001
+
+
+class Finishing:
+    """Last steps of a model whose training is over, and that was taught labels to the end.
+
+    Parameters
+    ----------
+    model : LatentModel
+        Changed in place.
+    settings : LoopSettingsOnData
+    data : Tensor of shape (n_samples, ...)
+        Data as the networks see them, on any device.
+    labels : Tensor of shape (n_samples,)
+        On any device.
+    seed : int
+    """
+
+    def __init__(
+        self, model: LatentModel, settings: LoopSettingsOnData, data: Tensor, labels: Tensor, seed: int
+    ) -> None:
+        self.model = model
+        self.settings = settings
+        step = -(-len(data) // MAX_LOOKED_AT)
+        self._data, self._labels = data[::step], labels[::step]
+        self._rng = torch.Generator().manual_seed(seed)
+
+    @torch.no_grad()
+    def differing(self, encoder: Encoder) -> float:
+        """Share of the samples whose labels by an encoder are not those that it was taught."""
+        model, n_different = self.model, 0
+        for x, y in zip(self._data.split(CHUNK), self._labels.split(CHUNK), strict=True):
+            codes = model.encode_by(encoder, x.to(model.device))[0]
+            n_different += int((model.prior.most_probable(codes) != y.to(model.device)).sum())
+        return n_different / len(self._data)
+
+    def choose_encoder(self) -> None:
+        """Let the encoder itself serve, in the place of its average, if it knows more of the labels."""
+        model = self.model
+        own, average = model.encoder, model.averaged_encoder
+        serves = model.settings.averaged_encoder and model.has_averages
+        if serves and self.differing(own) < self.differing(average):
+            average.load_state_dict(own.state_dict())
+
+    def finish_encoder(self) -> None:
+        """Train the serving encoder's own layers on the labels until it knows them, at falling rates.
+
+        A tenth of the time of an iteration, since nothing is generated: where the encoder cannot follow
+        a shape in the iterations that there are, it can here. The best of what is met on the way stays.
+        """
+        encoder = self.model.serving_encoder
+        best, best_state = self.differing(encoder), _copied(encoder)
+        if not self.model.is_ready_to_encode or best <= MAX_DIFFERENT:
+            return
+        own = [*encoder.body.parameters(), *encoder.mean.parameters()]
+        optimizer = Adam(own, self.settings.learning_rate)
+        encoder.train()
+        encoder.trunk.eval()
+        for step in range(MAX_STEPS):
+            optimizer.rate.fill_(optimizer.base_rate * (1.0 - step / MAX_STEPS))
+            self._step(encoder, optimizer)
+            if (step + 1) % INTERVAL == 0:
+                different = self.differing(encoder)
+                if different < best:
+                    best, best_state = different, _copied(encoder)
+                if best <= MAX_DIFFERENT:
+                    break
+        encoder.load_state_dict(best_state)
+
+    def _step(self, encoder: Encoder, optimizer: Adam) -> None:
+        model, n = self.model, 2 * self.settings.batch_size
+        rows = torch.randint(len(self._data), (n,), generator=self._rng)
+        x = self._data[rows.to(self._data.device)].to(model.device)
+        y = self._labels[rows.to(self._labels.device)].to(model.device)
+        with torch.no_grad():
+            h = encoder.trunk(x)
+        log_q = model.prior.log_responsibilities(encoder.mean(encoder.body(h)))
+        descend(losses.cluster_loss(log_q, y), optimizer)
+
+
+def _copied(encoder: Encoder) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in encoder.state_dict().items()}

@@ -1,0 +1,105 @@
+"""What serves after a training that was taught labels to its end."""
+
+import pytest
+import torch
+from sklearn.datasets import make_moons
+from support import QUICK, bars, normal, resolved
+
+from skmpcc import MPCCClassifier, MPCCClusterer
+from skmpcc.method.model import MPCCModel
+from skmpcc.settings import NetworkSettings
+from skmpcc.training import finishing as finishing_module
+from skmpcc.training.finishing import Finishing
+
+SETTINGS = NetworkSettings(latent_dim=4, conditioning="embedding", width=32, encoder_spectral_norm=False)
+
+
+def build(labels_by=None, **training):
+    """Finishing of a model of two clusters whose average is another encoder, and its labels."""
+    model = MPCCModel(SETTINGS, (6,), 2, 0)
+    model.update_averages(1.0)
+    with torch.no_grad():
+        for parameter in model.averaged_encoder.parameters():
+            parameter.add_(normal(*parameter.shape, seed=3))
+    x = normal(200, 6)
+    y = (x[:, 0] > 0).long()
+    if labels_by is not None:
+        y = model.prior.most_probable(model.encode_by(getattr(model, labels_by), x)[0])
+    settings = resolved((6,), max_iter=1, **{"batch_size": 32, "learning_rate": 2e-3} | training)
+    return model, Finishing(model, settings, x, y, 0)
+
+
+@pytest.mark.parametrize("better", ["encoder", "averaged_encoder"])
+def test_the_encoder_serves_that_knows_more_labels(better):
+    model, finishing = build(better)
+    expected = {name: t.clone() for name, t in getattr(model, better).state_dict().items()}
+    assert finishing.differing(getattr(model, better)) == 0.0
+    finishing.choose_encoder()
+    for name, value in model.averaged_encoder.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    finishing.finish_encoder()
+    # There is nothing left to learn.
+    for name, value in model.averaged_encoder.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_share_of_differing_labels(monkeypatch):
+    """Also of more samples than are looked at in all and at a time."""
+    model, finishing = build("encoder")
+    finishing._labels[:20] = 1 - finishing._labels[:20]
+    monkeypatch.setattr(finishing_module, "CHUNK", 64)
+    assert finishing.differing(model.encoder) == pytest.approx(0.1)
+    monkeypatch.setattr(finishing_module, "MAX_LOOKED_AT", 70)
+    some = Finishing(model, finishing.settings, finishing._data, finishing._labels, 0)
+    assert len(some._data) == 67
+    assert some.differing(model.encoder) == pytest.approx(7 / 67)
+
+
+def test_an_encoder_is_finished_by_its_own_layers():
+    model, finishing = build()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    assert finishing.differing(model.averaged_encoder) > 0.2
+    finishing.finish_encoder()
+    assert finishing.differing(model.averaged_encoder) <= 0.02
+    for name, value in model.state_dict().items():
+        own = name.startswith("averaged_encoder") and "trunk" not in name and "log_var" not in name
+        assert own or torch.equal(value, before[name]), name
+
+
+def test_the_best_on_the_way_stays():
+    """Rates that are far too large leave the encoder as it was, or better."""
+    model, finishing = build("averaged_encoder", learning_rate=1e3)
+    finishing._labels[:30] = 1 - finishing._labels[:30]
+    finishing.finish_encoder()
+    assert finishing.differing(model.averaged_encoder) <= 0.15
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_fits_keep_labels_that_teach_to_the_end(share, monkeypatch):
+    """After next to no training. Labels are the encoder's own, and the same again."""
+    X, _ = make_moons(200, noise=0.05, random_state=0)
+    parameters = QUICK | {
+        "pseudo_labels": "spectral",
+        "max_iter": 4,
+        "preset_params": {"pseudo_label_share": share},
+    }
+    fits = [MPCCClusterer(2, random_state=0, **parameters).fit(X) for _ in range(2)]
+    differ = (fits[0].labels_ != fits[0].pseudo_labels_).mean()
+    assert (differ <= 0.03) == (share == 1.0)
+    assert (fits[0].labels_ == fits[0].predict(X)).all()
+    assert (fits[0].labels_ == fits[1].labels_).all()
+
+
+@pytest.mark.parametrize("case", ["images", "classes"])
+def test_images_and_known_classes_are_not_finished(case, monkeypatch):
+    def finish(self):
+        raise AssertionError
+
+    monkeypatch.setattr(Finishing, "finish_encoder", finish)
+    parameters = {"max_iter": 3, "width": 8, "tol": 0.0, "random_state": 0}
+    if case == "images":
+        X, _ = bars()
+        MPCCClusterer(2, pseudo_labels="kmeans", **parameters).fit(X.squeeze(1).numpy())
+    else:
+        X, y = make_moons(60, random_state=0)
+        MPCCClassifier(**parameters).fit(X, y)
