@@ -33,8 +33,9 @@ class HistoryDisplay:
 
     Attributes
     ----------
-    axes_ : ndarray of Axes of shape (3, 1), or (2, 1) for AIM
-        Losses, the mixture (AIM has no mixture), and changes between entries, over the iterations.
+    axes_ : ndarray of Axes of shape (4, 1), or (3, 1) for AIM
+        Losses, the mixture (AIM has no mixture), changes between entries, and the share of clipped
+        steps, over the iterations.
     bounding_ax_ : matplotlib.axes.Axes or None
         The axes that were divided, if any were given.
     figure_ : matplotlib.figure.Figure

@@ -241,10 +241,11 @@ def test_history(estimator):
         np.testing.assert_array_equal(line.get_xdata(), history["iteration"])
         np.testing.assert_array_equal(line.get_ydata(), history[name])
         assert line.get_linewidth() == 3.0
-    losses, mixture, change = display.axes_[:, 0]
+    losses, mixture, change, share = display.axes_[:, 0]
     assert display.lines_["generator"].axes is losses
     assert display.lines_["mean_std"].axes is mixture
     assert display.lines_["change"].axes is display.lines_["generation_change"].axes is change
+    assert display.lines_["clipped_steps"].axes is share
 
 
 def test_aim(blobs):
@@ -253,7 +254,7 @@ def test_aim(blobs):
     display = HistoryDisplay.from_estimator(aim)
     assert drawn(display).std() > 5
     assert set(display.lines_) == set(aim.history_) - {"iteration"}
-    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["loss", "change"]
+    assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["loss", "change", "share"]
     display = ReconstructionsDisplay.from_estimator(aim, X, n_samples=3)
     drawn(display)
     np.testing.assert_array_equal(display.reconstructions, aim.reconstruct(X)[display.indices])
