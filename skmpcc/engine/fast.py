@@ -67,6 +67,9 @@ class FastAlgorithm1(Algorithm1):
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         return self._flat.optimized()
 
+    def _trunk(self) -> list[nn.Parameter]:
+        return [self._flat.trunk.values]
+
     def release(self) -> None:
         """Give the model parameters of their own again."""
         self._flat.release()

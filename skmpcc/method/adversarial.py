@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import frozen_spectral_norms
+from skmpcc.method.optimizers import Adam
 from skmpcc.method.trainer import Trainer
 from skmpcc.settings import AIMSettingsOnData, ResolvedSettings
 
@@ -37,6 +38,17 @@ class AdversarialTrainer(Trainer):
             "generator": list(self.model.generator.parameters()),
             "encoder": self.model.encoder_parameters(),
         }
+
+    def _trunk(self) -> list[nn.Parameter]:
+        """Parameters that encoder and discriminator may share."""
+        return list(self.model.discriminator.trunk.parameters())
+
+    def _optimizers(self) -> dict[str, Adam]:
+        """Make the optimizers; a trunk's steps are clipped apart from those of what is on it."""
+        made = super()._optimizers()
+        for name in ("discriminator", "encoder"):
+            made[name].clip_apart(self._trunk())
+        return made
 
     def signs_of_failure(self, losses: Mapping[str, float]) -> dict[str, bool]:
         """Tell whether the discriminator has won the game."""

@@ -54,6 +54,7 @@ class Algorithm1(AdversarialTrainer):
             dtype = model.prior.means.dtype
             self.projection = ClassProjection(model.n_clusters, n_hidden, rng, dtype)
             self.optimizers["discriminator"].add(self.projection.embedding)
+            self.optimizers["discriminator"].clip_apart([self.projection.embedding])
         self._cluster_proportions: Tensor | None = None
         self.supervision, self.weights_rate = model.prior.means.new_zeros(2)
 

@@ -1,5 +1,6 @@
 """Adam as Algorithm 1 uses it, with steps that are clipped; optimizers by name, and their rates."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -18,7 +19,7 @@ class Adam:
     gradient that is larger than those of the last thousand steps makes a step of several times the
     rate, and losses jump. So no step is longer than one of the rate in every parameter: the rate is
     divided by the root mean square, where that is above 1, of what Adam multiplies it by. That is over
-    all parameters of the optimizer, however they are divided into tensors.
+    all parameters of the optimizer, however they are divided into tensors, but for `clip_apart`.
 
     Moments exist from the beginning, and the rate is a tensor on the device: a CUDA graph reads both
     where it found them first.
@@ -34,13 +35,15 @@ class Adam:
     beta1 : float
         Decay of the first moments: 0 in MPCC, 0.5 in AIM.
     n_clipped : Tensor
-        Steps that were clipped since `take_counts`.
+        Steps of which a part was clipped, since `take_counts`.
     """
 
     beta1 = 0.0
 
     def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
         self.parameters: list[Tensor] = []
+        # Numbers of the parts that are clipped each by itself.
+        self._parts: list[int] = []
         self._state: list[tuple[Tensor, Tensor, Tensor]] = []
         self._directions: list[Tensor] = []
         for parameter in parameters:
@@ -53,19 +56,29 @@ class Adam:
     def add(self, parameter: Tensor) -> None:
         """Update one more parameter from here on."""
         self.parameters.append(parameter)
+        self._parts.append(0)
         first, second, direction = (torch.zeros_like(parameter.detach()) for _ in range(3))
         n_steps = torch.zeros((), dtype=torch.float32, device=parameter.device)
         self._state.append((first, second, n_steps))
         self._directions.append(direction)
 
+    def clip_apart(self, parameters: Iterable[Tensor]) -> None:
+        """Clip the steps of some of the parameters by themselves: one's gradient may jump alone."""
+        apart = {id(p) for p in parameters}
+        number = max(self._parts) + 1
+        for i, parameter in enumerate(self.parameters):
+            if id(parameter) in apart:
+                self._parts[i] = number
+
     @torch.no_grad()
     def step(self) -> None:
         """Update the parameters that have a gradient."""
-        tensors = zip(self.parameters, self._directions, self._state, strict=True)
-        updated = [(p, p.grad, d, *state) for p, d, state in tensors if p.grad is not None]
+        tensors = zip(self.parameters, self._parts, self._directions, self._state, strict=True)
+        updated = [(p, p.grad, part, d, *state) for p, part, d, state in tensors if p.grad is not None]
         if not updated:
             return
-        parameters, gradients, directions, first, second, n_steps = map(list, zip(*updated, strict=True))
+        parameters, gradients, parts, directions, *state = map(list, zip(*updated, strict=True))
+        first, second, n_steps = state
         # From 0 and at a rate of 1, since the step's own length decides on its rate.
         torch._foreach_zero_(directions)
         torch._foreach_add_(n_steps, 1.0)
@@ -84,16 +97,22 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
-        rate = self._clipped_rate(directions)
-        for parameter, direction in zip(parameters, directions, strict=True):
+        rates = self._clipped_rates(directions, parts)
+        for parameter, direction, rate in zip(parameters, directions, rates, strict=True):
             parameter.addcmul_(direction, rate)
 
-    def _clipped_rate(self, directions: list[Tensor]) -> Tensor:
-        """Divide the rate by the root mean square of the directions, where that is above 1."""
-        squares = [torch.dot(d.flatten(), d.flatten()) for d in directions]
-        mean_square = sum(squares[1:], squares[0]) / sum(d.numel() for d in directions)
-        self.n_clipped += mean_square > 1.0
-        return self.rate * mean_square.clamp_min(1.0).rsqrt()
+    def _clipped_rates(self, directions: list[Tensor], parts: list[int]) -> list[Tensor]:
+        """Divide the rate by the root mean square of a part's directions, where that is above 1."""
+        squares: dict[int, Tensor] = {}
+        n_values: Counter[int] = Counter()
+        for direction, part in zip(directions, parts, strict=True):
+            square = torch.dot(direction.flatten(), direction.flatten())
+            squares[part] = squares[part] + square if part in squares else square
+            n_values[part] += direction.numel()
+        means = torch.stack([squares[part] / n_values[part] for part in squares])
+        self.n_clipped += (means > 1.0).any()
+        rates = dict(zip(squares, (self.rate * means.clamp_min(1.0).rsqrt()).unbind(), strict=True))
+        return [rates[part] for part in parts]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -57,6 +57,20 @@ def test_a_gradient_far_above_those_before_makes_no_step_longer_than_the_rate():
     torch.testing.assert_close(torch.cat([p.detach() for p in parts]), whole.detach())
 
 
+def test_parts_are_clipped_each_by_itself():
+    """A jump of the second of them leaves the first one's step as it is."""
+    parts = [nn.Parameter(torch.ones(n)) for n in (20, 40)]
+    adam = Adam(parts, 0.25)
+    adam.clip_apart(parts[1:])
+    for step in range(40):
+        for part, size in zip(parts, (1.0, 1.0 if step < 39 else 30.0), strict=True):
+            part.grad = torch.full_like(part, size)
+        before = [part.detach().clone() for part in parts]
+        adam.step()
+    for part, start in zip(parts, before, strict=True):
+        torch.testing.assert_close(start - part.detach(), torch.full_like(start, 0.25))
+
+
 def test_share_of_clipped_steps_is_of_all_optimizers_since_the_last_look():
     found = optimizers()
     for size in (1.0, 1.0, 9.0):
