@@ -197,6 +197,7 @@ def test_history(fitted):
         "discriminator",
         "generator",
         "latent",
+        "clipped_steps",
         "generation_change",
     }
     assert fitted.history_["iteration"][-1] == fitted.n_iter_ == 600

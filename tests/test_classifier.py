@@ -321,7 +321,7 @@ def test_both_engines_learn_known_classes_alike(shape, monkeypatch):
     assert len(used) == 1
     assert not issubclass(Plain, FastAlgorithm1)
     np.testing.assert_allclose(fast.means_, plain.means_, atol=1e-3)
-    np.testing.assert_allclose(fast.transform(X), plain.transform(X), atol=1e-2)
+    np.testing.assert_allclose(fast.transform(X), plain.transform(X), rtol=2e-2, atol=1e-2)
 
 
 def test_classes_without_a_prediction_keep_their_numbers(blobs):

@@ -397,9 +397,10 @@ def test_labels_only_is_the_same_by_parameter_and_preset_params(blobs, preset_pa
 
 
 def test_labels_that_are_not_the_pseudo_labels_are_warned_of(blobs, monkeypatch):
-    """Whatever the cause: here an encoder that is not trained at all."""
+    """Whatever the cause: here a training of next to nothing, whose labels do not teach to the end."""
     message = r"labels_ differ from the pseudo-labels in \d+% of the samples"
     clusterer = MPCCClusterer(3, random_state=0, **BRIEF | {"pseudo_labels": "kmeans"})
+    clusterer.set_params(preset_params={"pseudo_label_share": 0.5})
     with pytest.warns(ConvergenceWarning, match=message) as caught:
         clusterer.fit(blobs[0])
     differ = np.mean(clusterer.labels_ != clusterer.pseudo_labels_)

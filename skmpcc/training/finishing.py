@@ -14,6 +14,8 @@ from skmpcc.settings import LoopSettingsOnData
 MAX_LOOKED_AT, CHUNK = 20_000, 4096
 # Steps that an encoder is finished by, at most, and between two looks at it.
 MAX_STEPS, INTERVAL = 1000, 50
+# Samples that have to be decoded, too, if what is met on the way is to stay.
+N_DECODED = 128
 # An encoder is finished if this share of its labels, or less, is not those that it was taught.
 MAX_DIFFERENT = 0.001
 
@@ -65,7 +67,7 @@ class Finishing:
         A tenth of the time of an iteration, since nothing is generated: where the encoder cannot follow
         a shape in the iterations that there are, it can here. The best of what is met on the way stays.
         """
-        encoder = self.model.serving_encoder
+        encoder, some = self.model.serving_encoder, self._data[:N_DECODED].to(self.model.device)
         best, best_state = self.differing(encoder), _copied(encoder)
         if not self.model.is_ready_to_encode or best <= MAX_DIFFERENT:
             return
@@ -78,7 +80,7 @@ class Finishing:
             self._step(encoder, optimizer)
             if (step + 1) % INTERVAL == 0:
                 different = self.differing(encoder)
-                if different < best:
+                if different < best and self.model.is_usable(some):
                     best, best_state = different, _copied(encoder)
                 if best <= MAX_DIFFERENT:
                     break

@@ -67,11 +67,12 @@ def test_an_encoder_is_finished_by_its_own_layers():
 
 
 def test_the_best_on_the_way_stays():
-    """Rates that are far too large leave the encoder as it was, or better."""
+    """Rates that are far too large leave the encoder as it was, or better, and codes in reach."""
     model, finishing = build("averaged_encoder", learning_rate=1e3)
     finishing._labels[:30] = 1 - finishing._labels[:30]
     finishing.finish_encoder()
     assert finishing.differing(model.averaged_encoder) <= 0.15
+    assert model.is_usable(finishing._data)
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
