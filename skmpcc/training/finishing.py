@@ -13,7 +13,7 @@ from skmpcc.settings import LoopSettingsOnData
 # Samples that are looked at, at most, and at a time.
 MAX_LOOKED_AT, CHUNK = 20_000, 4096
 # Steps that an encoder is finished by, at most, and between two looks at it.
-MAX_STEPS, INTERVAL = 1000, 50
+MAX_STEPS, INTERVAL = 2000, 50
 # Samples that have to be decoded, too, if what is met on the way is to stay.
 N_DECODED = 128
 # An encoder is finished if this share of its labels, or less, is not those that it was taught.

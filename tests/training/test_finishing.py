@@ -66,8 +66,9 @@ def test_an_encoder_is_finished_by_its_own_layers():
         assert own or torch.equal(value, before[name]), name
 
 
-def test_the_best_on_the_way_stays():
+def test_the_best_on_the_way_stays(monkeypatch):
     """Rates that are far too large leave the encoder as it was, or better, and codes in reach."""
+    monkeypatch.setattr(finishing_module, "MAX_STEPS", 200)
     model, finishing = build("averaged_encoder", learning_rate=1e3)
     finishing._labels[:30] = 1 - finishing._labels[:30]
     finishing.finish_encoder()
