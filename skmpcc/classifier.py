@@ -70,7 +70,8 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         spread along a graph of the ten nearest neighbours, as in LabelSpreading, and a logistic
         regression learns them; of more than 70,000 samples, along one of 70,000, those of known class
         first. "augmentation", for images: small classifiers learn the known classes and to say the same
-        of an image and of random affine maps of it. "auto" is "augmentation" for images and "neighbors" for tables.
+        of an image and of random affine maps of it. "auto" is "augmentation" for images and
+        "neighbors" for tables.
     {settings}
     labels_only : bool, default=False
         Whether classes and memberships alone are wanted. The training then ends as soon as they have

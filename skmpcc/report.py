@@ -118,6 +118,7 @@ def html_report(
         *_scores(scores or {}),
         "<h2>Sizes</h2>",
         _sizes(clusterer, X),
+        *_choice(clusterer),
     ]
     if as_images:
         content += ["<h2>Members and new samples</h2>"]
@@ -187,6 +188,22 @@ def _sizes(clusterer: MPCCClusterer, X: ArrayLike) -> str:
         share = f"{len(of_cluster) / len(labels):.1%}"
         rows.append([str(k), str(len(of_cluster)), share, f"{clusterer.weights_[k]:.1%}", mean])
     return _rows(rows, ["cluster", "samples", "share", "weight", "mean membership"])
+
+
+def _choice(clusterer: MPCCClusterer) -> list[str]:
+    """How sure the choice of the pseudo-labels was, if there was one."""
+    # Files of older versions do not tell.
+    choice = getattr(clusterer, "pseudo_label_choice_", None)
+    if choice is None:
+        return []
+    text = f"The pseudo-labels, which taught the networks, are of the kind {choice['kind']!r}."
+    if choice["agreement"] is not None:
+        text += f" The others that were found agree with them by {choice['agreement']:.2f}"
+        text += ", a mean adjusted Rand index"
+        if choice["margin"] is not None:
+            text += f", and the best that differ are behind by {choice['margin']:.2f}"
+        text += ". The lower both are, the more the clusters are in doubt."
+    return [f"<p>{escape(text)}</p>"]
 
 
 def _differences(X: NDArray, labels: NDArray, n_clusters: int, names: Sequence[str]) -> Iterable[str]:

@@ -2,10 +2,13 @@
 
 import pickle
 import re
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
@@ -102,3 +105,24 @@ def test_chosen_settings_are_kept(kind, tmp_path):
         assert again.settings_ == estimator.settings_
         assert again.device_ == estimator.device_
         assert rows_of(estimator_html_repr(again)) == rows_of(estimator_html_repr(estimator))
+
+
+def test_a_fit_tells_how_sure_the_choice_of_clusters_was(tmp_path):
+    """Where nothing is to be found, it warns; where all agree, it does not."""
+    brief = BRIEF | {"pseudo_labels": "search"}
+    random = np.random.default_rng(0)
+    with pytest.warns(ConvergenceWarning, match="next to a coin's toss: those of .* ahead of the best"):
+        doubtful = MPCCClusterer(5, random_state=0, **brief).fit(random.uniform(size=(300, 6)))
+    choice = doubtful.pseudo_label_choice_
+    assert choice["kind"] == doubtful.settings_["pseudo_labels"]
+    assert 0.0 <= choice["margin"] < 0.1
+    assert choice["agreement"] < 0.6
+    doubtful.save(tmp_path / "doubtful")
+    assert MPCCClusterer.load(tmp_path / "doubtful").pseudo_label_choice_ == choice
+    X, _ = make_blobs(150, centers=[[0, 0], [20, 0], [0, 20]], random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sure = MPCCClusterer(3, random_state=0, **brief).fit(X)
+    assert not any("coin's toss" in str(each.message) for each in caught)
+    assert sure.pseudo_label_choice_["agreement"] > 0.9
+    assert MPCCClusterer(2, random_state=0, **BRIEF).fit(X).pseudo_label_choice_ is None

@@ -1,6 +1,7 @@
 """Warnings of a fit: of a training that has not settled, of labels that are not as they should be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from skmpcc.presets import Preset
 from skmpcc.training.loop import Outcome
 
+# A choice of pseudo-labels is next to a coin's toss if it won by less than this, and if candidates
+# agree with it less than this.
+MIN_MARGIN, MIN_AGREEMENT = 0.1, 0.6
 # Share of the samples whose labels are others than their pseudo-labels, above which a fit warns. Those
 # of images may be better than their pseudo-labels.
 MAX_DIFFERENT = {"vector": 0.02, "image": 0.1}
@@ -93,4 +97,19 @@ def warnings_of_labels(
         yield (
             f"{n_empty} of n_clusters={n_clusters} clusters have no sample; they are numbered last. Ask "
             "for fewer clusters or more iterations."
+        )
+
+
+def warnings_of_choice(choice: Mapping[str, Any] | None) -> Iterator[str]:
+    """Say whether other clusters might as well have been chosen as pseudo-labels."""
+    if choice is None or choice["margin"] is None:
+        return
+    margin, agreement = choice["margin"], choice["agreement"]
+    if margin < MIN_MARGIN and agreement < MIN_AGREEMENT:
+        yield (
+            "The choice of pseudo-labels was next to a coin's toss: those of the kind "
+            f"{choice['kind']!r} are ahead of the best other clusters by {margin:.2g}, and all that "
+            f"were found agree with them by a mean adjusted Rand index of {agreement:.2g}. Another "
+            "random_state may give others; see pseudo_label_choice_, and set pseudo_labels, scaling or "
+            "n_clusters if you know more."
         )

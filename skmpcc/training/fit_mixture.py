@@ -10,7 +10,11 @@ from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.presets import Preset
 from skmpcc.system.processes import Processes
-from skmpcc.training.convergence import warnings_of_labels, warnings_of_training
+from skmpcc.training.convergence import (
+    warnings_of_choice,
+    warnings_of_labels,
+    warnings_of_training,
+)
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData
 
@@ -85,7 +89,9 @@ def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list
     labels, pseudo_labels = data.row_map.to_fitted(found.labels), found.pseudo_labels
     if pseudo_labels is not None:
         pseudo_labels = data.row_map.to_fitted(pseudo_labels)
+    choice = None if data.known is not None else _choice(found)
     return [
+        *warnings_of_choice(choice),
         *warnings_of_training(found.outcome, fit.recipe),
         *warnings_of_labels(
             labels, pseudo_labels, fit.model.n_clusters, data.known is not None, fit.recipe.kind

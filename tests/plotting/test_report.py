@@ -98,6 +98,19 @@ def test_a_difference_of_nothing_has_no_sign():
     assert of_feature(report_of(X, ["a", "b"]), "a")[2] == "+0.00"
 
 
+def test_how_sure_the_choice_of_clusters_was():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    clusterer = MPCCClusterer(2, random_state=0, **BRIEF).fit(X)
+    assert clusterer.pseudo_label_choice_ is None
+    assert "pseudo-labels, which" not in html_report(clusterer, X)
+    clusterer.pseudo_label_choice_ = {"kind": "spectral", "margin": 0.123, "agreement": 0.456}
+    page = unescape(html_report(clusterer, X))
+    assert "of the kind 'spectral'. The others that were found agree with them by 0.46, a" in page
+    assert "the best that differ are behind by 0.12." in page
+    clusterer.pseudo_label_choice_ |= {"margin": None, "agreement": None}
+    assert "agree with them" not in html_report(clusterer, X)
+
+
 def test_scores():
     X = np.random.default_rng(0).random((40, 3))
     page = report_of(X, scores={"ari": -0.0001, "accuracy": 0.91, "other": np.nan})
