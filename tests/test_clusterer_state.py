@@ -203,7 +203,7 @@ def test_permuted_clusters_decode_as_before(fitted):
     torch.testing.assert_close(model.prior.means.detach(), means[order])
 
 
-@pytest.mark.parametrize("kind", ["neighbors", "kmeans"])
+@pytest.mark.parametrize("kind", ["spanning_tree", "kmeans"])
 def test_pseudo_labels_are_found_without_labels_and_let_go(blobs, kind):
     X, y = blobs
     preset_params = QUICK["preset_params"] | {"consistency_weight": 0.0}

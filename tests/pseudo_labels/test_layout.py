@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits, make_blobs
+from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, generator, normal
 
@@ -62,11 +62,11 @@ def test_narrow_or_short_tables_have_no_layout(shape):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_fit_may_choose_a_layout(monkeypatch):
     monkeypatch.setattr(layout, "N_STEPS", 5)
-    monkeypatch.setattr(layout, "LOST_FACTOR", 1e-6)
-    monkeypatch.setattr(search, "AGREEMENT_WEIGHT", 0.0)
-    X = make_blobs(1200, 300, centers=3, cluster_std=9.0, random_state=0)[0]
+    for kind in ("kmeans", "gaussian_mixture", "spanning_tree", "spectral"):
+        monkeypatch.setitem(search.FINDERS, kind, lambda problem: [])
+    X = normal(1200, 300).numpy()
     fitted = MPCCClusterer(3, **BRIEF | {"pseudo_labels": "search"}).fit(X)
-    assert fitted.pseudo_label_choice_["kind"] == "spanning_tree"
+    assert fitted.pseudo_label_choice_ == {"kind": "spanning_tree", "margin": None, "agreement": None}
 
 
 def test_equal_rows_get_labels_all_the_same():

@@ -63,7 +63,7 @@ def fits(blobs):
     images = bars()[0].numpy()
     return {
         "table": (MPCCClusterer(3, **SHORT), X),
-        "search": (MPCCClusterer(3, pseudo_labels="neighbors", weights="learned", **SHORT), X),
+        "search": (MPCCClusterer(3, pseudo_labels="spectral", weights="learned", **SHORT), X),
         "images": (MPCCClusterer(2, **SHORT), images),
         "n_init": (MPCCClusterer(3, n_init=3, **SHORT), X),
         # The first is the best, and its empty clusters are numbered anew in place.
@@ -102,7 +102,7 @@ def test_pseudo_labels_are_not_found_again(blobs, path, monkeypatch):
     clusterer = MPCCClusterer(3, checkpoint=path, **SHORT)
     with interrupted_before(monkeypatch, 0), pytest.raises(KeyboardInterrupt):
         clusterer.fit(X)
-    monkeypatch.setattr("skmpcc.training.initialization.search_pseudo_labels", None)
+    monkeypatch.setattr("skmpcc.training.initialization.find_pseudo_labels", None)
     assert_same_fit(clusterer.fit(X), expected)
 
 

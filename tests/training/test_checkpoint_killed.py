@@ -14,14 +14,14 @@ from support import assert_same_fit, bars
 
 from skmpcc import MPCCClusterer
 from skmpcc.method.algorithm import Algorithm1
-from skmpcc.pseudo_labels.finders import images, tables
+from skmpcc.pseudo_labels.finders import images
 from skmpcc.training import checkpoint as _checkpoint
 from skmpcc.training import initialization
 
 MAX_ITER = 200
 BEFORE, SEARCH, TRAINING, WRITING = range(4)
 FITS = {
-    "table": (3, {"pseudo_labels": "neighbors", "weights": "learned"}),
+    "table": (3, {"pseudo_labels": "search", "weights": "learned"}),
     "images": (2, {"preset_params": {"batch_size": 32}}),
 }
 
@@ -30,8 +30,8 @@ def fit(kind, checkpoint, result, phase, n_iter):
     """Fit in a process of its own, that tells where it is."""
     # Write after every iteration, and slowly, so that some of the killing is done meanwhile.
     _checkpoint.SECONDS, _checkpoint.SHARE = 0.0, np.inf
-    tables.MAX_ITER, images.IMAGE_MAX_ITER, images.N_IMAGE_RESTARTS = 200, 40, 2
-    search, fsync, iteration = initialization.search_pseudo_labels, os.fsync, Algorithm1.iteration
+    images.IMAGE_MAX_ITER, images.N_IMAGE_RESTARTS = 40, 2
+    search, fsync, iteration = initialization.find_pseudo_labels, os.fsync, Algorithm1.iteration
 
     def told_search(*args):
         phase.value = SEARCH
@@ -49,7 +49,7 @@ def fit(kind, checkpoint, result, phase, n_iter):
         n_iter.value = self.n_iter
         return iteration(self, *draws)
 
-    initialization.search_pseudo_labels = told_search
+    initialization.find_pseudo_labels = told_search
     os.fsync = told_fsync
     Algorithm1.iteration = told_iteration
     n_clusters, parameters = FITS[kind]
