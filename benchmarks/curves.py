@@ -94,14 +94,16 @@ def curve(name: str, X: NDArray, y: NDArray, seed: int, options: argparse.Namesp
     graph = None
     if preset.consistency == "neighbors":
         rng = torch.Generator().manual_seed(seed)
-        graph = NeighborGraph.from_data(data, preset.n_neighbors, n_clusters, rng)
+        graph = NeighborGraph.from_data(
+            data, preset.n_neighbors, n_clusters, rng, all_values=data_format.one_length
+        )
     kept = options.output.parent / f"pseudo_labels_{name}_{seed}.npy"
     if kept.exists():
         labels = torch.as_tensor(np.load(kept))
     else:
         rng = torch.Generator().manual_seed(seed)
         assert preset.pseudo_labels is not None
-        labels = find_pseudo_labels(preset.pseudo_labels, data, graph, n_clusters, rng)
+        labels = find_pseudo_labels(preset.pseudo_labels, data, graph, n_clusters, rng).labels
         np.save(kept, labels.numpy())
     settings = resolve(select(preset, TrainingSettings), data, n_clusters, labels, graph)
     model = MPCCModel(select(preset, NetworkSettings), data_format.tensor_shape, n_clusters, seed)

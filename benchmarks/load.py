@@ -29,14 +29,18 @@ CONDITIONS = ("alone", "busy", "quota", "whole")
 FITS = ["iris", "breast_cancer", "digits", "blobs_10k"]
 # Functions whose seconds make up a fit's, by what they do.
 PHASES = {
-    "graph": ("neighbors.py", "of"),
-    "KMeans": ("candidates.py", "kmeans_labels"),
-    "GaussianMixture": ("candidates.py", "gaussian_mixture_candidate"),
-    "spectral": ("candidates.py", "spectral_candidates"),
-    "classifiers of tables": ("tables.py", "classifier_labels"),
+    "graph": ("graph.py", "from_data"),
+    "KMeans": ("kmeans.py", "kmeans_labels"),
+    "GaussianMixture": ("mixture.py", "find"),
+    "spanning tree": ("spanning_tree.py", "find"),
+    "layouts": ("layout.py", "find"),
+    "spectral": ("spectral.py", "find"),
+    "latent classes": ("latent_classes.py", "find"),
+    "choice": ("search.py", "choose"),
     "classifiers of images": ("images.py", "augmentation_labels"),
     "training": ("loop.py", "train"),
-    "labels": ("_fit.py", "candidate"),
+    "finishing": ("finishing.py", "finish_encoder"),
+    "labels": ("fit.py", "ready_for_use"),
 }
 QUOTA_THREADS = 2
 

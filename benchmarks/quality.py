@@ -69,13 +69,14 @@ def criteria(clusterer: MPCCClusterer, X: NDArray) -> dict[str, float]:
     # An integer random_state fixes what `sample` draws.
     new, drawn = clusterer.sample(2000)
 
-    def information(values: torch.Tensor) -> PairInformation:
+    def information(values: torch.Tensor, *, all_values: bool = False) -> PairInformation:
         rng = torch.Generator().manual_seed(0)
-        n_neighbors = clusterer._fitted.n_neighbors
-        graph = NeighborGraph.from_data(values, n_neighbors, len(clusterer.means_), rng)
+        n_neighbors, n_clusters = clusterer._fitted.n_neighbors, len(clusterer.means_)
+        graph = NeighborGraph.from_data(values, n_neighbors, n_clusters, rng, all_values=all_values)
         return neighbor_information(torch.as_tensor(clusterer.labels_)[graph.rows], graph)
 
-    found = information(clusterer._fitted.format.encode_all(X))
+    data_format = clusterer._fitted.format
+    found = information(data_format.encode_all(X), all_values=data_format.one_length)
     return {
         "neighbors": sum(found),
         "neighbors' agreement": found.agreement,
@@ -94,7 +95,7 @@ def pseudo_labels(X: NDArray, clusterer: MPCCClusterer) -> NDArray:
     rng = torch.Generator(fit.device).manual_seed(fit.seeds[0].pseudo_labels)
     kind, n_clusters = fit.settings.pseudo_labels, clusterer.n_clusters
     found = find_pseudo_labels(kind, data.encoded, data.graph, n_clusters, rng)
-    return data.row_map.to_given(found.cpu().numpy())
+    return data.row_map.to_given(found.labels.cpu().numpy())
 
 
 def row(
