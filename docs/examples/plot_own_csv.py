@@ -29,7 +29,7 @@ numbers = numbers.fillna(numbers.median())
 table.iloc[:3, :6]
 
 # %%
-# Look for clusters. Columns may have any units, since the clusterer scales them.
+# Look for clusters. Columns may have different units: the clusterer brings them to the same range.
 from skmpcc import MPCCClusterer
 
 clusterer = MPCCClusterer(n_clusters=3, max_iter=800, tol=0, random_state=0).fit(numbers)

@@ -37,7 +37,7 @@ drives.groupby("road", sort=False).first()
 # The pipeline
 # ------------
 #
-# There is no need for a scaler: the clusterer scales by itself.
+# There is no need for a scaler: the clusterer brings raw columns of different units to the same range.
 columns = make_column_transformer(
     (SimpleImputer(), make_column_selector(dtype_include="number")),
     (OneHotEncoder(sparse_output=False), make_column_selector(dtype_exclude="number")),
