@@ -14,7 +14,7 @@ from skmpcc.system.devices import at_most_threads
 
 # What the lost information of these clusters is multiplied by. Where clusters touch, neighbours disagree
 # somewhat more on theirs than on those of eigenvectors, and they are better all the same.
-LOST_FACTOR = 0.9
+LOST_FACTOR = 0.8
 # Rows from which layouts are ahead of other candidates, and above which one layout is like another.
 MIN_ROWS, MANY_ROWS = 1_000, 20_000
 # Layouts of fewer rows, from different starts, of whose clusterings the middle one is taken.
