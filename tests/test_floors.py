@@ -1,7 +1,7 @@
 """What users get: labels of searches and fits as long as theirs, no worse than a floor.
 
-Each floor is the worst of the seeds 0 to 9, of whole fits 0 to 4, as `benchmarks/floors.py` prints it, minus
-0.01.
+Each floor is the worst of the seeds 0 to 9, or 0 to 4 of whole fits, as `benchmarks/floors.py` prints
+it, minus 0.01.
 """
 
 import pytest
