@@ -25,6 +25,7 @@ def brief_pseudo_labels(request, monkeypatch):
     """Keep the search for pseudo-labels short in all tests that do not look at its quality."""
     if request.node.get_closest_marker("full_pseudo_labels"):
         return
+    monkeypatch.setattr("skmpcc.pseudo_labels.problem.Problem.by_range", lambda problem: None)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 3)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 1)
 

@@ -12,8 +12,9 @@ from skmpcc.settings import LoopSettingsOnData
 
 # Samples that are looked at, at most, and at a time.
 MAX_LOOKED_AT, CHUNK = 20_000, 4096
-# Steps that an encoder is finished by, at most, and between two looks at it.
-MAX_STEPS, INTERVAL = 2000, 50
+# Steps that an encoder is finished by, at most, in all and for each iteration that was asked for, and
+# between two looks at it.
+MAX_STEPS, STEPS_PER_ITERATION, INTERVAL = 2000, 4, 50
 # Samples that have to be decoded, too, if what is met on the way is to stay.
 N_DECODED = 128
 # An encoder is finished if this share of its labels, or less, is not those that it was taught.
@@ -66,6 +67,7 @@ class Finishing:
 
         A tenth of the time of an iteration, since nothing is generated: where the encoder cannot follow
         a shape in the iterations that there are, it can here. The best of what is met on the way stays.
+        Where few iterations were asked for, there are few steps.
         """
         encoder, some = self.model.serving_encoder, self._data[:N_DECODED].to(self.model.device)
         best, best_state = self.differing(encoder), _copied(encoder)
@@ -75,10 +77,11 @@ class Finishing:
         optimizer = Adam(own, self.settings.learning_rate)
         encoder.train()
         encoder.trunk.eval()
-        for step in range(MAX_STEPS):
-            optimizer.rate.fill_(optimizer.base_rate * (1.0 - step / MAX_STEPS))
+        n_steps = min(MAX_STEPS, STEPS_PER_ITERATION * self.settings.max_iter)
+        for step in range(n_steps):
+            optimizer.rate.fill_(optimizer.base_rate * (1.0 - step / n_steps))
             self._step(encoder, optimizer)
-            if (step + 1) % INTERVAL == 0:
+            if (step + 1) % INTERVAL == 0 or step + 1 == n_steps:
                 different = self.differing(encoder)
                 if different < best and self.model.is_usable(some):
                     best, best_state = different, _copied(encoder)

@@ -185,7 +185,7 @@ def test_rows_of_known_class_are_in_the_sample():
     told = np.full(N, -1)
     told[::100] = y[::100]
     classifier = MPCCClassifier(
-        random_state=0, max_iter=30, width=16, pseudo_labels="spanning_tree", tol=0.0
+        random_state=0, max_iter=30, width=16, pseudo_labels="neighbors", tol=0.0
     ).fit(Stored(X), told)
     np.testing.assert_array_equal(classifier.transduction_[::100], y[::100])
     assert np.mean(classifier.transduction_ == y) > 0.9

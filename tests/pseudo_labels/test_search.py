@@ -127,6 +127,7 @@ def test_each_pair_of_candidates_is_compared_once(monkeypatch, judged):
     assert len(compared) == len(set(map(frozenset, compared))) == 36
 
 
+@pytest.mark.full_pseudo_labels
 def test_columns_count_the_same_in_some_candidates():
     """The wide column tells nothing, and neighbours hardly see the others."""
     X, y = make_blobs(300, centers=[[0, 0], [6, 0], [0, 6]], random_state=0)

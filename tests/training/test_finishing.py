@@ -25,7 +25,7 @@ def build(labels_by=None, **training):
     y = (x[:, 0] > 0).long()
     if labels_by is not None:
         y = model.prior.most_probable(model.encode_by(getattr(model, labels_by), x)[0])
-    settings = resolved((6,), max_iter=1, **{"batch_size": 32, "learning_rate": 2e-3} | training)
+    settings = resolved((6,), max_iter=500, **{"batch_size": 32, "learning_rate": 2e-3} | training)
     return model, Finishing(model, settings, x, y, 0)
 
 
@@ -79,6 +79,7 @@ def test_the_best_on_the_way_stays(monkeypatch):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_fits_keep_labels_that_teach_to_the_end(share, monkeypatch):
     """After next to no training. Labels are the encoder's own, and the same again."""
+    monkeypatch.setattr(finishing_module, "STEPS_PER_ITERATION", 500)
     X, _ = make_moons(200, noise=0.05, random_state=0)
     parameters = QUICK | {
         "pseudo_labels": "spectral",
@@ -90,6 +91,15 @@ def test_fits_keep_labels_that_teach_to_the_end(share, monkeypatch):
     assert (differ <= 0.03) == (share == 1.0)
     assert (fits[0].labels_ == fits[0].predict(X)).all()
     assert (fits[0].labels_ == fits[1].labels_).all()
+
+
+def test_few_iterations_are_followed_by_few_steps(monkeypatch):
+    steps = []
+    monkeypatch.setattr(Finishing, "_step", lambda self, *given: steps.append(1))
+    finishing = build()[1]
+    finishing.settings = resolved((6,), max_iter=3, batch_size=32)
+    finishing.finish_encoder()
+    assert len(steps) == 3 * finishing_module.STEPS_PER_ITERATION
 
 
 @pytest.mark.parametrize("case", ["images", "classes"])
