@@ -121,8 +121,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         What found the pseudo-labels, "kind", and how sure the choice was: "margin", by how much their
         quality and the others' agreement with them are above those of the best other clusters that
         were found, and "agreement", their mean adjusted Rand index with all that were found. Both are
-        None where there was nothing to choose. A margin below 0.1 is next to a coin's toss, of which a
-        fit warns if the two differ much.
+        None where there was nothing to choose. A margin below 0.1 and an agreement below 0.6 are next
+        to a coin's toss, of which a fit warns.
     cluster_centers_ : ndarray of shape (n_clusters, ...)
         Decoded means, in the shape and units of the data.
     n_iter_ : int

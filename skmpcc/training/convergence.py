@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from skmpcc.presets import Preset
 from skmpcc.training.loop import Outcome
 
-# A choice of pseudo-labels is next to a coin's toss if it won by less than this, and if candidates
-# agree with it less than this.
+# A choice of pseudo-labels is next to a coin's toss if it won by less than the first, and if candidates
+# agree with it less than the second.
 MIN_MARGIN, MIN_AGREEMENT = 0.1, 0.6
 # Share of the samples whose labels are others than their pseudo-labels, above which a fit warns. Those
 # of images may be better than their pseudo-labels.

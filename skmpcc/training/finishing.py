@@ -1,4 +1,4 @@
-"""What serves after a training: the encoder or its average, finished where it lacks labels."""
+"""The end of a training: the encoder or its average serves, and is finished where it lacks labels."""
 
 import torch
 from torch import Tensor

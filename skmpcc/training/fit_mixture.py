@@ -61,7 +61,7 @@ def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
 
 
 def _choice(found: FittedInitialization) -> dict[str, Any] | None:
-    """What found the pseudo-labels, and how sure it was."""
+    """Tell what found the pseudo-labels, and how sure the choice of them was."""
     if found.pseudo_labels is None:
         return None
     return {
