@@ -7,7 +7,7 @@ from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.layers import Encoder
 from skmpcc.method.optimizers import Adam
-from skmpcc.method.trainer import descend
+from skmpcc.method.trainer import copied, descend
 from skmpcc.settings import LoopSettingsOnData
 
 # Samples that are looked at, at most, and at a time.
@@ -70,7 +70,7 @@ class Finishing:
         Where few iterations were asked for, there are few steps.
         """
         encoder, some = self.model.serving_encoder, self._data[:N_DECODED].to(self.model.device)
-        best, best_state = self.differing(encoder), _copied(encoder)
+        best, best_state = self.differing(encoder), copied(encoder)
         if not self.model.is_ready_to_encode or best <= MAX_DIFFERENT:
             return
         own = [*encoder.body.parameters(), *encoder.mean.parameters()]
@@ -84,7 +84,7 @@ class Finishing:
             if (step + 1) % INTERVAL == 0 or step + 1 == n_steps:
                 different = self.differing(encoder)
                 if different < best and self.model.is_usable(some):
-                    best, best_state = different, _copied(encoder)
+                    best, best_state = different, copied(encoder)
                 if best <= MAX_DIFFERENT:
                     break
         encoder.load_state_dict(best_state)
@@ -98,7 +98,3 @@ class Finishing:
             h = encoder.trunk(x)
         log_q = model.prior.log_responsibilities(encoder.mean(encoder.body(h)))
         descend(losses.cluster_loss(log_q, y), optimizer)
-
-
-def _copied(encoder: Encoder) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
