@@ -81,9 +81,11 @@ class AutogradDiscriminator(_AutogradPass[Discriminator]):
 class AutogradEncoder(_AutogradPass[Encoder]):
     """`EncoderPass` of any encoder."""
 
-    def forward(self, x: Tensor, *, wants_backward: bool = True) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, n_spread: int | None = None, *, wants_backward: bool = True
+    ) -> tuple[Tensor, Tensor]:
         with torch.set_grad_enabled(wants_backward), self.norms.applied(estimate=True):
-            outputs = [moments.to(x.dtype) for moments in self._run(self.module, x)]
+            outputs = [moments.to(x.dtype) for moments in self._run(self.module, x, n_spread)]
         if wants_backward:
             self.outputs = outputs
         mean, log_variance = outputs

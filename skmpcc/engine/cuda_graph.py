@@ -101,6 +101,8 @@ class CapturedAlgorithm1(FastAlgorithm1):
         self._replay: Callable[[], Losses] | None = None
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> Losses:
+        # A recording has them or not.
+        self.wants_losses = True
         reals = [draw_real() for _ in range(self._n_reals)]
         pair = draw_pairs() if draw_pairs is not None and self._wants_pairs else ()
         inputs = self._copy_inputs([x for real in reals for x in real] + list(pair))

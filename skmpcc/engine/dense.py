@@ -54,35 +54,49 @@ class _Dense:
         self.bias_gradient = gradients.get(id(layer.bias))
         wide = weight.numel() >= MIN_WEIGHTS
         self.dtype = dtype if dtype is not None and wide else weight.dtype
-        self.normalized_weight = torch.empty_like(weight, dtype=self.dtype)
+        self.is_cast = self.dtype != weight.dtype
+        self.cast_bias = torch.empty_like(self.bias, dtype=self.dtype) if self.is_cast else self.bias
+        self.normalized_weight = self.weight
+        if self.is_cast or self.vectors is not None:
+            self.normalized_weight = torch.empty_like(self.weight, dtype=self.dtype)
+        if self.vectors is not None:
+            # Of a shared layer another pass may improve both before the backward of this one.
+            self.vectors_then = [torch.empty_like(vector) for vector in self.vectors]
+        # Views, which are made once.
+        self.weight_t, self.normalized_weight_t = self.weight.T, self.normalized_weight.T
 
     def normalize(self, *, estimate: bool = True) -> None:
         """After an update: the weight over its spectral norm, by torch's power iteration."""
-        self.cast_bias = self.bias.to(self.dtype)
+        if self.is_cast:
+            self.cast_bias.copy_(self.bias)
         if self.vectors is None:
-            self.normalized_weight = self.weight.to(self.dtype)
+            if self.is_cast:
+                self.normalized_weight.copy_(self.weight)
             return
         u, v = self.vectors
         if estimate:
-            self.sigma = power_iteration(self.weight, u, v)
+            self.sigma = power_iteration(self.weight, self.weight_t, u, v)
         else:
             self.sigma = torch.dot(u, torch.mv(self.weight, v))
-        # Of a shared layer another pass may improve both before the backward of this one.
-        self.vectors_then = u.clone(), v.clone()
+        for then, now in zip(self.vectors_then, self.vectors, strict=True):
+            then.copy_(now)
         torch.div(self.weight, self.sigma, out=self.normalized_weight)
 
+    def _cast(self, x: Tensor) -> Tensor:
+        return x if x.dtype is self.dtype else x.to(self.dtype)
+
     def forward(self, x: Tensor) -> Tensor:
-        self.x = x.to(self.dtype)
-        return torch.addmm(self.cast_bias, self.x, self.normalized_weight.T)
+        self.x = self._cast(x)
+        return torch.addmm(self.cast_bias, self.x, self.normalized_weight_t)
 
     def backward(self, y: Tensor) -> None:
         if self.weight_gradient is None:
             return
-        gradient, y = self.weight_gradient, y.to(self.dtype)
-        if self.dtype == gradient.dtype:
-            torch.mm(y.T, self.x, out=gradient)
-        else:
+        gradient, y = self.weight_gradient, self._cast(y)
+        if self.is_cast:
             gradient.copy_(torch.mm(y.T, self.x))
+        else:
+            torch.mm(y.T, self.x, out=gradient)
         torch.sum(y, 0, dtype=gradient.dtype, out=self.bias_gradient)
         if self.vectors is not None:
             u, v = self.vectors_then
@@ -91,7 +105,7 @@ class _Dense:
             gradient.addr_(u, v * along, alpha=-1.0).div_(self.sigma)
 
     def input_gradient(self, y: Tensor) -> Tensor:
-        return torch.mm(y.to(self.dtype), self.normalized_weight)
+        return torch.mm(self._cast(y), self.normalized_weight)
 
 
 class _Hidden(_Dense):
@@ -103,7 +117,7 @@ class _Hidden(_Dense):
 
     def activation_backward(self, y: Tensor) -> Tensor:
         """The gradient before the leaky ReLU, whose result has the sign of its argument."""
-        return torch.ops.aten.leaky_relu_backward(y.to(self.dtype), self.y, SLOPE, True)
+        return torch.ops.aten.leaky_relu_backward(self._cast(y), self.y, SLOPE, True)
 
 
 def _hidden(layers: nn.Sequential, *groups: FlatParameters, dtype: torch.dtype | None) -> list[_Hidden]:
@@ -165,7 +179,8 @@ class DenseDiscriminator:
         self.hidden.backward(self._to_features(scores, features))
 
     def backward_to_input(self, scores: Tensor, features: Tensor | None) -> Tensor:
-        return self.hidden.input_gradient(self._to_features(scores, features))
+        gradient = self.hidden.input_gradient(self._to_features(scores, features))
+        return gradient.to(self.score.dtype)
 
 
 class DenseEncoder:
@@ -181,23 +196,35 @@ class DenseEncoder:
             for first, last in (_of_kind(nn.Linear, head) for head in (module.mean, module.log_variance))
         ]
 
-    def forward(self, x: Tensor, *, wants_backward: bool = True) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, n_spread: int | None = None, *, wants_backward: bool = True
+    ) -> tuple[Tensor, Tensor]:
         self.hidden.normalize()
         h = self.hidden.forward(x)
         for layer in (layer for head in self.heads for layer in head):
             layer.normalize()
-        mean, log_variance = (last.forward(first.forward(h)) for first, last in self.heads)
+        mean, log_variance = (
+            last.forward(first.forward(rows))
+            for (first, last), rows in zip(self.heads, (h, h[:n_spread]), strict=True)
+        )
         return mean, log_variance
 
     def backward(self, mean: Tensor, log_variance: Tensor) -> None:
-        h = None
-        for (first, last), gradient in zip(self.heads, (mean, log_variance), strict=True):
-            last.backward(gradient)
-            inner = first.activation_backward(last.input_gradient(gradient))
-            first.backward(inner)
-            h = first.input_gradient(inner) if h is None else h.addmm_(inner, first.normalized_weight)
-        assert h is not None
+        (to_mean, inner), (to_spread, inner_spread) = (
+            (first, self._head_backward(first, last, gradient))
+            for (first, last), gradient in zip(self.heads, (mean, log_variance), strict=True)
+        )
+        h = to_mean.input_gradient(inner)
+        h[: len(inner_spread)].addmm_(inner_spread, to_spread.normalized_weight)
         self.hidden.backward(h)
+
+    @staticmethod
+    def _head_backward(first: _Hidden, last: _Dense, gradient: Tensor) -> Tensor:
+        """Pass a head backwards, up to the activation of its first layer."""
+        last.backward(gradient)
+        inner = first.activation_backward(last.input_gradient(gradient))
+        first.backward(inner)
+        return inner
 
 
 class DenseConditionalNorm:
@@ -221,22 +248,22 @@ class DenseConditionalNorm:
         )
 
     def _condition(self, normed: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's output, and the gain of each row."""
-        scale = torch.index_select(1.0 + self.gain, 0, y)
-        out = torch.addcmul(torch.index_select(self.bias, 0, y), normed, scale)
-        return functional.leaky_relu_(out, SLOPE), scale
+        """The layer's output, and the gain of each row, which is 1 + this."""
+        gain = torch.index_select(self.gain, 0, y)
+        out = torch.index_select(self.bias, 0, y).add_(normed).addcmul_(normed, gain)
+        return functional.leaky_relu_(out, SLOPE), gain
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         self.x = x
         self.normed, self.mean, self.inverse_std = self._normalize(x)
-        self.out, self.scale = self._condition(self.normed, y)
+        self.out, self.rows_gain = self._condition(self.normed, y)
         return self.out
 
     def backward(self, gradient: Tensor, classes: Tensor) -> Tensor:
         gradient = torch.ops.aten.leaky_relu_backward(gradient, self.out, SLOPE, True)
         sum_by_class(gradient, classes, self.bias_gradient)
         sum_by_class(gradient * self.normed, classes, self.gain_gradient)
-        return self._input_gradient(gradient.mul_(self.scale))
+        return self._input_gradient(gradient.addcmul_(gradient, self.rows_gain))
 
     def _input_gradient(self, gradient: Tensor) -> Tensor:
         """Turn the gradient of the normalized batch into that of the batch."""

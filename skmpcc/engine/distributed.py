@@ -19,9 +19,11 @@ from skmpcc.engine.autograd import AutogradGenerator
 from skmpcc.engine.dense import DenseConditionalNorm, DenseGenerator
 from skmpcc.engine.fast import FastAlgorithm1
 from skmpcc.engine.flat import FlatParameters
+from skmpcc.engine.mixture import MixturePass
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import BatchNorm, ConditionalBatchNorm, normalized_by
 from skmpcc.method.optimizers import Adam
+from skmpcc.method.prior import GaussianMixturePrior
 from skmpcc.settings import ResolvedSettings
 from skmpcc.system.processes import Processes, Share
 
@@ -91,8 +93,9 @@ class DistributedAlgorithm1(FastAlgorithm1):
         self.processes.all_reduce(*gradients)
         super()._step(*optimizers)
 
-    def _log_share(self, log_q: Tensor) -> Tensor:
-        return _LogMean.apply(super()._log_share(log_q), self.processes, self.share)
+    def _mixture_pass(self) -> MixturePass:
+        arguments = self.model.prior, self._flat.prior, self.settings
+        return _MixtureOfAll(*arguments, self.processes, self.share)
 
     def _update_weights(self) -> None:
         if self._cluster_proportions is not None and self.settings.weights == "learned":
@@ -238,21 +241,27 @@ class _Normalization(torch.autograd.Function):
         return ctx.moments.input_gradient(gradient, normalized, inverse_std), None, None
 
 
-class _LogMean(torch.autograd.Function):
-    """Logarithm of a mean over the whole batch, from those over the shares."""
+class _MixtureOfAll(MixturePass):
+    """Passes of the mixture, with the mean membership of whole batches."""
 
-    @staticmethod
-    def forward(ctx: Any, log_mean: Tensor, processes: Processes, share: Share) -> Tensor:
-        weighted = log_mean + math.log(share.weight)
-        whole = torch.logsumexp(processes.gather(weighted), 0)
-        ctx.save_for_backward(torch.exp(log_mean - whole))
-        ctx.processes, ctx.weight = processes, share.weight
-        return whole
+    def __init__(
+        self,
+        prior: GaussianMixturePrior,
+        group: FlatParameters,
+        settings: ResolvedSettings,
+        processes: Processes,
+        share: Share,
+    ) -> None:
+        super().__init__(prior, group, settings)
+        self.processes = processes
+        self.share = share
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (part,) = ctx.saved_tensors
+    def _of_whole(self, log_share: Tensor) -> Tensor:
+        weighted = log_share + math.log(self.share.weight)
+        return torch.logsumexp(self.processes.gather(weighted), 0)
+
+    def _to_own(self, gradient: Tensor) -> Tensor:
         # Gradients are those of means over a share; their sum is of the whole batch.
-        whole = gradient * ctx.weight
-        ctx.processes.all_reduce(whole)
-        return part * whole, None, None
+        gradient.mul_(self.share.weight)
+        self.processes.all_reduce(gradient)
+        return gradient

@@ -6,8 +6,9 @@ update, but
 - generated samples for all discriminator steps come from one pass of the generator, which does not
   change meanwhile, and so do those of the encoder steps after the first; batch-norm sees them batch
   by batch;
-- networks for tables, and the projection of labels, are passed forwards and backwards without
-  autograd (`dense`, `projection`);
+- networks for tables, the projection of labels and the mixture are passed forwards and backwards
+  without autograd (`dense`, `projection`, `mixture`);
+- the encoder finds log-variances, and losses are computed, where they are wanted alone;
 - the parameters that an optimizer updates lie end to end (`flat`), so that its step is one fused
   kernel, and an average's too.
 """
@@ -17,14 +18,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from skmpcc.engine.autograd import (
-    AutogradDiscriminator,
-    AutogradEncoder,
-    AutogradGenerator,
-    gradient_of,
-)
+from skmpcc.engine.autograd import AutogradDiscriminator, AutogradEncoder, AutogradGenerator
 from skmpcc.engine.dense import DenseDiscriminator, DenseEncoder, DenseGenerator
 from skmpcc.engine.flat import FlatModel
+from skmpcc.engine.mixture import Draw, MixturePass
 from skmpcc.engine.passes import DiscriminatorPass, EncoderPass, GeneratorPass
 from skmpcc.engine.projection import ProjectionPass
 from skmpcc.method import losses
@@ -56,6 +53,10 @@ class FastAlgorithm1(Algorithm1):
         self._encoder: EncoderPass = of_encoder(model.encoder, *shared, flat.encoder, dtype=dtype)
         self._generator: GeneratorPass = of_generator(model.generator, flat.generator, dtype=dtype)
         self._projection = None if self.projection is None else ProjectionPass(self.projection)
+        self._mixture = self._mixture_pass()
+
+    def _mixture_pass(self) -> MixturePass:
+        return MixturePass(self.model.prior, self._flat.prior, self.settings)
 
     def _passes(self) -> tuple[Callable, Callable, Callable]:
         """Passes for the model's discriminator, encoder and generator."""
@@ -78,6 +79,10 @@ class FastAlgorithm1(Algorithm1):
         self.model.update_averages(self.averaging, self._flat.averaged)
 
     # ---- The phases
+
+    def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        out = super()._updates(draw_real, draw_pairs)
+        return out if self.wants_losses else {}
 
     def discriminator_phase(self, draw_real: DrawBatch) -> Tensor:
         n_steps, n = self.settings.discriminator_steps, self.settings.batch_size
@@ -105,17 +110,17 @@ class FastAlgorithm1(Algorithm1):
                 to_features = projection.input_gradient(projected)
             self._discriminator.backward(gradient, to_features)
             self._step(self.optimizers["discriminator"])
-        return losses.discriminator_loss(*scores.split(n))
+        return losses.discriminator_loss(*scores.split(n)) if self.wants_losses else gradient
 
     def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
         settings, optimizers = self.settings, self.optimizers
-        y, noise = self._draw_noise()
-        z = self.model.prior.reparameterize(y, noise)
-        n, codes, clusters = len(y), z.detach(), y
+        draw = self._draw_codes()
+        y, codes, n = draw.y, draw.z, len(draw.y)
+        clusters = y
         by_encoder = settings.reconstruction_by_encoder
         if settings.reconstruction_weight:
             real, *known = draw_real()
-            means, _ = self._encoder.forward(real, wants_backward=by_encoder)
+            means, no_log_variances = self._encoder.forward(real, 0, wants_backward=by_encoder)
             codes = torch.cat([codes, means])
             clusters = torch.cat([y, self._clusters_of(means, known)])
         decoded = self._generator.forward(codes, clusters)
@@ -126,19 +131,18 @@ class FastAlgorithm1(Algorithm1):
             scores = scores + self.supervision * self._projection.forward(h, y)
             to_features = self._projection.input_gradient(self.supervision * gradient)
         gradient = self._discriminator.backward_to_input(gradient, to_features)
-        out = {"generator": losses.generator_loss(scores)}
+        out = {"generator": losses.generator_loss(scores)} if self.wants_losses else {}
         if settings.reconstruction_weight:
             rebuilt, scale = decoded[n:], settings.total_variance
-            out["reconstruction"] = losses.reconstruction_loss(rebuilt, real, scale)
+            if self.wants_losses:
+                out["reconstruction"] = losses.reconstruction_loss(rebuilt, real, scale)
             to_rebuilt = losses.reconstruction_gradient(rebuilt, real, scale)
             gradient = torch.cat([gradient, to_rebuilt.mul_(settings.reconstruction_weight)])
         to_codes = self._generator.backward(gradient)
-        self._flat.prior.attach_gradients()
-        z.backward(to_codes[:n], inputs=self._flat.prior.parameters)
+        self._mixture.backward(draw, to_codes[:n])
         updated = [optimizers["generator"], optimizers["generator_prior"]]
         if settings.reconstruction_weight and by_encoder:
-            to_means = to_codes[n:].contiguous()
-            self._encoder.backward(to_means, torch.zeros_like(to_means))
+            self._encoder.backward(to_codes[n:].contiguous(), torch.zeros_like(no_log_variances))
             updated.append(optimizers["encoder"])
         self._step(*updated)
         return out
@@ -156,28 +160,33 @@ class FastAlgorithm1(Algorithm1):
                 weight = self.settings.latent_loss_weight
                 self._encoder.backward(mean.mul_(weight), log_variance.mul_(weight))
                 self._step(self.optimizers["encoder"])
-            out["latent"] = losses.latent_loss(code, *moments)
+            if self.wants_losses:
+                out["latent"] = losses.latent_loss(code, *moments)
         return out
 
     def _first_encoder_step(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
-        y, noise = self._draw_noise()
-        z = self.model.prior.reparameterize(y, noise)
-        x = self._generator.generate(z.detach(), y, 1)
-        x = self._add_noise(x, self._input_noise(x.shape))
+        draw = self._draw_codes()
+        x = self._generator.generate(draw.z, draw.y, 1)
+        n, x = len(x), self._add_noise(x, self._input_noise(x.shape))
         labels: Sequence[Tensor] = ()
         if draw_pairs is not None and self._wants_pairs:
             first, second, *labels = draw_pairs()
             x = torch.cat([x, first, second])
-        means, log_variances = (moments.requires_grad_() for moments in self._encoder.forward(x))
-        loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=True)
-        self._flat.prior.attach_gradients()
-        loss.backward(inputs=[means, log_variances, *self._flat.prior.parameters])
-        self._encoder.backward(gradient_of(means), gradient_of(log_variances))
+        moments = self._encoder.forward(x, n)
+        taught = labels if self.projection is not None else ()
+        found = self._mixture.encoder_losses(
+            draw, *moments, taught, self.supervision, wants_losses=self.wants_losses
+        )
+        self._encoder.backward(found.means, found.log_variances)
         self._step(self.optimizers["encoder"], self.optimizers["prior"])
+        self._cluster_proportions = found.proportions
         self._update_weights()
-        return {name: term.detach() for name, term in terms.items()}
+        return found.terms
 
     # ---- Their parts
+
+    def _draw_codes(self) -> Draw:
+        return self._mixture.draw(*self._draw_noise())
 
     def _draw_steps(
         self, n_steps: int, draw_more: Callable[[], None]
@@ -193,8 +202,7 @@ class FastAlgorithm1(Algorithm1):
             noises.append(noise)
             draw_more()
         y = torch.cat(labels)
-        with torch.no_grad():
-            z = self.model.prior.reparameterize(y, torch.cat(noises))
+        z = self._mixture.draw(y, torch.cat(noises)).z
         return labels, z, self._generator.generate(z, y, n_steps)
 
     def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:

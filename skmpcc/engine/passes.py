@@ -25,8 +25,13 @@ class DiscriminatorPass(Protocol):
 class EncoderPass(Protocol):
     """Passes of an encoder."""
 
-    def forward(self, x: Tensor, *, wants_backward: bool = True) -> tuple[Tensor, Tensor]:
-        """Return means and log-variances; without `wants_backward` there will be none."""
+    def forward(
+        self, x: Tensor, n_spread: int | None = None, *, wants_backward: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Return means, and log-variances of the first `n_spread` samples, by default of all.
+
+        Without `wants_backward` there will be none.
+        """
 
     def backward(self, mean: Tensor, log_variance: Tensor) -> None:
         """Turn the gradients of both into those of the parameters."""

@@ -17,13 +17,14 @@ class ProjectionPass:
 
     def __init__(self, module: ClassProjection) -> None:
         self.embedding, self.left, self.right = module.embedding.detach(), module.left, module.right
+        self.embedding_t = self.embedding.T
         self.gradient = torch.zeros_like(self.embedding)
         module.embedding.grad = self.gradient
         self.all_classes = torch.arange(len(self.embedding), device=self.embedding.device)
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """Embed(y) . h, after one power iteration for the embedding's norm."""
-        self.norm = power_iteration(self.embedding, self.left, self.right)
+        self.norm = power_iteration(self.embedding, self.embedding_t, self.left, self.right)
         self.h, self.y = h, y
         self.rows = torch.index_select(self.embedding, 0, y).div_(self.norm)
         self.out = (h * self.rows).sum(1)

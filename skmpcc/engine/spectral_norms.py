@@ -76,11 +76,14 @@ class _Group:
             layer.normalized = _channels_first(weight)
 
 
-def power_iteration(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Improve u and v in place by one step, and return the spectral norm's estimate, u' W v."""
+def power_iteration(weight: Tensor, weight_t: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Improve u and v in place by one step, and return the spectral norm's estimate, u' W v.
+
+    `weight_t` is the transposed view of the weight.
+    """
     torch.mv(weight, v, out=u)
     u.div_(torch.linalg.vector_norm(u))
-    torch.mv(weight.T, u, out=v)
+    torch.mv(weight_t, u, out=v)
     # With v = W'u / |W'u| it is the length of W'u.
     norm = torch.linalg.vector_norm(v)
     v.div_(norm)

@@ -229,16 +229,14 @@ class Algorithm1(AdversarialTrainer):
             log_q = prior.log_responsibilities(means[n:])
             self._cluster_proportions = log_q.detach().exp().mean(0)
             first, second = log_q.chunk(2)
-            terms["consistency"] = losses.consistency_loss(first, second, self._log_share(log_q))
+            terms["consistency"] = losses.consistency_loss(
+                first, second, losses.log_mean_membership(log_q)
+            )
             loss = loss + settings.consistency_weight * terms["consistency"]
             if labels and self.projection is not None:
                 weight = self.supervision * settings.label_weight
                 loss = loss + weight * losses.cluster_loss(log_q, torch.cat(list(labels)))
         return loss, terms
-
-    def _log_share(self, log_q: Tensor) -> Tensor:
-        """log p(k), the mean membership of a batch of pairs."""
-        return losses.log_mean_membership(log_q)
 
     def _update_weights(self) -> None:
         """Let learned weights follow the memberships of the real samples in the step before."""

@@ -97,21 +97,24 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
-        rates = self._clipped_rates(directions, parts)
-        for parameter, direction, rate in zip(parameters, directions, rates, strict=True):
+        for parameter, direction, rate in zip(
+            parameters, directions, self._clipped_rates(directions, parts), strict=True
+        ):
             parameter.addcmul_(direction, rate)
 
     def _clipped_rates(self, directions: list[Tensor], parts: list[int]) -> list[Tensor]:
         """Divide the rate by the root mean square of a part's directions, where that is above 1."""
+        flat = (direction.view(-1) for direction in directions)
         squares: dict[int, Tensor] = {}
         n_values: Counter[int] = Counter()
-        for direction, part in zip(directions, parts, strict=True):
-            square = torch.dot(direction.flatten(), direction.flatten())
+        for direction, part in zip(flat, parts, strict=True):
+            square = torch.dot(direction, direction)
             squares[part] = squares[part] + square if part in squares else square
             n_values[part] += direction.numel()
-        means = torch.stack([squares[part] / n_values[part] for part in squares])
-        self.n_clipped += (means > 1.0).any()
-        rates = dict(zip(squares, (self.rate * means.clamp_min(1.0).rsqrt()).unbind(), strict=True))
+        # At least 1 each; a sum above their number means that one is.
+        roots = [(squares[part] / n_values[part]).sqrt_().clamp_min_(1.0) for part in squares]
+        self.n_clipped += sum(roots) > len(roots)
+        rates = {part: self.rate / root for part, root in zip(squares, roots, strict=True)}
         return [rates[part] for part in parts]
 
     def zero_grad(self) -> None:

@@ -56,7 +56,10 @@ class GaussianMixturePrior(nn.Module):
     @property
     def stds(self) -> Tensor:
         """sigma of what is sampled, shape (K, J)."""
-        free = torch.exp(0.5 * self.log_variances)
+        return self.floored(torch.exp(0.5 * self.log_variances))
+
+    def floored(self, free: Tensor) -> Tensor:
+        """sigma, of free standard deviations exp(v / 2)."""
         if self.std_floor == "threshold":
             return free.clamp_min(self.min_std)
         return free + self.min_std

@@ -37,6 +37,7 @@ class Trainer:
         self.settings = settings
         self.rng = rng
         self.n_iter = 0
+        self.wants_losses = True
         # Iteration from which averages reach back no further.
         self._averaged_from = 0
         self.optimizers = Optimizers(self._optimizers(), settings)
@@ -61,7 +62,9 @@ class Trainer:
         """Tell by the losses what is wrong with this kind of training, in words, and whether it is."""
         return {}
 
-    def iteration(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None = None) -> dict[str, Tensor]:
+    def iteration(
+        self, draw_real: DrawBatch, draw_pairs: DrawBatch | None = None, *, wants_losses: bool = True
+    ) -> dict[str, Tensor]:
         """Run one iteration: of Algorithm 1 lines 7 to 28.
 
         Parameters
@@ -71,12 +74,15 @@ class Trainer:
         draw_pairs : callable, optional
             Gives a batch of real samples and a partner of each, for consistency, with known labels
             followed by those of both.
+        wants_losses : bool, default=True
+            Whether the losses are wanted, which some trainings take no time for otherwise.
 
         Returns
         -------
         losses : dict of Tensor
             The losses of the last step of each phase.
         """
+        self.wants_losses = wants_losses
         # A model in evaluation mode would train on stale spectral norms and batch statistics.
         if not self.model.training:
             self.model.train()

@@ -224,8 +224,10 @@ class _Loop:
             return self.on_interval(_as_arrays(self.history), health.is_over)
 
         while not (health.is_over or self.stopped):
-            losses = algorithm.iteration(batches.draw_real, batches.draw_pairs)
-            if not algorithm.n_iter % self.interval or algorithm.n_iter == max_iter:
+            n_iter = algorithm.n_iter + 1
+            checked = n_iter % self.interval == 0 or n_iter == max_iter
+            losses = algorithm.iteration(batches.draw_real, batches.draw_pairs, wants_losses=checked)
+            if checked:
                 entry = _entry(algorithm, losses)
                 if health.check(entry):
                     for name, value in entry.items():

@@ -445,14 +445,15 @@ def poisoned(engine, place, at):
     met = []
 
     class Poisoned(engine):
-        def iteration(self, draw_real, draw_pairs=None):
+        def iteration(self, draw_real, draw_pairs=None, **options):
             if self.n_iter != at or met:
-                return super().iteration(draw_real, draw_pairs)
+                return super().iteration(draw_real, draw_pairs, **options)
             met.append(place)
             if place == "batch":
                 return super().iteration(
                     lambda: tuple(t * math.nan if t.is_floating_point() else t for t in draw_real()),
                     draw_pairs,
+                    **options,
                 )
             found = (
                 [tensor for tensors in self.optimizers.state() for tensor in tensors]
@@ -463,7 +464,7 @@ def poisoned(engine, place, at):
             for tensor in found:
                 if tensor.is_floating_point():
                     tensor.fill_(math.nan)
-            return super().iteration(draw_real, draw_pairs)
+            return super().iteration(draw_real, draw_pairs, **options)
 
     return Poisoned, met
 

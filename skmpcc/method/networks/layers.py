@@ -37,9 +37,10 @@ class Encoder(nn.Module):
     mean: nn.Sequential
     log_variance: nn.Sequential
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, n_spread: int | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of samples; the latter of the first `n_spread` alone, if given."""
         h = self.body(self.trunk(x))
-        return self.mean(h), self.log_variance(h)
+        return self.mean(h), self.log_variance(h[:n_spread])
 
     def init_kaiming(self) -> None:
         """Initialize the encoder's own layers, where nothing normalizes them; see `init_kaiming`."""

@@ -1,0 +1,263 @@
+"""Losses of the mixture and their gradients, written out: autograd takes several times as long."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skmpcc.engine.flat import FlatParameters
+from skmpcc.engine.projection import class_matrix, sum_by_class
+from skmpcc.method import losses
+from skmpcc.method.prior import LOG_TWO_PI, GaussianMixturePrior
+from skmpcc.settings import ResolvedSettings
+
+
+class Draw:
+    """Codes of one step, z = mu_y + sigma_y * eps, and the mixture as it was then.
+
+    Attributes
+    ----------
+    y : Tensor of shape (n,)
+    noise, z : Tensor of shape (n, J)
+        eps and z.
+    free, stds, slope : Tensor of shape (K, J)
+        exp(v / 2), sigma, and d sigma / d v.
+    """
+
+    def __init__(self, prior: GaussianMixturePrior, y: Tensor, noise: Tensor) -> None:
+        self.y, self.noise = y, noise
+        self.free = torch.exp(0.5 * prior.log_variances.detach())
+        self.stds = prior.floored(self.free)
+        means = torch.index_select(prior.means.detach(), 0, y)
+        self.z = torch.addcmul(means, torch.index_select(self.stds, 0, y), noise)
+        self.slope = 0.5 * self.free
+        if prior.std_floor == "threshold":
+            self.slope.mul_(self.free >= prior.min_std)
+
+
+@dataclass
+class EncoderLosses:
+    """What an encoder's step with the mixture gives, beside the mixture's own gradient.
+
+    Attributes
+    ----------
+    means, log_variances : Tensor
+        Gradients with respect to the encoder's means, and to its log-variances of generated samples.
+    terms : dict of Tensor
+        The losses themselves, where they are wanted.
+    proportions : Tensor of shape (K,) or None
+        Mean memberships of the pairs.
+    """
+
+    means: Tensor
+    log_variances: Tensor
+    terms: dict[str, Tensor]
+    proportions: Tensor | None = None
+
+
+class MixturePass:
+    """Passes of the mixture by Losses I, II and III of Algorithm 1, which set its gradient.
+
+    Parameters
+    ----------
+    prior : GaussianMixturePrior
+    group : FlatParameters
+        The prior's parameters.
+    settings : ResolvedSettings
+    """
+
+    def __init__(
+        self, prior: GaussianMixturePrior, group: FlatParameters, settings: ResolvedSettings
+    ) -> None:
+        self.prior = prior
+        self.settings = settings
+        self.to_means = group.gradients[id(prior.means)]
+        self.to_log_variances = group.gradients[id(prior.log_variances)]
+        self.all_classes = torch.arange(len(prior.means), device=prior.means.device)
+
+    def draw(self, y: Tensor, noise: Tensor) -> Draw:
+        """Make codes of labels and of standard normal noise."""
+        return Draw(self.prior, y, noise)
+
+    def backward(self, draw: Draw, gradient: Tensor) -> None:
+        """Set the mixture's gradient by that of drawn codes."""
+        classes = class_matrix(draw.y, self.all_classes, gradient.dtype)
+        sum_by_class(gradient, classes, self.to_means)
+        sum_by_class(gradient * draw.noise, classes, self.to_log_variances)
+        self.to_log_variances.mul_(draw.slope)
+
+    @torch.no_grad()
+    def encoder_losses(
+        self,
+        draw: Draw,
+        means: Tensor,
+        log_variances: Tensor,
+        labels: Sequence[Tensor],
+        supervision: Tensor,
+        *,
+        wants_losses: bool,
+    ) -> EncoderLosses:
+        """Losses II and III, and those of pairs, of the encoder's first step, as `Algorithm1` has them.
+
+        Parameters
+        ----------
+        draw : Draw
+            The codes that were decoded.
+        means : Tensor of shape (n, J) or (3 n, J)
+            The encoder's, of the decoded samples and of pairs, if there are any.
+        log_variances : Tensor of shape (n, J)
+            Of the decoded samples.
+        labels : sequence of Tensor
+            Of the pairs.
+        supervision : Tensor of shape ()
+            What the weight of labels is multiplied by.
+        wants_losses : bool
+            Whether the losses themselves are wanted.
+        """
+        settings, n = self.settings, len(draw.z)
+        moments = means[:n], log_variances
+        to_means, to_log_variances = losses.latent_gradient(draw.z, *moments)
+        to_means.mul_(settings.latent_loss_weight)
+        to_log_variances.mul_(settings.latent_loss_weight)
+        rows, n_generated = [draw.z, means[n:]], 0
+        if settings.generated_cluster_weight:
+            rows.append(means[:n])
+            n_generated = n
+        joint = _JointDensity(self.prior, draw)
+        log_q = joint.log_responsibilities(torch.cat(rows))
+        of_codes, of_pairs, of_generated = log_q.split([n, len(means) - n, n_generated])
+        gradients = [self._of_labels(of_codes, draw.y, 1.0 / n)]
+        found = EncoderLosses(to_means, to_log_variances, {})
+        if len(of_pairs):
+            gradients.append(self._of_pairs(of_pairs, labels, supervision, found, wants_losses=wants_losses))
+        if n_generated:
+            weight = settings.generated_cluster_weight / n
+            gradients.append(self._of_labels(of_generated, draw.y, weight))
+        to_rows = joint.backward(torch.cat(gradients))
+        to_z, to_pairs, to_generated = to_rows.split([n, len(means) - n, n_generated])
+        if settings.prior_latent_gradient:
+            to_z = to_z - to_means
+        if n_generated:
+            to_means.add_(to_generated)
+        found.means = torch.cat([to_means, to_pairs])
+        self.backward(draw, to_z)
+        self.to_means.add_(joint.to_means)
+        self.to_log_variances.add_(joint.to_log_variances)
+        self._add_entropy(draw)
+        if wants_losses:
+            found.terms |= {
+                "latent": losses.latent_loss(draw.z, *moments),
+                "cluster": losses.cluster_loss(of_codes, draw.y),
+                "prior_entropy": losses.prior_entropy_loss(
+                    self.prior.weights, self.prior.entropy_variances
+                ),
+            }
+            if n_generated:
+                found.terms["generated_cluster"] = losses.cluster_loss(of_generated, draw.y)
+        return found
+
+    @staticmethod
+    def _of_labels(log_q: Tensor, y: Tensor, weight: float) -> Tensor:
+        """Gradient of a cross-entropy with respect to log-densities."""
+        out = log_q.exp().mul_(weight)
+        index = y.unsqueeze(1)
+        return out.scatter_add_(1, index, out.new_full((), -weight).expand(index.shape))
+
+    def _of_pairs(
+        self,
+        log_q: Tensor,
+        labels: Sequence[Tensor],
+        supervision: Tensor,
+        found: EncoderLosses,
+        *,
+        wants_losses: bool,
+    ) -> Tensor:
+        """Gradient of what pairs add, with respect to log-densities; see `losses.consistency_loss`."""
+        n = len(log_q) // 2
+        weight = self.settings.consistency_weight / n
+        q = log_q.exp()
+        found.proportions = q.mean(0)
+        log_share = self._of_whole(losses.log_mean_membership(log_q))
+        first, second = log_q.split(n)
+        agreeing = torch.add(first, second).sub_(log_share)
+        if wants_losses:
+            found.terms["consistency"] = -torch.logsumexp(agreeing, 1).mean()
+        both = torch.softmax(agreeing, 1).mul_(weight)
+        # By p(k), of which every row is a part.
+        to_share = self._to_own(both.sum(0)).div_(2 * n)
+        out = torch.exp(log_q - log_share).mul_(to_share)
+        # As the gradient by log q goes on to log-densities.
+        out.addcmul_(q, out.sum(1, keepdim=True).sub_(weight), value=-1.0)
+        out.view(2, n, -1).sub_(both)
+        if labels:
+            strength = supervision * (self.settings.label_weight / (2 * n))
+            index = torch.cat(list(labels)).unsqueeze(1)
+            out.addcmul_(q, strength).scatter_add_(1, index, -strength.expand(index.shape))
+        return out
+
+    def _of_whole(self, log_share: Tensor) -> Tensor:
+        """log p(k) of the whole batch, of that of this process's share of it."""
+        return log_share
+
+    def _to_own(self, gradient: Tensor) -> Tensor:
+        """The gradient of the whole batch's p(k), of that by this process's share."""
+        return gradient
+
+    def _add_entropy(self, draw: Draw) -> None:
+        """Add the gradient of Loss III."""
+        prior = self.prior
+        weights = prior.weights.mul(-self.settings.prior_entropy_weight / draw.stds.shape[1])
+        if prior.std_floor == "code":
+            self.to_log_variances.add_(0.5 * weights.unsqueeze(1))
+        else:
+            self.to_log_variances.addcmul_(draw.slope / draw.stds, weights.unsqueeze(1))
+
+
+class _JointDensity:
+    """log phi_k + log N(z | mu_k, sigma_k^2) of rows of codes, as the prior has it, and its backward.
+
+    Attributes
+    ----------
+    to_means, to_log_variances : Tensor of shape (K, J)
+        After `backward`: gradients with respect to the mixture's parameters.
+    """
+
+    def __init__(self, prior: GaussianMixturePrior, draw: Draw) -> None:
+        means = prior.means.detach()
+        self.centre = means.mean(0)
+        self.means = means - self.centre
+        if prior.std_floor == "code":
+            squares = draw.free.square()
+            self.variances, self.variance_slope = squares + prior.min_std**2, squares
+        else:
+            self.variances = draw.stds.square()
+            self.variance_slope = 2.0 * draw.stds * draw.slope
+        self.precisions = self.variances.reciprocal()
+        self.scaled = self.means * self.precisions
+        # Half the precisions, with the sign of the exponent, beside what z itself is multiplied by.
+        self.factors = torch.cat([-0.5 * self.precisions, self.scaled], 1)
+        exponent = torch.addcmul(self.variances.log(), self.means, self.scaled).sum(1)
+        constant = 0.5 * LOG_TWO_PI * means.shape[1]
+        self.constants = (prior.weights.log() - constant).sub_(exponent, alpha=0.5)
+
+    def log_responsibilities(self, z: Tensor) -> Tensor:
+        """log q(y | z), shape (n, K)."""
+        z = z - self.centre
+        self.z = torch.cat([z.square(), z], 1)
+        return torch.log_softmax(torch.addmm(self.constants, self.z, self.factors.T), 1)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """Turn the gradient with respect to log-densities into that with respect to z."""
+        n_dims = self.means.shape[1]
+        squares, level = torch.mm(gradient.T, self.z).split(n_dims, 1)
+        total = gradient.sum(0).unsqueeze(1)
+        along = torch.addcmul(level, self.means, total, value=-1.0)
+        self.to_means = along * self.precisions
+        # d / d variance = precision^2 (sum of p (z - mu)^2 - p variance) / 2
+        spread = torch.addcmul(squares, self.means, level + along, value=-1.0)
+        spread.addcmul_(self.variances, total, value=-1.0)
+        slope = self.variance_slope * self.precisions.square()
+        self.to_log_variances = spread.mul_(slope).mul_(0.5)
+        twice, linear = torch.mm(gradient, self.factors).split(n_dims, 1)
+        return torch.addcmul(linear, twice, self.z[:, n_dims:], value=2.0)
