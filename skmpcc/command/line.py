@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from skmpcc.command.reading_layout import SEPARATORS
-from skmpcc.command.reading_numbers import THOUSANDS
+from skmpcc.command.reading_options import SEPARATORS, THOUSANDS
 from skmpcc.command.telling import Unfailing, say, sentence
 
 

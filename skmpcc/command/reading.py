@@ -19,12 +19,10 @@ from sklearn.impute import SimpleImputer
 
 from skmpcc.command.reading_images import images_in, read_images
 from skmpcc.command.reading_numbers import Table, numbers_of_columns, numbers_of_text, texts_of
+from skmpcc.command.reading_options import ARRAYS, TABLES, TEXTS, kind_of, required
 from skmpcc.command.reading_text import read_text
 from skmpcc.data.frames import is_unnamed, listed, numbers_rows
 
-TEXTS = (".csv", ".tsv")
-TABLES = (*TEXTS, ".parquet")
-ARRAYS = (".npy", ".npz")
 # Bytes that deflate makes of one at most.
 _MAX_DEFLATED = 1032
 
@@ -54,11 +52,6 @@ class Samples:
     def names(self) -> list[str] | None:
         """Names of the columns, if they have any."""
         return list(self.X.columns) if hasattr(self.X, "columns") else None
-
-
-def is_table(path: Path) -> bool:
-    """Whether columns of this file have names."""
-    return path.suffix.lower() in TABLES and not path.is_dir()
 
 
 def read(
@@ -121,19 +114,6 @@ def read(
     ImportError
         A package that reads such files is not installed.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file or folder {path}.")
-    suffix = path.suffix.lower()
-    images = images_in(path, TABLES + ARRAYS) if path.is_dir() else None
-    if images is not None:
-        suffix = ""
-    elif suffix not in TABLES + ARRAYS:
-        raise ValueError(
-            f"{path} cannot be read: DATA must be a file that ends with {', '.join(TABLES + ARRAYS)}, "
-            "or a folder of images."
-        )
-    _check_options({"--columns": columns}, TABLES, suffix, path)
-    _check_options({"--label-column": label_column}, (*TABLES, ".npz"), suffix, path)
     of_text: dict[str, Any] = {
         "separator": separator,
         "decimal": decimal,
@@ -142,9 +122,9 @@ def read(
         "na_values": na_values,
         "skip_rows": skip_rows,
     }
-    named = {f"--{name.replace('_', '-')}": value for name, value in of_text.items()}
-    _check_options(named, TEXTS, suffix, path)
-    if images is not None:
+    suffix = kind_of(path, of_text, columns, label_column)
+    if not suffix:
+        images = images_in(path)
         required("PIL.Image", f"Reading images of {path}")
         X, background = read_images(path, images, channels, background)
         return Samples(X, files=list(images), background=background)
@@ -178,12 +158,6 @@ def _regular(path: Path) -> Iterator[Path]:
         copy = Path(folder) / "data"
         copy.write_bytes(path.read_bytes())
         yield copy
-
-
-def _check_options(options: dict[str, Any], suffixes: Sequence[str], suffix: str, path: Path) -> None:
-    for option, value in options.items():
-        if value is not None and suffix not in suffixes:
-            raise ValueError(f"{option} is for {', '.join(suffixes)} files, but DATA is {path}.")
 
 
 def medians_of(X: Any) -> list[float]:
@@ -245,17 +219,6 @@ def _places(X: Any, which: NDArray) -> str:
 
 def _column_names(X: Any) -> NDArray:
     return np.array(getattr(X, "columns", np.arange(X.shape[1])), dtype=object)
-
-
-def required(module: str, what: str) -> Any:
-    """Import a package of the extra `command`."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.replace("PIL.Image", "pillow")
-        raise ImportError(
-            f'{what} needs {package} ({error}): pip install "skmpcc[command]", or pip install {package}.'
-        ) from error
 
 
 def _arrays(path: Path, label_name: str | None) -> Samples:

@@ -1,8 +1,7 @@
 """Images in a folder."""
 
 import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skmpcc.command.reading_options import files_in, is_image
 from skmpcc.data.frames import listed
 
-IMAGES = (".png", ".jpg", ".jpeg")
 # How files of each kind begin.
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # Levels of grey that are hardly distinguished.
@@ -21,29 +20,10 @@ _NEAR = 10
 _FEW = 0.05
 
 
-def images_in(folder: Path, tables: Sequence[str]) -> dict[str, Path]:
-    """Images in a folder and the folders below it, by name, without hidden files.
-
-    Raises
-    ------
-    ValueError
-        There are no images; the message names files that end like tables.
-    """
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(part[0] == "." for part in path.relative_to(folder).parts)
-    }
-    images = {name: path for name, path in files.items() if path.suffix.lower() in IMAGES}
-    if not images:
-        counts = Counter(path.suffix.lower() for path in files.values())
-        held = [f"{counts[suffix]} {suffix} files" for suffix in tables if counts[suffix]]
-        if held:
-            raise ValueError(
-                f"{folder} is read as a folder of images, but it holds {' and '.join(held)} and no "
-                "image. DATA should be one file: combine them first, for example by pandas.concat."
-            )
-        raise ValueError(f"{folder} has no image: no file that ends with {', '.join(IMAGES)}.")
+def images_in(folder: Path) -> dict[str, Path]:
+    """Images in a folder and the folders below it, by name; warns of other files."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(files_in(folder))}
+    images = {name: path for name, path in files.items() if is_image(path)}
     if len(images) < len(files):
         others = listed(name for name in files if name not in images)
         warnings.warn(f"Files that are not images are left out: {others}.", stacklevel=2)

@@ -8,11 +8,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from skmpcc.command.reading_numbers import MISSING, NUMBERISH, is_numberish
+from skmpcc.command.reading_options import SEPARATORS
 from skmpcc.command.reading_units import is_unit
 from skmpcc.data.frames import listed
 
-# Commas last, since they may be those of decimals.
-SEPARATORS = {"tab": "\t", ";": ";", "|": "|", ",": ","}
 # Lines of a text that show what separates its columns, and where they begin.
 N_LINES = 100
 # What may stand where a number is missing.

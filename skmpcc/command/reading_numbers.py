@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from skmpcc.command.reading_options import THOUSANDS, decimal_point
 from skmpcc.data.frames import listed
 
-# Characters that separate thousands, by the option that says so.
-THOUSANDS = {",": ",", ".": ".", " ": " \u00a0\u2009\u202f", "'": "'\u2019"}
 # What pandas takes for missing values.
 MISSING = (
     "",
@@ -117,7 +116,7 @@ def numbers_of_text(table: Table, names: Sequence[str]) -> Numbers:
     ValueError
         The points of a column may be decimal ones or separate thousands.
     """
-    notation = _Notation(table.decimal or ("," if table.thousands == "." else "."))
+    notation = _Notation(decimal_point(table.decimal, table.thousands))
     found = Numbers({}, {}, "")
     plain, texts, counts = {}, {}, {}
     for name in table.frame.columns:

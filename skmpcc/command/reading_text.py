@@ -1,6 +1,5 @@
 """Tables that are text, .csv and .tsv: their lines and columns."""
 
-import codecs
 import csv
 import re
 import sys
@@ -15,7 +14,6 @@ from typing import Any, NamedTuple, TextIO
 
 from skmpcc.command.reading_layout import (
     N_LINES,
-    SEPARATORS,
     are_row_names,
     delimiter_of,
     layout_of,
@@ -25,6 +23,7 @@ from skmpcc.command.reading_layout import (
     units_line,
 )
 from skmpcc.command.reading_numbers import MISSING, Table
+from skmpcc.command.reading_options import SEPARATORS, decimal_point, known_encoding
 from skmpcc.data.frames import listed
 
 # What a spreadsheet takes for what separates the columns.
@@ -47,15 +46,12 @@ def read_text(
 ) -> Table:
     """Read a .csv or .tsv from `source`, which messages call `path`, in columns of text.
 
-    The other parameters are those of `reading.read`, and `wanted` are its columns.
+    The other parameters are those of `reading.read`, which has checked them, and `wanted` are its
+    columns.
     """
     said = decimal or thousands
-    decimal = decimal or ("," if thousands == "." else ".")
-    if thousands == decimal:
-        raise ValueError(f"--thousands and --decimal cannot both be {decimal!r}.")
-    if skip_rows is not None and skip_rows < 0:
-        raise ValueError(f"--skip-rows should not be negative, but is {skip_rows}.")
-    encoding = _known_encoding(encoding or "utf-8-sig")
+    decimal = decimal_point(decimal, thousands)
+    encoding = known_encoding(encoding)
     missing = (*MISSING, *(value.strip() for value in na_values or ()))
     table = Table(None, header, [], decimal if said else None, thousands, missing)
     try:
@@ -69,17 +65,6 @@ def read_text(
             f"it is not text in {encoding.removesuffix('-sig')} ({error}). Pass its encoding as "
             "--encoding, such as cp1252 or utf-16."
         ) from error
-
-
-def _known_encoding(encoding: str) -> str:
-    try:
-        found = codecs.lookup(encoding)
-        "".encode(encoding)  # encodings of other things than text are refused here
-    except (LookupError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"--encoding {encoding} is not an encoding of text that Python knows."
-        ) from error
-    return "utf-8-sig" if found.name == "utf-8" else encoding
 
 
 @contextmanager

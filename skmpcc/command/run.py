@@ -20,7 +20,8 @@ from sklearn.datasets import load_digits
 from sklearn.mixture import GaussianMixture
 
 from skmpcc.clusterer import MPCCClusterer
-from skmpcc.command.reading import Samples, is_table, medians_of, read, required, without_missing
+from skmpcc.command.reading import Samples, medians_of, read, without_missing
+from skmpcc.command.reading_options import OF_TEXT, is_table, required
 from skmpcc.command.telling import printable, say, sentence
 from skmpcc.fitted import saving
 from skmpcc.metrics import clustering_scores
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("accuracy", "nmi", "ari")
 RESULTS = ("labels.csv", "model.safetensors", "clusters.png", "report.html")
-# Options of tables that are text.
-OF_TEXT = ("separator", "decimal", "thousands", "encoding", "na_values", "skip_rows")
 
 
 def cluster(options: argparse.Namespace) -> None:
