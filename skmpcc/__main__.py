@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     with _heard() as interruptions:
         try:
-            # Here, since it takes seconds until all is imported.
+            # Here, since what follows may be interrupted from its first import on.
             from skmpcc.command.line import run
 
             return run(sys.argv[1:] if arguments is None else arguments, interruptions)

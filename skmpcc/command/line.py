@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from skmpcc.command.checking import check_cluster, check_predict
 from skmpcc.command.reading_options import SEPARATORS, THOUSANDS
 from skmpcc.command.telling import Unfailing, say, sentence
 
@@ -33,7 +34,8 @@ def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
                 options = _predict_parser().parse_args(arguments[1:])
             else:
                 options = _parser().parse_args(arguments)
-            # Wrong arguments are reported before these imports, which take seconds.
+            (check_predict if predicts else check_cluster)(options)
+            # What is wrong of arguments and paths is reported before these imports, which take seconds.
             from skmpcc.command.run import cluster, predict
 
             if interruptions:  # which a module took for an error of its own

@@ -1,14 +1,13 @@
-"""The work of `python -m skmpcc`, once its arguments are read."""
+"""The work of `python -m skmpcc`, once its arguments are read and checked."""
 
 import argparse
 import csv
 import io
 import sys
-import tempfile
 import time
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,9 @@ from sklearn.datasets import load_digits
 from sklearn.mixture import GaussianMixture
 
 from skmpcc.clusterer import MPCCClusterer
+from skmpcc.command.checking import of_text, places, try_folder
 from skmpcc.command.reading import Samples, medians_of, read, without_missing
-from skmpcc.command.reading_options import OF_TEXT, is_table, required
+from skmpcc.command.reading_options import is_table
 from skmpcc.command.telling import printable, say, sentence
 from skmpcc.fitted import saving
 from skmpcc.metrics import clustering_scores
@@ -31,30 +31,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("accuracy", "nmi", "ari")
-RESULTS = ("labels.csv", "model.safetensors", "clusters.png", "report.html")
 
 
 def cluster(options: argparse.Namespace) -> None:
     """Cluster the samples of a file or folder, or the digits, and write the results."""
     digits = options.data is None
-    output = options.output or Path("clusters.png" if digits else "results")
-    as_picture = output.suffix.lower() == ".png"
-    paths = {"clusters.png": output} if as_picture else {name: output / name for name in RESULTS}
-    folder = output.parent if as_picture else output
-    _check_output(folder, paths.values(), options.force, [] if digits else [options.data])
-    for module in ("matplotlib", "rich"):
-        required(module, "This command")
+    folder, paths = places(options)
     from sklearn.callback import ProgressBar
 
     from skmpcc.plotting.clusters import clusters_figure
     from skmpcc.report import html_report
 
     with _shown_warnings() as caught:
-        samples, image_shape = _digits(options) if digits else (_read(options), None)
+        if digits:
+            samples, image_shape = Samples(*load_digits(return_X_y=True)), (8, 8)
+        else:
+            samples, image_shape = (
+                _read(options, options.columns, label_column=options.label_column),
+                None,
+            )
         name = "scikit-learn's digits" if digits else printable(options.data.resolve().name)
         medians = medians_of(samples.X) if options.impute else None
         X = without_missing(samples.X, medians)
-        _try_folder(folder)
+        try_folder(folder)
         clusterer = MPCCClusterer(
             10 if digits and options.n_clusters is None else options.n_clusters,
             image_shape=options.image_shape and tuple(options.image_shape),
@@ -111,31 +110,10 @@ def cluster(options: argparse.Namespace) -> None:
         raise OSError(f"{', '.join(failed)} could not be written; the warnings say why.")
 
 
-def _digits(options: argparse.Namespace) -> tuple[Samples, tuple[int, int]]:
-    for option in ("columns", "label_column", "impute", "no_header", *OF_TEXT):
-        if getattr(options, option) not in (None, False):
-            raise ValueError(f"--{option.replace('_', '-')} is for DATA, which was not given.")
-    X, y = load_digits(return_X_y=True)
-    return Samples(X, y), (8, 8)
-
-
-def _read(options: argparse.Namespace) -> Samples:
-    if options.n_clusters is None:
-        raise ValueError(
-            "--n-clusters is missing: pass the number of clusters. For tables, "
-            "skmpcc.model_selection.suggest_n_clusters suggests one."
-        )
+def _read(options: argparse.Namespace, columns: list[str] | None, **of_kind: Any) -> Samples:
     return read(
-        options.data,
-        columns=options.columns,
-        label_column=options.label_column,
-        **_of_text(options),
+        options.data, columns=columns, header=not options.no_header, **of_text(options), **of_kind
     )
-
-
-def _of_text(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of `read` for tables that are text."""
-    return {"header": not options.no_header} | {name: getattr(options, name) for name in OF_TEXT}
 
 
 def _fit(name: str, clusterer: Any, X: Any, y: NDArray | None) -> dict[str, float]:
@@ -154,26 +132,20 @@ def _fit(name: str, clusterer: Any, X: Any, y: NDArray | None) -> dict[str, floa
 
 def predict(options: argparse.Namespace) -> None:
     """Write the clusters of samples by a fitted model."""
-    _check_output(options.output.parent, [options.output], options.force, [options.data, options.model])
-    if options.model.is_dir():
-        raise IsADirectoryError(
-            f"{options.model} is a folder, but MODEL must be a file such as model.safetensors."
-        )
     clusterer, notes = saving.load_with_notes(MPCCClusterer, options.model)
     names = getattr(clusterer, "feature_names_in_", None)
     sample_shape = clusterer.cluster_centers_.shape[1:]
     with _shown_warnings():
-        samples = read(
-            options.data,
-            columns=None if names is None or not is_table(options.data) else list(names),
-            **_of_text(options),
+        samples = _read(
+            options,
+            None if names is None or not is_table(options.data) else list(names),
             n_columns=None if len(sample_shape) > 1 else sample_shape[0],
             channels={2: 1, 3: 3}.get(len(sample_shape)),
             background=notes.get("background"),
         )
         X = samples.X if names is not None else np.asarray(samples.X)
         X = without_missing(X, notes.get("medians"))
-        _try_folder(options.output.parent)
+        try_folder(options.output.parent)
         content = _labels(clusterer, X, samples.files)
     write_atomically(options.output, content)
     say(f"{len(X)} samples; written: {options.output}")
@@ -207,39 +179,6 @@ def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
-
-
-def _check_output(folder: Path, paths: Iterable[Path], force: bool, inputs: Iterable[Path]) -> None:
-    """Check that results have a place, and would overwrite no input and nothing without `force`."""
-    for part in (folder, *folder.parents):
-        if part.exists() and not part.is_dir():
-            raise NotADirectoryError(
-                f"--output: {part} is a file, but should be a folder"
-                + (", or end with .png for the picture alone." if part == folder else ".")
-            )
-    existing = [path for path in paths if path.exists()]
-    for path in existing:
-        if path.is_dir():
-            raise IsADirectoryError(f"--output: {path} is a folder, but should be a file.")
-        if any(each.exists() and path.samefile(each) for each in inputs):
-            raise FileExistsError(
-                f"--output: {path} is an input and would be overwritten; give another path."
-            )
-    if existing and not force:
-        names = ", ".join(map(str, existing))
-        raise FileExistsError(f"{names} would be overwritten; pass --force to allow this.")
-
-
-def _try_folder(folder: Path) -> None:
-    """Make a folder and a file in it, before the work whose results it is for."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".") as file:
-            file.write(b"results")
-    except OSError as error:
-        raise OSError(
-            f"--output: nothing can be written to the folder {folder}: {error.strerror or error}."
-        ) from error
 
 
 @contextmanager

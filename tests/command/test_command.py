@@ -436,7 +436,10 @@ def test_bad_arguments(here, table, fails):
     assert "--encoding is for DATA" in fails("--encoding", "cp1252")
     assert "n_samples=60" in fails("data.csv", "--n-clusters", "100")
     assert "n_clusters" in fails("data.csv", "--n-clusters", "0")
-    assert "nothing.safetensors" in fails("predict", "nothing.safetensors", "data.csv")
+    with pytest.raises(FileNotFoundError) as missing:
+        MPCCClusterer.load("nothing.safetensors")
+    assert f"error: {missing.value}" == fails("predict", "nothing.safetensors", "data.csv")
+    assert "no file or folder none.csv" in fails("predict", "data.csv", "none.csv")
     run("data.csv", *BRIEF, "--output", "out", "--columns", "age", "height")
     table.drop(columns="age").to_csv("other.csv", index=False)
     assert "no column age" in fails("predict", "out/model.safetensors", "other.csv")
@@ -611,6 +614,67 @@ def test_output_is_tried_before_the_fit(here, table, fails, monkeypatch):
     assert (here / "file").read_text() == "mine"
 
 
+def test_output_is_tried_before_data_are_read(here, table, fails, monkeypatch):
+    table.to_csv("data.csv", index=False)
+    before = sorted(here.iterdir())
+    assert "no column depth" in fails("data.csv", *BRIEF, "--columns", "depth", "--output", "new/deep")
+    assert sorted(here.iterdir()) == before
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "name")
+
+    monkeypatch.setattr("skmpcc.command.run.read", None)
+    monkeypatch.setattr("os.mkdir", refuse)
+    told = "error: --output: nothing can be written to the folder new/deep: Permission denied."
+    assert fails("data.csv", *BRIEF, "--output", "new/deep") == told
+    assert fails("predict", "data.csv", "data.csv", "--output", "new/deep/labels.csv") == told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        ("--help", 0, "Cluster the samples of a file"),
+        ("predict --help", 0, "Give the clusters of samples"),
+        ("--unknown", 2, "unrecognized arguments: --unknown"),
+        ("data.csv --n-clusters many", 2, "invalid int value: 'many'"),
+        ("predict model.safetensors", 2, "the following arguments are required: DATA"),
+        ("data.csv", 2, "--n-clusters is missing"),
+        ("--impute median", 2, "--impute is for DATA"),
+        ("none.csv --n-clusters 3", 2, "no file or folder none.csv"),
+        ("none --n-clusters 3", 2, "no file or folder none"),
+        ("empty --n-clusters 3", 2, "empty has no image"),
+        ("notes.txt --n-clusters 3", 2, "notes.txt cannot be read: DATA must be"),
+        ("data.npy --n-clusters 3 --columns a", 2, "--columns is for .csv"),
+        ("data.csv --n-clusters 3 --thousands . --decimal .", 2, "cannot both be '.'"),
+        ("data.csv --n-clusters 3 --skip-rows -1", 2, "should not be negative"),
+        ("data.csv --n-clusters 3 --encoding abc", 2, "--encoding abc is not an encoding"),
+        ("data.csv --n-clusters 3 --output notes.txt", 2, "notes.txt is a file, but should be a folder"),
+        ("data.csv --n-clusters 3 --output empty.png --force", 2, "empty.png is a folder"),
+        ("predict none.safetensors data.csv", 2, "No such file or directory: none.safetensors"),
+        ("predict empty data.csv", 2, "empty is a folder, but MODEL must be a file"),
+        ("predict notes.txt none.csv", 2, "no file or folder none.csv"),
+        ("predict notes.txt data.csv --output data.csv", 2, "data.csv is an input"),
+    ],
+)
+def test_wrong_arguments_are_told_before_imports_that_take_seconds(here, arguments, status, told):
+    for name in ("data.csv", "data.npy", "notes.txt"):
+        (here / name).write_text("a,b\n1,2\n")
+    for name in ("empty", "empty.png"):
+        (here / name).mkdir()
+    code = """
+import runpy, sys
+try:
+    runpy.run_module("skmpcc", run_name="__main__", alter_sys=True)
+finally:
+    print("imported:", *sorted({"torch", "sklearn"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", code, *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == status
+    assert told in " ".join((done.stdout + done.stderr).split())
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
 @pytest.mark.parametrize(
     ("part", "lost"),
     [("plotting.clusters.clusters_figure", "clusters.png"), ("report.html_report", "report.html")],
@@ -689,7 +753,7 @@ def test_every_error_is_a_sentence(here, fails, monkeypatch, capsys, arguments, 
         raise error
 
     (here / "data.csv").write_text("a,b\n1,2\n")
-    monkeypatch.setattr("skmpcc.command.run._check_output", fail)
+    monkeypatch.setattr("skmpcc.command.checking._check_output", fail)
     assert told in fails(*arguments)
     monkeypatch.setenv("SKMPCC_TRACEBACK", "1")
     assert main([str(each) for each in arguments]) == 2
@@ -749,7 +813,7 @@ def test_an_interruption_may_end_in_another_error(here, monkeypatch, capsys):
         except KeyboardInterrupt:
             raise ImportError("of numpy") from None
 
-    monkeypatch.setattr("skmpcc.command.run._check_output", fail)
+    monkeypatch.setattr("skmpcc.command.checking._check_output", fail)
     assert main(["data.csv", *BRIEF]) == 130
     assert capsys.readouterr().err == "interrupted\n"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
