@@ -34,7 +34,7 @@ class _AutogradPass(Generic[Network]):
         self.dtype = dtype
         self.norms = SpectralNorms(module)
 
-    def _run(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
+    def _run(self, function: Callable[..., Any], *inputs: Any) -> Any:
         if self.dtype is None:
             return function(*inputs)
         with torch.autocast(inputs[0].device.type, self.dtype, cache_enabled=False):

@@ -219,7 +219,7 @@ class _SynchronizedGenerator(AutogradGenerator):
         shape = (1, -1, *[1] * (x.ndim - 2))
         return torch.addcmul(norm.bias.view(shape), normalized, norm.weight.view(shape))
 
-    def _run(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
+    def _run(self, function: Callable[..., Any], *inputs: Any) -> Any:
         with normalized_by(self.module, self._normalize):
             return super()._run(function, *inputs)
 

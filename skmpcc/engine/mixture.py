@@ -130,7 +130,9 @@ class MixturePass:
         gradients = [self._of_labels(of_codes, draw.y, 1.0 / n)]
         found = EncoderLosses(to_means, to_log_variances, {})
         if len(of_pairs):
-            gradients.append(self._of_pairs(of_pairs, labels, supervision, found, wants_losses=wants_losses))
+            gradients.append(
+                self._of_pairs(of_pairs, labels, supervision, found, wants_losses=wants_losses)
+            )
         if n_generated:
             weight = settings.generated_cluster_weight / n
             gradients.append(self._of_labels(of_generated, draw.y, weight))
