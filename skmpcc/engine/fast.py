@@ -96,6 +96,7 @@ class FastAlgorithm1(Algorithm1):
                 reals.append(draw_real())
 
         reals.append(draw_real())
+        self._mixture.renew()
         labels, _, fakes = self._draw_steps(n_steps, draw_noise)
         for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
             x = self._add_noise(torch.cat([real[0], fake]), noise)
@@ -103,7 +104,7 @@ class FastAlgorithm1(Algorithm1):
             projection = self._projection if len(real) > 1 else None
             if projection is not None:
                 scores = scores + self.supervision * projection.forward(h, torch.cat([real[1], y]))
-            gradient, to_features = torch.cat(losses.discriminator_gradient(*scores.split(n))), None
+            gradient, to_features = losses.discriminator_gradient(scores, n), None
             if projection is not None:
                 projected = self.supervision * gradient
                 projection.backward(projected)
@@ -149,7 +150,9 @@ class FastAlgorithm1(Algorithm1):
 
     def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         n_steps, n = self.settings.encoder_steps, self.settings.batch_size
+        self._mixture.renew()
         out = self._first_encoder_step(draw_pairs)
+        self._mixture.renew()
         noises: list[Tensor | None] = []
         shape = (n, *self.model.sample_shape)
         if n_steps > 1:

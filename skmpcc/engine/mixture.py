@@ -13,27 +13,45 @@ from skmpcc.method.prior import LOG_TWO_PI, GaussianMixturePrior
 from skmpcc.settings import ResolvedSettings
 
 
+@dataclass(frozen=True)
 class Draw:
-    """Codes of one step, z = mu_y + sigma_y * eps, and the mixture as it was then.
+    """Codes of one step, z = mu_y + sigma_y * eps.
 
     Attributes
     ----------
     y : Tensor of shape (n,)
     noise, z : Tensor of shape (n, J)
         eps and z.
-    free, stds, slope : Tensor of shape (K, J)
-        exp(v / 2), sigma, and d sigma / d v.
     """
 
-    def __init__(self, prior: GaussianMixturePrior, y: Tensor, noise: Tensor) -> None:
-        self.y, self.noise = y, noise
+    y: Tensor
+    noise: Tensor
+    z: Tensor
+
+
+class _Components:
+    """Standard deviations and variances of the mixture, as they are between two updates of it.
+
+    Attributes
+    ----------
+    free, stds, slope : Tensor of shape (K, J)
+        exp(v / 2), sigma of what is sampled, and d sigma / d v.
+    variances, variance_slope : Tensor of shape (K, J)
+        Those of the densities, and their derivatives by v.
+    """
+
+    def __init__(self, prior: GaussianMixturePrior) -> None:
         self.free = torch.exp(0.5 * prior.log_variances.detach())
         self.stds = prior.floored(self.free)
-        means = torch.index_select(prior.means.detach(), 0, y)
-        self.z = torch.addcmul(means, torch.index_select(self.stds, 0, y), noise)
         self.slope = 0.5 * self.free
         if prior.std_floor == "threshold":
             self.slope.mul_(self.free >= prior.min_std)
+        if prior.std_floor == "code":
+            squares = self.free.square()
+            self.variances, self.variance_slope = squares + prior.min_std**2, squares
+        else:
+            self.variances = self.stds.square()
+            self.variance_slope = (self.stds * self.slope).mul_(2.0)
 
 
 @dataclass
@@ -75,17 +93,24 @@ class MixturePass:
         self.to_means = group.gradients[id(prior.means)]
         self.to_log_variances = group.gradients[id(prior.log_variances)]
         self.all_classes = torch.arange(len(prior.means), device=prior.means.device)
+        self.renew()
+
+    def renew(self) -> None:
+        """See that the mixture has been updated."""
+        self.now = _Components(self.prior)
 
     def draw(self, y: Tensor, noise: Tensor) -> Draw:
         """Make codes of labels and of standard normal noise."""
-        return Draw(self.prior, y, noise)
+        means = torch.index_select(self.prior.means.detach(), 0, y)
+        z = torch.addcmul(means, torch.index_select(self.now.stds, 0, y), noise)
+        return Draw(y, noise, z)
 
     def backward(self, draw: Draw, gradient: Tensor) -> None:
         """Set the mixture's gradient by that of drawn codes."""
         classes = class_matrix(draw.y, self.all_classes, gradient.dtype)
         sum_by_class(gradient, classes, self.to_means)
         sum_by_class(gradient * draw.noise, classes, self.to_log_variances)
-        self.to_log_variances.mul_(draw.slope)
+        self.to_log_variances.mul_(self.now.slope)
 
     @torch.no_grad()
     def encoder_losses(
@@ -124,7 +149,7 @@ class MixturePass:
         if settings.generated_cluster_weight:
             rows.append(means[:n])
             n_generated = n
-        joint = _JointDensity(self.prior, draw)
+        joint = _JointDensity(self.prior, self.now)
         log_q = joint.log_responsibilities(torch.cat(rows))
         of_codes, of_pairs, of_generated = log_q.split([n, len(means) - n, n_generated])
         gradients = [self._of_labels(of_codes, draw.y, 1.0 / n)]
@@ -146,7 +171,7 @@ class MixturePass:
         self.backward(draw, to_z)
         self.to_means.add_(joint.to_means)
         self.to_log_variances.add_(joint.to_log_variances)
-        self._add_entropy(draw)
+        self._add_entropy()
         if wants_losses:
             found.terms |= {
                 "latent": losses.latent_loss(draw.z, *moments),
@@ -206,14 +231,14 @@ class MixturePass:
         """The gradient of the whole batch's p(k), of that by this process's share."""
         return gradient
 
-    def _add_entropy(self, draw: Draw) -> None:
+    def _add_entropy(self) -> None:
         """Add the gradient of Loss III."""
-        prior = self.prior
-        weights = prior.weights.mul(-self.settings.prior_entropy_weight / draw.stds.shape[1])
+        prior, now = self.prior, self.now
+        weights = prior.weights.mul(-self.settings.prior_entropy_weight / now.stds.shape[1])
         if prior.std_floor == "code":
             self.to_log_variances.add_(0.5 * weights.unsqueeze(1))
         else:
-            self.to_log_variances.addcmul_(draw.slope / draw.stds, weights.unsqueeze(1))
+            self.to_log_variances.addcmul_(now.slope / now.stds, weights.unsqueeze(1))
 
 
 class _JointDensity:
@@ -225,16 +250,11 @@ class _JointDensity:
         After `backward`: gradients with respect to the mixture's parameters.
     """
 
-    def __init__(self, prior: GaussianMixturePrior, draw: Draw) -> None:
+    def __init__(self, prior: GaussianMixturePrior, now: _Components) -> None:
         means = prior.means.detach()
         self.centre = means.mean(0)
         self.means = means - self.centre
-        if prior.std_floor == "code":
-            squares = draw.free.square()
-            self.variances, self.variance_slope = squares + prior.min_std**2, squares
-        else:
-            self.variances = draw.stds.square()
-            self.variance_slope = 2.0 * draw.stds * draw.slope
+        self.variances, self.variance_slope = now.variances, now.variance_slope
         self.precisions = self.variances.reciprocal()
         self.scaled = self.means * self.precisions
         # Half the precisions, with the sign of the exponent, beside what z itself is multiplied by.

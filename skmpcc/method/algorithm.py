@@ -178,6 +178,8 @@ class Algorithm1(AdversarialTrainer):
     @torch.no_grad()
     def _clusters_of(self, codes: Tensor, labels: Sequence[Tensor]) -> Tensor:
         """Clusters to decode real samples in: their labels while these teach, else the most probable."""
+        if labels and self.settings.supervised_iter >= self.settings.max_iter:
+            return labels[0]
         clusters = self.model.prior.most_probable(codes)
         return torch.where(self.supervision > 0, labels[0], clusters) if labels else clusters
 

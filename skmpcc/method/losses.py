@@ -34,11 +34,12 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return functional.relu(1.0 - real_scores).mean() + functional.relu(1.0 + fake_scores).mean()
 
 
-def discriminator_gradient(real_scores: Tensor, fake_scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of `discriminator_loss` with respect to the real and the fake scores."""
-    real = (real_scores < 1.0).to(real_scores.dtype).div_(-len(real_scores))
-    fake = (fake_scores > -1.0).to(fake_scores.dtype).div_(len(fake_scores))
-    return real, fake
+def discriminator_gradient(scores: Tensor, n_real: int) -> Tensor:
+    """Gradient of `discriminator_loss` with respect to scores, those of real samples first."""
+    side = torch.full_like(scores, 1.0 / (len(scores) - n_real))
+    side[:n_real] = -1.0 / n_real
+    # Beyond 1 of a real, and -1 of a generated sample, there is no gradient.
+    return side.mul_(scores * side.sign() > -1.0)
 
 
 def generator_loss(fake_scores: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ MAX_LOOKED_AT, CHUNK = 20_000, 4096
 MAX_STEPS, STEPS_PER_ITERATION, INTERVAL = 2000, 4, 50
 # Samples that have to be decoded, too, if what is met on the way is to stay.
 N_DECODED = 128
+# Weight of the square distance, in standard deviations, of codes from where they were.
+STAY_WEIGHT = 0.1
 # An encoder is finished if this share of its labels, or less, is not those that it was taught.
 MAX_DIFFERENT = 0.001
 
@@ -66,13 +68,17 @@ class Finishing:
         """Train the serving encoder's own layers on the labels until it knows them, at falling rates.
 
         A tenth of the time of an iteration, since nothing is generated: where the encoder cannot follow
-        a shape in the iterations that there are, it can here. The best of what is met on the way stays.
-        Where few iterations were asked for, there are few steps.
+        a shape in the iterations that there are, it can here. Codes stay where they are if they can,
+        since the generator decodes no others well. The best of what is met on the way stays. Where few
+        iterations were asked for, there are few steps.
         """
         encoder, some = self.model.serving_encoder, self._data[:N_DECODED].to(self.model.device)
         best, best_state = self.differing(encoder), copied(encoder)
         if not self.model.is_ready_to_encode or best <= MAX_DIFFERENT:
             return
+        parts = self._data.split(CHUNK)
+        codes = [self.model.encode_by(encoder, x.to(self.model.device))[0] for x in parts]
+        self._codes = torch.cat(codes)
         own = [*encoder.body.parameters(), *encoder.mean.parameters()]
         optimizer = Adam(own, self.settings.learning_rate)
         encoder.train()
@@ -96,5 +102,8 @@ class Finishing:
         y = self._labels[rows.to(self._labels.device)].to(model.device)
         with torch.no_grad():
             h = encoder.trunk(x)
-        log_q = model.prior.log_responsibilities(encoder.mean(encoder.body(h)))
-        descend(losses.cluster_loss(log_q, y), optimizer)
+            codes, precision = self._codes[rows.to(model.device)], model.prior.variances[y].reciprocal()
+        z = encoder.mean(encoder.body(h))
+        moved = ((z - codes).square() * precision).sum(1).mean()
+        loss = losses.cluster_loss(model.prior.log_responsibilities(z), y)
+        descend(loss + STAY_WEIGHT * moved, optimizer)
