@@ -111,12 +111,17 @@ class Preset(NamedSettings, NetworkSettings, TrainingSettings):
     def for_labels_only(self) -> "Preset":
         """Return the settings of a training that ends when the memberships have settled."""
         max_iter = self.labels_only_max_iter or self.max_iter
-        return replace(
+        shorter = replace(
             self,
             labels_only=True,
             max_iter=max_iter,
             # Entries of the history, a hundred in a training, are so much nearer to each other.
             tol=self.tol * max_iter / self.max_iter,
+        )
+        if self.kind == "vector":
+            return shorter
+        return replace(
+            shorter,
             discriminator_steps=min(2, self.discriminator_steps),
             reconstruction_weight=0.0,
         )

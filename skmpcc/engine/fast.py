@@ -148,10 +148,10 @@ class FastAlgorithm1(Algorithm1):
         self._step(*updated)
         return out
 
-    def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+    def encoder_phase(self, draw_real: DrawBatch | None) -> dict[str, Tensor]:
         n_steps, n = self.settings.encoder_steps, self.settings.batch_size
         self._mixture.renew()
-        out = self._first_encoder_step(draw_pairs)
+        out = self._first_encoder_step(draw_real)
         self._mixture.renew()
         noises: list[Tensor | None] = []
         shape = (n, *self.model.sample_shape)
@@ -167,18 +167,22 @@ class FastAlgorithm1(Algorithm1):
                 out["latent"] = losses.latent_loss(code, *moments)
         return out
 
-    def _first_encoder_step(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+    def _first_encoder_step(self, draw_real: DrawBatch | None) -> dict[str, Tensor]:
         draw = self._draw_codes()
         x = self._generator.generate(draw.z, draw.y, 1)
         n, x = len(x), self._add_noise(x, self._input_noise(x.shape))
         labels: Sequence[Tensor] = ()
-        if draw_pairs is not None and self._wants_pairs:
-            first, second, *labels = draw_pairs()
-            x = torch.cat([x, first, second])
+        if draw_real is not None:
+            real, labels = self._samples_and_labels(draw_real())
+            x = torch.cat([x, *real])
         moments = self._encoder.forward(x, n)
         taught = labels if self.projection is not None else ()
         found = self._mixture.encoder_losses(
-            draw, *moments, taught, self.supervision, wants_losses=self.wants_losses
+            draw,
+            *moments,
+            taught,
+            self.supervision,
+            wants_losses=self.wants_losses,
         )
         self._encoder.backward(found.means, found.log_variances)
         self._step(self.optimizers["encoder"], self.optimizers["prior"])

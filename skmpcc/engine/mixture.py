@@ -65,7 +65,7 @@ class EncoderLosses:
     terms : dict of Tensor
         The losses themselves, where they are wanted.
     proportions : Tensor of shape (K,) or None
-        Mean memberships of the pairs.
+        Mean memberships of the real samples.
     """
 
     means: Tensor
@@ -123,18 +123,20 @@ class MixturePass:
         *,
         wants_losses: bool,
     ) -> EncoderLosses:
-        """Losses II and III, and those of pairs, of the encoder's first step, as `Algorithm1` has them.
+        """Losses II and III, and those of real samples, of the encoder's first step.
+
+        They are those of `Algorithm1`.
 
         Parameters
         ----------
         draw : Draw
             The codes that were decoded.
-        means : Tensor of shape (n, J) or (3 n, J)
-            The encoder's, of the decoded samples and of pairs, if there are any.
+        means : Tensor of shape (n + m, J)
+            The encoder's, of the decoded samples and of real ones, if there are any.
         log_variances : Tensor of shape (n, J)
             Of the decoded samples.
         labels : sequence of Tensor
-            Of the pairs.
+            Of the real samples, whose halves are pairs if consistency has a weight or there are no labels.
         supervision : Tensor of shape ()
             What the weight of labels is multiplied by.
         wants_losses : bool
@@ -151,23 +153,31 @@ class MixturePass:
             n_generated = n
         joint = _JointDensity(self.prior, self.now)
         log_q = joint.log_responsibilities(torch.cat(rows))
-        of_codes, of_pairs, of_generated = log_q.split([n, len(means) - n, n_generated])
+        of_codes, of_real, of_generated = log_q.split([n, len(means) - n, n_generated])
         gradients = [self._of_labels(of_codes, draw.y, 1.0 / n)]
         found = EncoderLosses(to_means, to_log_variances, {})
-        if len(of_pairs):
-            gradients.append(
-                self._of_pairs(of_pairs, labels, supervision, found, wants_losses=wants_losses)
-            )
+        if len(of_real):
+            q = of_real.exp()
+            found.proportions = q.mean(0)
+            to_real = torch.zeros_like(q)
+            if settings.consistency_weight or not labels:
+                to_real, loss = self._consistency(of_real, q, wants_losses=wants_losses)
+                found.terms |= loss
+            if labels:
+                strength = supervision * (settings.label_weight / len(q))
+                index = torch.cat(list(labels)).unsqueeze(1)
+                to_real.addcmul_(q, strength).scatter_add_(1, index, -strength.expand(index.shape))
+            gradients.append(to_real)
         if n_generated:
             weight = settings.generated_cluster_weight / n
             gradients.append(self._of_labels(of_generated, draw.y, weight))
         to_rows = joint.backward(torch.cat(gradients))
-        to_z, to_pairs, to_generated = to_rows.split([n, len(means) - n, n_generated])
+        to_z, to_real, to_generated = to_rows.split([n, len(means) - n, n_generated])
         if settings.prior_latent_gradient:
             to_z = to_z - to_means
         if n_generated:
             to_means.add_(to_generated)
-        found.means = torch.cat([to_means, to_pairs])
+        found.means = torch.cat([to_means, to_real])
         self.backward(draw, to_z)
         self.to_means.add_(joint.to_means)
         self.to_log_variances.add_(joint.to_log_variances)
@@ -191,25 +201,15 @@ class MixturePass:
         index = y.unsqueeze(1)
         return out.scatter_add_(1, index, out.new_full((), -weight).expand(index.shape))
 
-    def _of_pairs(
-        self,
-        log_q: Tensor,
-        labels: Sequence[Tensor],
-        supervision: Tensor,
-        found: EncoderLosses,
-        *,
-        wants_losses: bool,
-    ) -> Tensor:
-        """Gradient of what pairs add, with respect to log-densities; see `losses.consistency_loss`."""
+    def _consistency(
+        self, log_q: Tensor, q: Tensor, *, wants_losses: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gradient of `losses.consistency_loss` with respect to log-densities, and the loss."""
         n = len(log_q) // 2
         weight = self.settings.consistency_weight / n
-        q = log_q.exp()
-        found.proportions = q.mean(0)
         log_share = self._of_whole(losses.log_mean_membership(log_q))
         first, second = log_q.split(n)
         agreeing = torch.add(first, second).sub_(log_share)
-        if wants_losses:
-            found.terms["consistency"] = -torch.logsumexp(agreeing, 1).mean()
         both = torch.softmax(agreeing, 1).mul_(weight)
         # By p(k), of which every row is a part.
         to_share = self._to_own(both.sum(0)).div_(2 * n)
@@ -217,11 +217,9 @@ class MixturePass:
         # As the gradient by log q goes on to log-densities.
         out.addcmul_(q, out.sum(1, keepdim=True).sub_(weight), value=-1.0)
         out.view(2, n, -1).sub_(both)
-        if labels:
-            strength = supervision * (self.settings.label_weight / (2 * n))
-            index = torch.cat(list(labels)).unsqueeze(1)
-            out.addcmul_(q, strength).scatter_add_(1, index, -strength.expand(index.shape))
-        return out
+        if not wants_losses:
+            return out, {}
+        return out, {"consistency": -torch.logsumexp(agreeing, 1).mean()}
 
     def _of_whole(self, log_share: Tensor) -> Tensor:
         """log p(k) of the whole batch, of that of this process's share of it."""

@@ -19,7 +19,7 @@ from skmpcc.method.adversarial import AdversarialTrainer
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import ClassProjection
 from skmpcc.method.optimizers import Adam
-from skmpcc.method.trainer import DrawBatch, backward, copied, descend, step
+from skmpcc.method.trainer import Batch, DrawBatch, backward, copied, descend, step
 from skmpcc.settings import ResolvedSettings
 
 # Rate at which learned weights follow the proportions in one batch of real samples, ...
@@ -89,7 +89,7 @@ class Algorithm1(AdversarialTrainer):
         """Run the phases in their order."""
         out = {"discriminator": self.discriminator_phase(draw_real)}
         out |= self.generator_phase(draw_real)
-        out |= self.encoder_phase(draw_pairs)
+        out |= self.encoder_phase(self._draw_of_encoder(draw_real, draw_pairs))
         self._update_averages()
         return out
 
@@ -135,22 +135,25 @@ class Algorithm1(AdversarialTrainer):
         step(*updated)
         return out
 
-    def encoder_phase(self, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+    def encoder_phase(self, draw_real: DrawBatch | None) -> dict[str, Tensor]:
         """Lines 19 to 27: L_q by the encoder; in the first step also L_c and Loss III by the prior."""
         out: dict[str, Tensor] = {}
         for number in range(self.settings.encoder_steps):
             first = number == 0
-            out |= self.encoder_step(draw_pairs if first else None, with_prior=first)
+            out |= self.encoder_step(draw_real if first else None, with_prior=first)
         return out
 
-    def encoder_step(self, draw_pairs: DrawBatch | None, *, with_prior: bool) -> dict[str, Tensor]:
-        """One update of the encoder, or of encoder and prior."""
+    def encoder_step(self, draw_real: DrawBatch | None, *, with_prior: bool) -> dict[str, Tensor]:
+        """One update of the encoder, or of encoder and prior.
+
+        `draw_real` gives real samples that are told their cluster, or pairs that share theirs.
+        """
         y, z = self.draw()
         x = [self._noisy(self._generate(z, y))]
         labels: Sequence[Tensor] = ()
-        if draw_pairs is not None and self._wants_pairs:
-            first, second, *labels = draw_pairs()
-            x += [first, second]
+        if draw_real is not None:
+            real, labels = self._samples_and_labels(draw_real())
+            x += real
         means, log_variances = self.model.encoder(torch.cat(x))
         loss, terms = self._encoder_loss(z, y, means, log_variances, labels, with_prior=with_prior)
         descend(loss, self.optimizers["encoder"], *([self.optimizers["prior"]] if with_prior else []))
@@ -191,11 +194,29 @@ class Algorithm1(AdversarialTrainer):
     @property
     def _n_reals(self) -> int:
         """Batches of real samples that an iteration draws, not counting pairs."""
-        return self.settings.discriminator_steps + bool(self.settings.reconstruction_weight)
+        settings = self.settings
+        return settings.discriminator_steps + bool(settings.reconstruction_weight) + self._tells_labels
+
+    @property
+    def _tells_labels(self) -> bool:
+        """Whether the encoder learns the labels of real samples that are not pairs."""
+        return self.projection is not None and not self.settings.consistency_weight
 
     @property
     def _wants_pairs(self) -> bool:
-        return bool(self.settings.consistency_weight) or self.settings.weights == "learned"
+        learned = self.settings.weights == "learned" and self.projection is None
+        return bool(self.settings.consistency_weight) or learned
+
+    def _draw_of_encoder(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> DrawBatch | None:
+        """Return what draws the real samples of the encoder's first step, if it has any."""
+        if self._tells_labels:
+            return draw_real
+        return draw_pairs if self._wants_pairs else None
+
+    def _samples_and_labels(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+        """Divide a batch for the encoder into samples and, if there are any, their labels."""
+        n_parts = 1 if self._tells_labels else 2
+        return list(batch[:n_parts]), list(batch[n_parts:])
 
     def _encoder_loss(
         self,
@@ -213,7 +234,8 @@ class Algorithm1(AdversarialTrainer):
         detached in L_q, which then pulls the prior as well: `prior_latent_gradient`.
 
         Consistency is not of the paper: pairs of real samples, whose means follow those of the
-        generated samples if there are any, should share their component, by encoder and prior.
+        generated samples if there are any, should share their component, by encoder and prior. Where it
+        has no weight and there are labels, the means that follow are of samples that have these.
         """
         n, prior, settings = len(z), self.model.prior, self.settings
         code = z if with_prior and settings.prior_latent_gradient else z.detach()
@@ -230,11 +252,12 @@ class Algorithm1(AdversarialTrainer):
         if len(means) > n:
             log_q = prior.log_responsibilities(means[n:])
             self._cluster_proportions = log_q.detach().exp().mean(0)
-            first, second = log_q.chunk(2)
-            terms["consistency"] = losses.consistency_loss(
-                first, second, losses.log_mean_membership(log_q)
-            )
-            loss = loss + settings.consistency_weight * terms["consistency"]
+            if not self._tells_labels:
+                first, second = log_q.chunk(2)
+                terms["consistency"] = losses.consistency_loss(
+                    first, second, losses.log_mean_membership(log_q)
+                )
+                loss = loss + settings.consistency_weight * terms["consistency"]
             if labels and self.projection is not None:
                 weight = self.supervision * settings.label_weight
                 loss = loss + weight * losses.cluster_loss(log_q, torch.cat(list(labels)))

@@ -49,6 +49,7 @@ CASES = {
         {"sharing": "none", "conditioning": "shared"},
         {"reconstruction_weight": 2.0, "reconstruction_by_encoder": True, "noise_std": 0.3},
     ),
+    "labels without pairs": (VECTOR, {}, {"consistency_weight": 0.0, "weights": "learned"}),
     "clusters of generated samples": (VECTOR, {}, {"generated_cluster_weight": 0.5}),
     "images": (IMAGE, {}, {}),
     "images, reconstruction": (IMAGE, {}, {"reconstruction_weight": 2.0}),
@@ -115,7 +116,8 @@ def source(algorithm, supervised):
 def test_engines_agree_step_by_step(case, supervised):
     """Parameters, buffers, averages, losses and the random stream after every iteration."""
     shape, network, training = CASES[case]
-    training = training | ({"consistency_weight": 0.5} if supervised else {})
+    paired = supervised and "consistency_weight" not in training
+    training = training | ({"consistency_weight": 0.5} if paired else {})
     plain, fast = pair(shape, network, training, supervised)
     for _ in range(plain.settings.max_iter):
         expected = plain.iteration(*source(plain, supervised))
