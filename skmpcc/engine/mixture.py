@@ -136,7 +136,7 @@ class MixturePass:
         log_variances : Tensor of shape (n, J)
             Of the decoded samples.
         labels : sequence of Tensor
-            Of the real samples, whose halves are pairs if consistency has a weight or there are no labels.
+            Of the real samples, which are pairs if consistency has a weight or there are no labels.
         supervision : Tensor of shape ()
             What the weight of labels is multiplied by.
         wants_losses : bool

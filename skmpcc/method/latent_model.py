@@ -266,7 +266,12 @@ class LatentModel(nn.Module):
         After steps far too large they need not be, though all parameters are finite. Codes are by
         `serving_encoder` if no encoder is given.
         """
-        codes, prior = self.encode_by(encoder or self.serving_encoder, x)[0], self.prior
+        return self.are_usable(self.encode_by(encoder or self.serving_encoder, x)[0])
+
+    @torch.no_grad()
+    def are_usable(self, codes: Tensor) -> bool:
+        """Whether codes are in reach of the mixture, and what they decode to is finite."""
+        prior = self.prior
         reach = _FAR * float((prior.means.abs() + prior.stds).max())
         if not float(codes.abs().max()) < reach:
             return False

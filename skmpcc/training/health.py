@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skmpcc.method.networks.layers import Encoder
 from skmpcc.method.trainer import Trainer
 from skmpcc.settings import LoopSettingsOnData
 from skmpcc.system.processes import ALONE, Processes
@@ -99,6 +100,8 @@ class TrainingHealth:
         self.converged = False
         self.failure: str | None = None
         self.codes: Tensor | None = None
+        # During a check, in which networks do not change but for restarts.
+        self._encoded: dict[Encoder, Tensor] | None = None
         self._memberships: Tensor | None = None
         self._generation: list[list[float]] = []
         self._healthy = algorithm.state()
@@ -134,8 +137,16 @@ class TrainingHealth:
             False if the training had failed: it is then as it was at the last healthy check, at
             lower rates, or given up (`failure`).
         """
+        self._encoded = {}
+        try:
+            return self._check(entry)
+        finally:
+            self._encoded = None
+
+    def _check(self, entry: dict[str, float]) -> bool:
         if self._processes.run_on_first(self.is_average_broken):
             self.algorithm.restart_averages()
+            self._encoded = {}
         failure = self._processes.run_on_first(partial(self.diagnose, entry))
         if failure is not None:
             self._roll_back(failure)
@@ -203,6 +214,19 @@ class TrainingHealth:
 
     # ---- The average of the encoder
 
+    def _codes_by(self, encoder: Encoder) -> Tensor:
+        """Codes of samples by an encoder, found once in a check; of more samples by what serves."""
+        known = self._encoded or {}
+        if encoder in known:
+            return known[encoder]
+        # Many clusters want many samples when components are looked after, and only then.
+        n_looked_at = len(self.x) if self._may_move else MAX_COMPARED
+        n = n_looked_at if encoder is self.model.serving_encoder else N_COMPARED
+        codes = self.model.encode_by(encoder, self.x[:n])[0]
+        if self._encoded is not None:
+            self._encoded[encoder] = codes
+        return codes
+
     @torch.no_grad()
     def is_average_broken(self) -> bool:
         """Whether the encoder's average, which serves, is clearly worse than the encoder itself.
@@ -212,8 +236,10 @@ class TrainingHealth:
         model = self.model
         if not (model.settings.averaged_encoder and model.has_averages):
             return False
-        x, prior = self.x[:N_COMPARED], model.prior
-        codes = [model.encode_by(encoder, x)[0] for encoder in (model.averaged_encoder, model.encoder)]
+        prior = model.prior
+        codes = [
+            self._codes_by(encoder)[:N_COMPARED] for encoder in (model.averaged_encoder, model.encoder)
+        ]
         if self.y is not None:
             y, bound = self.y[:N_COMPARED], BROKEN_SHARE
             average, own = (float((prior.most_probable(z) == y).float().mean()) for z in codes)
@@ -244,8 +270,7 @@ class TrainingHealth:
         """
         if not self.model.is_ready_to_encode:
             return 1.0
-        # Many clusters want many samples when components are looked after, and only then.
-        self.codes = self.model.encode(self.x if self._may_move else self.x[:MAX_COMPARED])[0]
+        self.codes = self._codes_by(self.model.serving_encoder)
         memberships = self.model.prior.log_responsibilities(self.codes).exp()
         before, self._memberships = self._memberships, memberships
         if before is None:
@@ -298,9 +323,11 @@ class TrainingHealth:
         # A NaN or an infinity survives the sum.
         if not finite or not math.isfinite(float(norms.sum())):
             return "losses or parameters are not finite"
-        model, x = self.model, self.x[:MAX_REBUILT]
-        if model.is_ready_to_encode and not (model.is_usable(x) and model.is_usable(x, model.encoder)):
-            return NOT_USABLE
+        model = self.model
+        if model.is_ready_to_encode:
+            encoders = model.serving_encoder, model.encoder
+            if not all(model.are_usable(self._codes_by(each)[:MAX_REBUILT]) for each in encoders):
+                return NOT_USABLE
         # Untrained networks show these signs, and so do any networks on data that do not vary.
         untrained = self._early or self.algorithm.n_iter < UNTRAINED
         telling = not untrained and self.data_std > 0.0
