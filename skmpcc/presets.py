@@ -225,6 +225,7 @@ _VECTORS_MANY = replace(
     width=256,
     latent_dim=48,
     encoder_spectral_norm=True,
+    discriminator_steps=1,
     # Some of many clusters are lost at higher rates.
     learning_rate=1e-3,
     prior_learning_rate=1e-2,
