@@ -36,6 +36,8 @@ NEVER = 10**9
 FIRST_MOVE, LAST_MOVE = 0.5, 0.75
 # Share of the training, and iterations, in which networks are not yet what they will be.
 EARLY, MIN_ITER = 0.2, 100
+# Share of the rates from which on a training that settles has ended.
+RATE_LEFT = 0.15
 # Iterations before which networks show the signs of failure in any training.
 UNTRAINED = 30
 # A generator is constant if its samples vary less than this, relative to the data.
@@ -304,9 +306,15 @@ class TrainingHealth:
         return max(abs(std / std_before - 1.0), abs(error_now - error_before))
 
     def _has_converged(self, entry: dict[str, float]) -> bool:
-        still = is_settled(entry, self.settings) and not self._early
+        still = is_settled(entry, self.settings) and not (self._early or self._is_falling)
         self._n_converged = self._n_converged + 1 if still else 0
         return self._n_converged >= self.settings.n_iter_no_change
+
+    @property
+    def _is_falling(self) -> bool:
+        """Whether rates fall and have a part of their way to go, on which networks still improve."""
+        decay = self.settings.learning_rate_decay * self.settings.max_iter
+        return self.settings.max_iter - self.algorithm.n_iter > RATE_LEFT * decay > 0.0
 
     @property
     def _early(self) -> bool:
