@@ -32,7 +32,9 @@ from skmpcc.training.start import join_processes, open_checkpoint
 # Those of the clusterer, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
 # Classes are known, so that their shares are, and no component is lost that could stand elsewhere.
-_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0, "label_weight": 5.0}
+_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0}
+# How much more classes weigh than pseudo-labels.
+_CLASS_WEIGHT = 5.0
 # Fields that would take the classes away.
 _RESERVED = ("pseudo_labels", "pseudo_label_share")
 
@@ -292,7 +294,9 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         if self.scaling != "auto":
             given["scaling"] = self.scaling
         preset = with_parameters(
-            preset.override(_OF_CLASSES, type(self).__name__),
+            preset.override(
+                _OF_CLASSES | {"label_weight": _CLASS_WEIGHT * preset.label_weight}, type(self).__name__
+            ),
             layout,
             given,
             self.preset_params,

@@ -370,9 +370,9 @@ class TrainingSettings(AdversarialSettings):
     )
     label_weight: float = setting(
         "Weight of the cross-entropy between (pseudo-)labels and the memberships of real samples, in "
-        "the step that updates encoder and mixture.",
+        "the step that updates encoder and mixture; 0 in the paper.",
         _NOT_NEGATIVE,
-        default=1.0,
+        default=0.0,
     )
     labels_only_max_iter: int | None = setting(
         "Maximum number of iterations if `labels_only`; None is `max_iter`.",

@@ -11,8 +11,9 @@ from skmpcc.settings import ResolvedSettings
 
 
 def resolved(shape, **values):
-    """Settings as they run on samples of `shape`, the first term of Loss II weighted as by default."""
-    return ResolvedSettings(**{"latent_loss_weight": 1.0 / math.prod(shape)} | values)
+    """Settings as they run on samples of `shape`: the first term of Loss II weighted, labels taught."""
+    defaults = {"latent_loss_weight": 1.0 / math.prod(shape), "label_weight": 1.0}
+    return ResolvedSettings(**defaults | values)
 
 
 def slow(*values):

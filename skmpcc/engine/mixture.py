@@ -136,7 +136,7 @@ class MixturePass:
         log_variances : Tensor of shape (n, J)
             Of the decoded samples.
         labels : sequence of Tensor
-            Of the real samples, which are pairs if consistency has a weight or there are no labels.
+            Of the real samples, which are pairs if consistency has a weight or labels have none.
         supervision : Tensor of shape ()
             What the weight of labels is multiplied by.
         wants_losses : bool
@@ -160,7 +160,7 @@ class MixturePass:
             q = of_real.exp()
             found.proportions = q.mean(0)
             to_real = torch.zeros_like(q)
-            if settings.consistency_weight or not labels:
+            if settings.consistency_weight or not (labels and settings.label_weight):
                 to_real, loss = self._consistency(of_real, q, wants_losses=wants_losses)
                 found.terms |= loss
             if labels:

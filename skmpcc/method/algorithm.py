@@ -200,11 +200,13 @@ class Algorithm1(AdversarialTrainer):
     @property
     def _tells_labels(self) -> bool:
         """Whether the encoder learns the labels of real samples that are not pairs."""
-        return self.projection is not None and not self.settings.consistency_weight
+        settings = self.settings
+        taught = self.projection is not None and bool(settings.label_weight)
+        return taught and not settings.consistency_weight
 
     @property
     def _wants_pairs(self) -> bool:
-        learned = self.settings.weights == "learned" and self.projection is None
+        learned = self.settings.weights == "learned" and not self._tells_labels
         return bool(self.settings.consistency_weight) or learned
 
     def _draw_of_encoder(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> DrawBatch | None:
