@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.stats import entropy
+from scipy.special import entr
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
@@ -206,9 +206,18 @@ def pair_information(labels: Tensor, others: Tensor) -> PairInformation:
     """Return H(k) and -H(k' | k) over pairs."""
     n_clusters = int(torch.maximum(labels.max(), others.max())) + 1
     pairs = torch.bincount(labels * n_clusters + others, minlength=n_clusters**2).cpu().numpy()
-    pairs = pairs.reshape(n_clusters, n_clusters)
-    clusters = entropy(pairs.sum(axis=1))
-    return PairInformation(float(clusters), float(clusters - entropy(pairs, axis=None)))
+    return information_of_counts(pairs.reshape(n_clusters, n_clusters))
+
+
+def information_of_counts(pairs: NDArray[np.int64]) -> PairInformation:
+    """Return H(k) and -H(k' | k) by the number of pairs of each two clusters."""
+    clusters = _entropy(pairs.sum(axis=1))
+    return PairInformation(clusters, clusters - _entropy(pairs.ravel()))
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
+    """Entropy of shares; `scipy.stats.entropy` is the same, and takes ten times as long to begin."""
+    return float(entr(counts / counts.sum()).sum())
 
 
 def mutual_pairs(graph: NeighborGraph, n_neighbors: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
+from skmpcc.pseudo_labels.bridges import Bridges
 from skmpcc.pseudo_labels.graph import MAX_VALUES, NeighborGraph
 from skmpcc.pseudo_labels.variables import Variables
 from skmpcc.system.progress import Progress
@@ -61,6 +62,11 @@ class Problem:
         return self.graph.points(self.data)
 
     @cached_property
+    def bridges(self) -> Bridges:
+        """Edges that connect the parts of graphs of the points."""
+        return Bridges(self.points)
+
+    @cached_property
     def gaussian_points(self) -> tuple[NDArray, Callable[[NDArray], NDArray]]:
         """The points that Gaussians are fitted to, and the map to them; see `gaussian_points`."""
         return gaussian_points(self.points, self.seed)
@@ -69,6 +75,10 @@ class Problem:
     def variables(self) -> Variables:
         """The variables of a table, where copies and indicators count once."""
         return Variables.from_rows(self.points)
+
+    def prepare(self) -> None:
+        """Compute what finders share, so that none of them does while others look at it."""
+        _ = self.points, self.bridges, self.gaussian_points
 
     def of_columns(self, columns: NDArray[np.bool_]) -> "Problem":
         """Return the problem of some columns of a table, and of the neighbours in these."""

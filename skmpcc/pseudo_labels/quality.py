@@ -1,13 +1,12 @@
 """The choice among candidates for pseudo-labels, without labels."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from skmpcc.pseudo_labels.graph import NeighborGraph, mutual_pairs, pair_information
+from skmpcc.pseudo_labels.graph import NeighborGraph, information_of_counts, mutual_pairs
 
 # Neighbours of a sample that are looked at, if it is as near to them. Thin shapes want few, clusters
 # that touch want many.
@@ -22,6 +21,16 @@ NEGLIGIBLE = 0.03
 SURE, BALANCED = 0.002, 0.7
 # Variance that is added to those of clusters, relative to the data's: theirs may vanish.
 REGULARIZATION = 1e-2
+
+
+class Judgement(NamedTuple):
+    """How good clusters are, the larger the better, and whether they are unambiguous.
+
+    They are if neighbours hardly ever disagree on clusters of which none is tiny.
+    """
+
+    quality: float
+    is_unambiguous: bool
 
 
 class ClusterQuality:
@@ -56,15 +65,22 @@ class ClusterQuality:
 
     def __init__(self, points: NDArray, graph: NeighborGraph, n_clusters: int, n_features: int) -> None:
         self._points = points.astype(np.float64)
-        self._pairs = [mutual_pairs(graph, m) for m in N_MUTUAL]
+        self._floor = REGULARIZATION * max(float(self._points.var(axis=0).mean()), 1e-12)
+        self._pairs = _nested_pairs(graph)
         self._n_clusters = n_clusters
         n_parameters = n_features * (n_features + 3) / 2
         self._weight = min(1.0, len(points) / n_clusters / n_parameters)
 
     def lost_information(self, labels: NDArray) -> list[float]:
         """H(k' | k) / H(k) for each of `N_MUTUAL`, 1 for a single cluster, which tells nothing."""
-        k = torch.as_tensor(labels, dtype=torch.int64)
-        return [_lost(k[first], k[second]) for first, second in self._pairs]
+        k = labels.astype(np.intp)
+        n_clusters = k.max() + 1
+        # Pairs of fewer neighbours are among those of more.
+        added = [
+            np.bincount(k[first] * n_clusters + k[second], minlength=n_clusters**2)
+            for first, second in self._pairs
+        ]
+        return [_lost(counts.reshape(n_clusters, n_clusters)) for counts in np.cumsum(added, axis=0)]
 
     def balance(self, labels: NDArray) -> float:
         """H(k) / log K, from 0 to 1, which it is if one cluster is all that is wanted."""
@@ -74,14 +90,9 @@ class ClusterQuality:
         share = share[share > 0]
         return float(-(share * np.log(share)).sum() / math.log(self._n_clusters))
 
-    def is_unambiguous(self, labels: NDArray) -> bool:
-        """Whether neighbours hardly ever disagree on clusters of which none is tiny."""
-        return max(self.lost_information(labels)) <= SURE and self.balance(labels) >= BALANCED
-
     def likelihood(self, labels: NDArray) -> float:
         """Mean over samples of log p(k) N(x; mu_k, Sigma_k) in their clusters k."""
-        points, d = self._points, self._points.shape[1]
-        floor = REGULARIZATION * max(float(points.var(axis=0).mean()), 1e-12)
+        points, d, floor = self._points, self._points.shape[1], self._floor
         total = 0.0
         for k in np.unique(labels):
             members = points[labels == k]
@@ -97,26 +108,46 @@ class ClusterQuality:
             total += m * (log_share - (log_determinant + distance + d * math.log(2 * math.pi)) / 2)
         return total / len(points)
 
-    def quality(self, labels: NDArray, lost_factor: float = 1.0) -> float:
-        """How good clusters are, the larger the better.
+    def quality(self, labels: NDArray) -> float:
+        """How good clusters are, the larger the better."""
+        return self.judge(labels).quality
+
+    def judge(self, labels: NDArray, lost_factor: float = 1.0) -> Judgement:
+        """Judge clusters.
 
         Parameters
         ----------
         labels : ndarray of int of shape (n,)
         lost_factor : float
-            What the shares of lost information are multiplied by.
+            What the shares of lost information are multiplied by in the quality.
         """
-        lost = lost_factor * np.array(self.lost_information(labels))
-        return (
-            -float(np.log(lost + NEGLIGIBLE).mean())
-            + BALANCE_WEIGHT * math.log(max(self.balance(labels), NEGLIGIBLE))
+        lost, balance = np.array(self.lost_information(labels)), self.balance(labels)
+        quality = (
+            -float(np.log(lost_factor * lost + NEGLIGIBLE).mean())
+            + BALANCE_WEIGHT * math.log(max(balance, NEGLIGIBLE))
             + LIKELIHOOD_WEIGHT * self._weight * self.likelihood(labels)
         )
+        return Judgement(quality, bool(lost.max() <= SURE and balance >= BALANCED))
 
 
-def _lost(labels: Tensor, others: Tensor) -> float:
-    """H(k' | k) / H(k) over pairs."""
-    if not len(labels):
+def _nested_pairs(graph: NeighborGraph) -> list[tuple[NDArray, NDArray]]:
+    """Pairs of mutual neighbours for the least of `N_MUTUAL`, and those that each larger one adds."""
+    n = len(graph.nearest)
+    pairs, before = [], np.empty(0, dtype=np.int64)
+    for m in N_MUTUAL:
+        first, second = (ends.numpy() for ends in mutual_pairs(graph, m))
+        edges = first * n + second
+        added = ~np.isin(edges, before, assume_unique=True)
+        pairs.append((first[added], second[added]))
+        before = edges
+    return pairs
+
+
+def _lost(counts: NDArray[np.int64]) -> float:
+    """H(k' | k) / H(k) by the number of pairs of each two clusters."""
+    if not counts.any():
         return 1.0
-    information = pair_information(labels, others)
+    # Without the clusters that no pair has, which come last.
+    present = np.flatnonzero(counts.any(axis=0) | counts.any(axis=1))[-1] + 1
+    information = information_of_counts(counts[:present, :present])
     return max(0.0, -information.agreement / information.entropy) if information.entropy else 1.0

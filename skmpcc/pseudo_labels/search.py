@@ -11,15 +11,17 @@
    those alone on which neighbours hardly ever disagree, if there are any.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 
 import numpy as np
 import torch
-from sklearn.metrics import adjusted_rand_score
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skmpcc.pseudo_labels.agreement import rand_indices
 from skmpcc.pseudo_labels.finders import (
     images,
     kmeans,
@@ -33,6 +35,8 @@ from skmpcc.pseudo_labels.finders.kmeans import MAX_CLUSTERS, kmeans_labels
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Candidate, Problem
 from skmpcc.pseudo_labels.quality import ClusterQuality
+from skmpcc.pseudo_labels.side_by_side import one_core, run_side_by_side
+from skmpcc.system.devices import available_threads
 from skmpcc.system.progress import Progress
 
 FINDERS: dict[str, Callable[[Problem], Iterable[Candidate]]] = {
@@ -44,6 +48,10 @@ FINDERS: dict[str, Callable[[Problem], Iterable[Candidate]]] = {
     "latent_classes": latent_classes.find,
     "augmentation": images.find,
 }
+# Those of the search in tables of measurements, by how long they take.
+LONGEST_FIRST = ("spectral", "gaussian_mixture", "layout", "spanning_tree", "kmeans")
+# Rows from which they run side by side. With fewer they hold Python's lock most of the time.
+MIN_ROWS_FOR_THREADS = 1000
 # Weight of the mean adjusted Rand index of a candidate and all of them, compared with its quality.
 AGREEMENT_WEIGHT = 2.6
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
@@ -132,6 +140,9 @@ def find_pseudo_labels(
 
 def best_candidate(kind: str, problem: Problem) -> Choice:
     """Find the best candidate of a kind, or of all kinds by "search"; the rules are at the head."""
+    if kind in LONGEST_FIRST:
+        found = find_candidates([kind], [problem])
+        return Choice(found[0]) if len(found) == 1 else choose(found, problem)
     if kind != "search":
         found = list(FINDERS[kind](problem))
         if not found:
@@ -141,7 +152,7 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
                 "indicators of one variable, count once. X is not such a table. Take 'search', or make "
                 "categories of the columns of X."
             )
-        return Choice(found[0]) if len(found) == 1 else choose(found, problem)
+        return Choice(found[0])
     for classes in FINDERS["latent_classes"](problem):
         if classes.detail:
             return Choice(classes)
@@ -154,7 +165,45 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
         kinds.append("spectral")
     by_range = problem.by_range()
     problems = [problem] if by_range is None else [problem, by_range]
-    return choose([found for p in problems for each in kinds for found in FINDERS[each](p)], problem)
+    return choose(find_candidates(kinds, problems), problem)
+
+
+def find_candidates(kinds: Sequence[str], problems: Sequence[Problem]) -> list[Candidate]:
+    """Find the candidates of all kinds for all problems, which are of as many rows.
+
+    Where there is work enough the finders run side by side on the cores there are. That changes nothing
+    in what they find.
+    """
+    finders = [
+        (kind, partial(_all_of, find, problem))
+        for problem in problems
+        for kind in kinds
+        for find in _parts(kind)
+    ]
+    # The longest first, so that none of them is left over at the end.
+    order = sorted(range(len(finders)), key=lambda i: LONGEST_FIRST.index(finders[i][0]))
+    n_threads = 1
+    if len(problems[0].graph.rows) >= MIN_ROWS_FOR_THREADS:
+        n_threads = min(available_threads(), len(finders))
+    with one_core(), warnings.catch_warnings():
+        # Fewer distinct samples than clusters leave some clusters empty, which does no harm here.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for problem in problems:
+            problem.prepare()
+        found = run_side_by_side([finders[i][1] for i in order], n_threads)
+    in_order = dict(zip(order, found, strict=True))
+    return [candidate for i in range(len(finders)) for candidate in in_order[i]]
+
+
+def _parts(kind: str) -> list[Callable[[Problem], Iterable[Candidate]]]:
+    """Functions that find the candidates of a kind, of which each takes its time."""
+    if kind == "spectral":
+        return [partial(spectral.find, widths=(width,)) for width in spectral.WIDTHS]
+    return [FINDERS[kind]]
+
+
+def _all_of(find: Callable[[Problem], Iterable[Candidate]], problem: Problem) -> list[Candidate]:
+    return list(find(problem))
 
 
 def choose(candidates: Sequence[Candidate], problem: Problem) -> Choice:
@@ -165,13 +214,12 @@ def choose(candidates: Sequence[Candidate], problem: Problem) -> Choice:
     """
     points, _ = problem.gaussian_points
     judge = ClusterQuality(points, problem.graph, problem.n_clusters, problem.data[0].numel())
-    quality = np.array([judge.quality(each.labels, each.lost_factor) for each in candidates])
-    unambiguous = np.array([judge.is_unambiguous(each.labels) for each in candidates])
+    judgements = [judge.judge(each.labels, each.lost_factor) for each in candidates]
+    quality = np.array([each.quality for each in judgements])
+    unambiguous = np.array([each.is_unambiguous for each in judgements])
     if unambiguous.any():
         quality[~unambiguous] = -np.inf
-    same = np.eye(len(candidates))
-    for (i, one), (j, other) in combinations(enumerate(candidates), 2):
-        same[i, j] = same[j, i] = adjusted_rand_score(one.labels, other.labels)
+    same = rand_indices([each.labels for each in candidates])
     value = quality + AGREEMENT_WEIGHT * same.mean(axis=1)
     best = int(value.argmax())
     others = value[(same[best] < SAME) & np.isfinite(value)]

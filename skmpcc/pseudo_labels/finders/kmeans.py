@@ -23,7 +23,7 @@ FINER = 1.5
 
 def find(problem: Problem) -> Iterator[Candidate]:
     """Find the clusters of KMeans."""
-    labels = kmeans_labels(problem.data, problem.n_clusters, problem.seed)
+    labels = _kmeans_labels(problem.data, problem.n_clusters, problem.seed)
     yield Candidate("kmeans", labels[problem.graph.rows.cpu().numpy()], lambda: labels)
 
 
@@ -33,17 +33,21 @@ def kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> NDArray:
     Among many clusters some starts of KMeans lie in the same cluster, and others have none. They are
     therefore found from more clusters than are wanted, of which Ward's method merges the nearest.
     """
-    X = data.flatten(1).cpu().numpy()
     # Its threads wait for each other at every iteration, which takes milliseconds.
     with at_most_threads(1), warnings.catch_warnings():
         # Fewer distinct samples than clusters leave some clusters empty, which does no harm here.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        if n_clusters > MAX_CLUSTERS and len(X) >= 2 * FINER * n_clusters:
-            fine = _kmeans(len(X), round(FINER * n_clusters), seed).fit(X)
-            sizes = np.bincount(fine.labels_, minlength=len(fine.cluster_centers_))
-            centers = _merged(fine.cluster_centers_, sizes, n_clusters)
-            return KMeans(n_clusters, init=centers, n_init=1).fit_predict(X).astype(np.int64)
-        return _kmeans(len(X), n_clusters, seed).fit_predict(X).astype(np.int64)
+        return _kmeans_labels(data, n_clusters, seed)
+
+
+def _kmeans_labels(data: Tensor, n_clusters: int, seed: int) -> NDArray:
+    X = data.flatten(1).cpu().numpy()
+    if n_clusters > MAX_CLUSTERS and len(X) >= 2 * FINER * n_clusters:
+        fine = _kmeans(len(X), round(FINER * n_clusters), seed).fit(X)
+        sizes = np.bincount(fine.labels_, minlength=len(fine.cluster_centers_))
+        centers = _merged(fine.cluster_centers_, sizes, n_clusters)
+        return KMeans(n_clusters, init=centers, n_init=1).fit_predict(X).astype(np.int64)
+    return _kmeans(len(X), n_clusters, seed).fit_predict(X).astype(np.int64)
 
 
 def _kmeans(n_samples: int, n_clusters: int, seed: int) -> KMeans | MiniBatchKMeans:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
+from skmpcc.pseudo_labels.agreement import rand_indices
 from skmpcc.pseudo_labels.finders.spanning_tree import SpanningTree, merged_by_size
 from skmpcc.pseudo_labels.problem import Candidate, Problem, label_by_nearest
-from skmpcc.system.devices import at_most_threads
 
 # What the lost information of these clusters is multiplied by. Where clusters touch, neighbours disagree
 # somewhat more on theirs than on those of eigenvectors, and they are better all the same.
@@ -54,10 +53,9 @@ def find(problem: Problem) -> Iterator[Candidate]:
         return
     weights = edge_weights(graph.nearest.cpu().numpy(), graph.distances.cpu().numpy())
     found = []
-    with at_most_threads(1):
-        for number in range(1 if n_rows > MANY_ROWS else N_LAYOUTS):
-            places = lay_out(weights, problem.points, np.random.default_rng([problem.seed, number]))
-            found += tree_clusters(places, problem.n_clusters)
+    for number in range(1 if n_rows > MANY_ROWS else N_LAYOUTS):
+        places = lay_out(weights, problem.points, np.random.default_rng([problem.seed, number]))
+        found += tree_clusters(places, problem.n_clusters)
     labels = medoid(found)
     of_all = label_by_nearest(problem.data, graph, labels)
     yield Candidate("spanning_tree", labels, of_all, lost_factor=LOST_FACTOR)
@@ -65,8 +63,7 @@ def find(problem: Problem) -> Iterator[Candidate]:
 
 def medoid(found: list[NDArray]) -> NDArray:
     """Return the clustering with which the others agree most, by adjusted Rand index."""
-    agreement = [sum(adjusted_rand_score(one, other) for other in found) for one in found]
-    return found[int(np.argmax(agreement))]
+    return found[int(np.argmax([sum(row) for row in rand_indices(found).tolist()]))]
 
 
 def edge_weights(nearest: NDArray, distances: NDArray) -> csr_matrix:

@@ -1,16 +1,13 @@
 """Clusters of a mixture of Gaussians."""
 
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from skmpcc.pseudo_labels.problem import Candidate, Problem
-from skmpcc.system.devices import at_most_threads
 
 # Rows that a GaussianMixture is fitted to at most.
 MAX_GAUSSIAN_ROWS = 20_000
@@ -29,8 +26,7 @@ def find(problem: Problem) -> Iterator[Candidate]:
     floor = variance_floor(points)
     mixture = GaussianMixture(problem.n_clusters, n_init=3, reg_covar=floor, random_state=seed)
     # GaussianMixture does not start by KMeans where scikit-learn dispatches to other array libraries.
-    with at_most_threads(1), warnings.catch_warnings(), config_context(array_api_dispatch=False):
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with config_context(array_api_dispatch=False):
         rows = np.random.default_rng(seed).permutation(len(points))[:MAX_GAUSSIAN_ROWS]
         labels = mixture.fit(points[np.sort(rows)]).predict(points)
 

@@ -1,16 +1,17 @@
 """Clusters cut from a minimum spanning tree of neighbours, which may have any shape."""
 
-import heapq
-from collections import Counter
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
-from skmpcc.pseudo_labels.finders.eigenvectors import bridges
+from skmpcc.pseudo_labels.bridges import Bridges
 from skmpcc.pseudo_labels.problem import Candidate, Problem, label_by_nearest
 
 # Gini indices of the clusters' sizes above which the smallest is merged next.
@@ -31,10 +32,11 @@ def find(problem: Problem) -> Iterator[Candidate]:
     def candidate(labels: NDArray) -> Candidate:
         return Candidate("spanning_tree", labels, label_by_nearest(data, graph, labels))
 
-    tree = SpanningTree.from_neighbors(problem.points, nearest, distances)
+    points, bridges = problem.points, problem.bridges
+    tree = SpanningTree.from_neighbors(points, nearest, distances, bridges=bridges)
     for threshold in THRESHOLDS:
         yield candidate(merged_by_size(tree, n_clusters, threshold))
-    tree = SpanningTree.from_neighbors(problem.points, nearest, distances, n_core=N_CORE)
+    tree = SpanningTree.from_neighbors(points, nearest, distances, N_CORE, bridges)
     yield candidate(cut_apart(tree, n_clusters))
 
 
@@ -56,7 +58,12 @@ class SpanningTree:
 
     @classmethod
     def from_neighbors(
-        cls, points: NDArray, nearest: NDArray, distances: NDArray, n_core: int = 0
+        cls,
+        points: NDArray,
+        nearest: NDArray,
+        distances: NDArray,
+        n_core: int = 0,
+        bridges: Bridges | None = None,
     ) -> "SpanningTree":
         """Return the tree of a graph of neighbours, whose parts are connected where they are nearest.
 
@@ -67,11 +74,13 @@ class SpanningTree:
         n_core : int
             An edge is at least as long as the distances of its ends to so many neighbours: the mutual
             reachability of HDBSCAN, by which single points between clusters do not connect them.
+        bridges : Bridges, optional
+            Of these points, which know some bridges already.
         """
         n, k = nearest.shape
         first, second = np.repeat(np.arange(n), k), nearest.ravel()
         edges = csr_matrix((np.ones(n * k), (first, second)), shape=(n, n))
-        ends, lengths = bridges(points, edges.maximum(edges.T))
+        ends, lengths = (bridges or Bridges(points)).of(edges.maximum(edges.T))
         first, second = np.append(first, ends[:, 0]), np.append(second, ends[:, 1])
         lengths = np.append(distances.ravel().astype(np.float64), lengths)
         if n_core:
@@ -139,14 +148,64 @@ def merged_by_size(
         labels = np.zeros(len(tree), dtype=np.int64)
         labels[kept] = merged_by_size(inner, n_clusters, threshold)
         return labels[holder]
-    n = len(tree)
-    merging = _Merging(tree.ends.tolist())
-    while merging.n_clusters > n_clusters:
+    merging = _Merging(tree.ends)
+    sizes, n = merging.sizes, len(tree)
+    for n_left in range(n, n_clusters, -1):
         # Sum of |c_i - c_j| over pairs, of which (m - 1) n is the most.
-        unequal = merging.differences > threshold * (merging.n_clusters - 1) * n
+        unequal = sizes.differences > threshold * (n_left - 1) * n
         merging.merge(merging.shortest_of_smallest() if unequal else merging.shortest())
-    roots = np.array([merging.root(i) for i in range(n)])
-    return np.unique(roots, return_inverse=True)[1]
+    return np.unique(merging.roots(), return_inverse=True)[1]
+
+
+class _Sizes:
+    """Sizes of clusters of n points, at first of single ones, and how unequal they are.
+
+    Attributes
+    ----------
+    differences : int
+        Sum over pairs of clusters of the difference of their sizes.
+    different : list of int
+        Sizes that there are, in ascending order.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.differences, self.different = 0, [1]
+        self._n = self._n_clusters = n
+        self._counts = [0] * (n + 1)
+        self._counts[1] = n
+
+    def merge(self, less: int, more: int) -> None:
+        """Put a cluster of the sum of two sizes in place of both."""
+        counts, different = self._counts, self.different
+        both = less + more
+        # With m clusters, the sum of |c - x| over them is n - m x and twice what smaller ones miss.
+        change = self._missing(both) - self._missing(more) - less
+        if less > different[0]:
+            change -= self._missing(less)
+        self.differences += 2 * change - self._n
+        self._n_clusters -= 1
+        for size in (less, more):
+            counts[size] -= 1
+            if not counts[size]:
+                del different[bisect_left(different, size)]
+        if not counts[both]:
+            insort(different, both)
+        counts[both] += 1
+
+    def _missing(self, size: int) -> int:
+        """Sum of what all smaller clusters have less than a size."""
+        counts, different = self._counts, self.different
+        place = bisect_left(different, size)
+        # Of the sizes below and above, the fewer are looked at.
+        if 2 * place <= len(different):
+            total = 0
+            for each in different[:place]:
+                total += counts[each] * (size - each)
+        else:
+            total = self._n_clusters * size - self._n
+            for each in different[place:]:
+                total += counts[each] * (each - size)
+        return total
 
 
 class _Merging:
@@ -154,83 +213,73 @@ class _Merging:
 
     Attributes
     ----------
-    n_clusters : int
-    differences : int
-        Sum over pairs of clusters of the difference of their sizes.
+    sizes : _Sizes
     """
 
-    def __init__(self, ends: list[list[int]]) -> None:
-        n = self.n_clusters = len(ends) + 1
-        self.differences = 0
-        self._ends = ends
+    def __init__(self, ends: NDArray) -> None:
+        n = self._n = len(ends) + 1
+        self.sizes = _Sizes(n)
+        self._first, self._second = ends[:, 0].tolist(), ends[:, 1].tolist()
         self._parent = list(range(n))
+        # Of the clusters; 0 for those that were merged into others.
         self._size = [1] * n
-        self._counts = Counter({1: n})
         self._used = bytearray(n - 1)
         self._first_unused = 0
-        self._smallest = 1
-        self._edges: list[list[int]] = [[] for _ in range(n)]
-        for rank, (a, b) in enumerate(ends):
-            self._edges[a].append(rank)
-            self._edges[b].append(rank)
-        # For each size, clusters that have or had it, by their shortest edge.
-        self._by_size = {1: [(edges[0], i) for i, edges in enumerate(self._edges) if edges]}
-        heapq.heapify(self._by_size[1])
-
-    def root(self, i: int) -> int:
-        parent = self._parent
-        while parent[i] != i:
-            parent[i] = i = parent[parent[i]]
-        return i
+        # Edges of each cluster, the shortest first; some are within it by now.
+        ranks = (np.argsort(ends.ravel(), kind="stable") // 2).tolist()
+        last = np.cumsum(np.bincount(ends.ravel(), minlength=n)).tolist()
+        self._edges = [ranks[start:end] for start, end in pairwise([0, *last])]
+        # For each size, clusters that have or had it, by their shortest edge: its rank n + their number.
+        self._by_size = {1: sorted([edges[0] * n + i for i, edges in enumerate(self._edges) if edges])}
 
     def shortest(self) -> int:
-        while self._used[self._first_unused]:
-            self._first_unused += 1
+        self._first_unused = self._used.index(0, self._first_unused)
         return self._first_unused
 
     def shortest_of_smallest(self) -> int:
         """Return the shortest edge of any of the smallest clusters."""
-        while not self._counts[self._smallest]:
-            self._smallest += 1
-        heap = self._by_size[self._smallest]
-        # What was merged since is larger, or no root.
-        while self._parent[heap[0][1]] != heap[0][1] or self._size[heap[0][1]] != self._smallest:
-            heapq.heappop(heap)
-        return heap[0][0]
+        n, size, smallest = self._n, self._size, self.sizes.different[0]
+        heap = self._by_size[smallest]
+        while size[heap[0] % n] != smallest:
+            heappop(heap)
+        return heap[0] // n
 
     def merge(self, rank: int) -> None:
         """Merge the two clusters that an edge connects."""
-        self._used[rank] = 1
-        a, b = map(self.root, self._ends[rank])
-        if len(self._edges[a]) < len(self._edges[b]):
-            a, b = b, a
-        self._count(self._size[a], self._size[b])
-        self._parent[b] = a
-        size = self._size[a] = self._size[a] + self._size[b]
-        edges = self._edges[a]
-        for other in self._edges[b]:
-            if not self._used[other]:
-                heapq.heappush(edges, other)
-        self._edges[b] = []
-        while edges and self._used[edges[0]]:
-            heapq.heappop(edges)
+        parent, used, size = self._parent, self._used, self._size
+        used[rank] = 1
+        a, b = self._first[rank], self._second[rank]
+        while parent[a] != a:
+            parent[a] = a = parent[parent[a]]
+        while parent[b] != b:
+            parent[b] = b = parent[parent[b]]
+        edges, others = self._edges[a], self._edges[b]
+        if len(edges) < len(others):
+            a, b, edges, others = b, a, others, edges
+        less, more = size[a], size[b]
+        self.sizes.merge(*((less, more) if less <= more else (more, less)))
+        parent[b] = a
+        both = size[a] = less + more
+        size[b] = 0
+        for other in others:
+            if not used[other]:
+                heappush(edges, other)
+        others.clear()
+        while edges and used[edges[0]]:
+            heappop(edges)
         if edges:
-            heapq.heappush(self._by_size.setdefault(size, []), (edges[0], a))
+            key = edges[0] * self._n + a
+            if both in self._by_size:
+                heappush(self._by_size[both], key)
+            else:
+                self._by_size[both] = [key]
 
-    def _count(self, one: int, other: int) -> None:
-        """Count a cluster of the sum of two sizes in place of both."""
-        both, change = one + other, abs(one - other)
-        for size, count in self._counts.items():
-            change += count * (abs(both - size) - abs(one - size) - abs(other - size))
-        # The sum does not differ from its own parts any more.
-        self.differences += change - (both - one) - (both - other)
-        for size in (one, other):
-            self._counts[size] -= 1
-            if not self._counts[size]:
-                del self._counts[size]
-        self._counts[both] += 1
-        self.n_clusters -= 1
-        self._smallest = min(self._smallest, both)
+    def roots(self) -> NDArray:
+        """Number of the cluster of each point."""
+        roots = np.array(self._parent)
+        while np.any(roots != roots[roots]):
+            roots = roots[roots]
+        return roots
 
 
 def cut_apart(tree: SpanningTree, n_clusters: int) -> NDArray:
