@@ -140,11 +140,9 @@ def find_pseudo_labels(
 
 def best_candidate(kind: str, problem: Problem) -> Choice:
     """Find the best candidate of a kind, or of all kinds by "search"; the rules are at the head."""
-    if kind in LONGEST_FIRST:
-        found = find_candidates([kind], [problem])
-        return Choice(found[0]) if len(found) == 1 else choose(found, problem)
     if kind != "search":
-        found = list(FINDERS[kind](problem))
+        at_once = kind in LONGEST_FIRST
+        found = find_candidates([kind], [problem]) if at_once else list(FINDERS[kind](problem))
         if not found:
             raise ValueError(
                 "pseudo_labels='latent_classes' is for tables of at least 3 columns, half of them or "
@@ -152,7 +150,7 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
                 "indicators of one variable, count once. X is not such a table. Take 'search', or make "
                 "categories of the columns of X."
             )
-        return Choice(found[0])
+        return Choice(found[0]) if len(found) == 1 else choose(found, problem)
     for classes in FINDERS["latent_classes"](problem):
         if classes.detail:
             return Choice(classes)
@@ -175,13 +173,14 @@ def find_candidates(kinds: Sequence[str], problems: Sequence[Problem]) -> list[C
     in what they find.
     """
     finders = [
-        (kind, partial(_all_of, find, problem))
+        (kind, part, partial(_all_of, find, problem))
         for problem in problems
         for kind in kinds
-        for find in _parts(kind)
+        for part, find in enumerate(_parts(kind))
     ]
-    # The longest first, so that none of them is left over at the end.
-    order = sorted(range(len(finders)), key=lambda i: LONGEST_FIRST.index(finders[i][0]))
+    # The longest first, so that none of them is left over at the end; the parts of one share bridges.
+    costs = [(LONGEST_FIRST.index(kind), part) for kind, part, _ in finders]
+    order = sorted(range(len(finders)), key=costs.__getitem__)
     n_threads = 1
     if len(problems[0].graph.rows) >= MIN_ROWS_FOR_THREADS:
         n_threads = min(available_threads(), len(finders))
@@ -190,7 +189,7 @@ def find_candidates(kinds: Sequence[str], problems: Sequence[Problem]) -> list[C
         warnings.simplefilter("ignore", ConvergenceWarning)
         for problem in problems:
             problem.prepare()
-        found = run_side_by_side([finders[i][1] for i in order], n_threads)
+        found = run_side_by_side([finders[i][-1] for i in order], n_threads)
     in_order = dict(zip(order, found, strict=True))
     return [candidate for i in range(len(finders)) for candidate in in_order[i]]
 
@@ -214,7 +213,8 @@ def choose(candidates: Sequence[Candidate], problem: Problem) -> Choice:
     """
     points, _ = problem.gaussian_points
     judge = ClusterQuality(points, problem.graph, problem.n_clusters, problem.data[0].numel())
-    judgements = [judge.judge(each.labels, each.lost_factor) for each in candidates]
+    with one_core():
+        judgements = [judge.judge(each.labels, each.lost_factor) for each in candidates]
     quality = np.array([each.quality for each in judgements])
     unambiguous = np.array([each.is_unambiguous for each in judgements])
     if unambiguous.any():

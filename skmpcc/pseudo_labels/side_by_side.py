@@ -24,14 +24,6 @@ class _Stopped(BaseException):
     """Ends a task whose result nobody waits for any more; no task may catch it."""
 
 
-class _BlasLimit:
-    """Number of limits in all threads, and what restores the numbers from before the first."""
-
-    lock = threading.Lock()
-    n_active = 0
-    restore: Callable[[], None]
-
-
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
@@ -42,22 +34,11 @@ def one_core() -> Iterator[None]:
     """Context manager in which torch, scikit-learn and BLAS use one thread.
 
     Short operations gain nothing by more, and results do not depend on how many there are. BLAS has
-    one number for the whole process, which scikit-learn sets and restores as well: threads have to be
-    within one common limit, or one of them restores what another one has set.
+    one number for the whole process, which scikit-learn sets and restores as well: with this limit
+    around them, threads that do cannot restore what another one has set.
     """
-    with _BlasLimit.lock:
-        if _BlasLimit.n_active == 0:
-            limit = _controller().limit(limits=1, user_api="blas")
-            _BlasLimit.restore = limit.restore_original_limits
-        _BlasLimit.n_active += 1
-    try:
-        with at_most_threads(1):
-            yield
-    finally:
-        with _BlasLimit.lock:
-            _BlasLimit.n_active -= 1
-            if _BlasLimit.n_active == 0:
-                _BlasLimit.restore()
+    with _controller().limit(limits=1, user_api="blas"), at_most_threads(1):
+        yield
 
 
 def run_side_by_side(tasks: Sequence[Callable[[], T]], n_threads: int) -> list[T]:
@@ -87,8 +68,9 @@ def run_side_by_side(tasks: Sequence[Callable[[], T]], n_threads: int) -> list[T
     workers, config = _Workers(), get_config()
 
     def run(task: Callable[[], T]) -> T:
-        # The configuration of scikit-learn and OpenMP's numbers are a thread's own.
-        with workers.at_work(), one_core(), config_context(**config):
+        # The configuration of scikit-learn and OpenMP's numbers are a thread's own. A task is not
+        # stopped while these are restored.
+        with at_most_threads(1), config_context(**config), workers.at_work():
             return task()
 
     with one_core(), ThreadPoolExecutor(n_threads) as pool:

@@ -2,12 +2,18 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from scipy.stats import multivariate_normal
 from sklearn.datasets import make_blobs, make_circles
 from support import generator
 
-from skmpcc.pseudo_labels.graph import NeighborGraph, mutual_pairs
+from skmpcc.pseudo_labels.graph import (
+    NeighborGraph,
+    information_of_counts,
+    mutual_pairs,
+    pair_information,
+)
 from skmpcc.pseudo_labels.quality import BALANCED, N_MUTUAL, SURE, ClusterQuality
 
 
@@ -37,10 +43,28 @@ def test_mutual_pairs_are_near_to_each_other_both():
     assert pairs(2) == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (3, 4), (4, 3)]
 
 
+def test_lost_information_is_that_of_all_mutual_pairs_of_so_many_neighbors():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    judge, labels = judge_of(X, 3, 15), np.random.default_rng(1).integers(5, size=200)
+    graph = NeighborGraph.from_data(torch.as_tensor(X, dtype=torch.float32), 15, 3, generator())
+    for found, m in zip(judge.lost_information(labels), N_MUTUAL, strict=True):
+        k = torch.as_tensor(labels)
+        first, second = mutual_pairs(graph, m)
+        entropy, agreement = pair_information(k[first], k[second])
+        assert found == -agreement / entropy
+
+
+def test_information_is_that_of_scipy():
+    counts = np.random.default_rng(0).integers(9, size=(6, 6))
+    found = information_of_counts(counts)
+    assert found.entropy == scipy.stats.entropy(counts.sum(axis=1))
+    assert found.entropy - found.agreement == scipy.stats.entropy(counts, axis=None)
+
+
 def test_without_mutual_neighbors_nothing_is_told():
     data = torch.tensor([[0.0], [1.0], [3.0], [6.0], [10.0]])
     judge = judge_of(data.numpy(), 2)
-    judge._pairs = [(torch.zeros(0, dtype=torch.int64),) * 2]
+    judge._pairs = [(np.zeros(0, dtype=np.int64),) * 2]
     assert judge.lost_information(np.array([0, 0, 1, 1, 1])) == [1.0]
 
 
@@ -118,16 +142,20 @@ def test_quality_rewards_what_is_told_of_neighbors_equal_sizes_and_likelihood():
     assert judge.quality(y) == pytest.approx(expected)
 
 
+def is_unambiguous(judge, labels):
+    return judge.judge(labels).is_unambiguous
+
+
 def test_clusters_are_unambiguous_if_neighbors_agree_and_none_is_nearly_everything():
     X, y = make_blobs(300, centers=[[0, 0], [40, 0]], random_state=0)
     judge = judge_of(X, 2)
-    assert judge.is_unambiguous(y)
-    assert not judge.is_unambiguous((X[:, 1] > 0).astype(int))
+    assert is_unambiguous(judge, y)
+    assert not is_unambiguous(judge, (X[:, 1] > 0).astype(int))
     far = np.repeat([0, 1], [292, 8])
     judge = judge_of(np.concatenate([X[:292], 99 + X[:8] / 10]), 2, 5)
     assert max(judge.lost_information(far)) <= SURE
     assert judge.balance(far) < BALANCED
-    assert not judge.is_unambiguous(far)
+    assert not is_unambiguous(judge, far)
 
 
 def test_gaussians_that_touch_are_better_than_a_cut_where_few_samples_are():

@@ -1,7 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from support import bars, generator, normal, stripes
 
@@ -11,7 +14,7 @@ from skmpcc.pseudo_labels.finders.images import augmentation_labels
 from skmpcc.pseudo_labels.finders.kmeans import kmeans_labels
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Candidate, Problem
-from skmpcc.pseudo_labels.quality import ClusterQuality
+from skmpcc.pseudo_labels.quality import ClusterQuality, Judgement
 from skmpcc.pseudo_labels.search import best_candidate, choose, find_pseudo_labels
 
 
@@ -74,11 +77,11 @@ def judged(monkeypatch):
     """Choose among candidates by qualities that a test gives."""
 
     def judge(candidates, qualities, sure=None):
-        def quality(self, labels, lost_factor):
-            return qualities[next(i for i, each in enumerate(candidates) if each.labels is labels)]
+        def judgement(self, labels, lost_factor):
+            index = next(i for i, each in enumerate(candidates) if each.labels is labels)
+            return Judgement(qualities[index], labels is sure)
 
-        monkeypatch.setattr(ClusterQuality, "quality", quality)
-        monkeypatch.setattr(ClusterQuality, "is_unambiguous", lambda self, labels: labels is sure)
+        monkeypatch.setattr(ClusterQuality, "judge", judgement)
         data = normal(len(candidates[0].labels), 2)
         graph = NeighborGraph.from_data(data, 3, 2, generator())
         return choose(candidates, Problem(data, graph, 2, generator()))
@@ -119,12 +122,21 @@ def test_what_neighbors_agree_on_wins_at_any_quality(judged):
     assert choice.margin is None
 
 
-def test_each_pair_of_candidates_is_compared_once(monkeypatch, judged):
-    compared = []
-    monkeypatch.setattr(search, "adjusted_rand_score", lambda a, b: compared.append((a[0], b[0])) or 0.5)
-    candidates = [Candidate("kmeans", np.array([k, 1, 1, 1, 1]), None) for k in range(9)]
-    assert judged(candidates, [float(k == 4) for k in range(9)]).best is candidates[4]
-    assert len(compared) == len(set(map(frozenset, compared))) == 36
+def test_neighbors_are_looked_at_once_for_each_candidate(monkeypatch):
+    looked_at = []
+    lost_information = ClusterQuality.lost_information
+
+    def counted(self, labels):
+        looked_at.append(labels)
+        return lost_information(self, labels)
+
+    monkeypatch.setattr(ClusterQuality, "lost_information", counted)
+    data = normal(20, 2)
+    graph = NeighborGraph.from_data(data, 3, 2, generator())
+    choose(
+        [Candidate("", labels, None) for labels in (ONE, OTHER)], Problem(data, graph, 2, generator())
+    )
+    assert len(looked_at) == 2
 
 
 @pytest.mark.full_pseudo_labels
@@ -187,3 +199,84 @@ def test_each_kind_is_found():
 
 def test_every_sample_is_a_cluster_where_there_are_as_many():
     assert sorted(searched(normal(6, 4), 6, 15).tolist()) == list(range(6))
+
+
+@pytest.fixture
+def as_chosen(monkeypatch):
+    """Search with so many threads; return what was found, and all candidates."""
+
+    def search_with(n_threads, data, n_clusters):
+        candidates = []
+
+        def keep(found, problem):
+            candidates.extend(found)
+            return choose(found, problem)
+
+        monkeypatch.setattr(search, "choose", keep)
+        monkeypatch.setattr(search, "MIN_ROWS_FOR_THREADS", 0)
+        monkeypatch.setattr(search, "available_threads", lambda: n_threads)
+        graph = NeighborGraph.from_data(data, 15, n_clusters, generator())
+        return find_pseudo_labels("search", data, graph, n_clusters, generator()), candidates
+
+    return search_with
+
+
+def table(*shape):
+    """Four clusters in columns of unlike ranges, which are in several parts of the graph."""
+    X = make_blobs(shape[0], shape[1], centers=4, cluster_std=0.5, random_state=0)[0]
+    return torch.as_tensor(X * np.linspace(1.0, 4.0, shape[1]), dtype=torch.float32)
+
+
+@pytest.mark.full_pseudo_labels
+@pytest.mark.parametrize("data", [table(400, 5), table(1100, 300), table(200, 70), torch.zeros(60, 3)])
+def test_threads_change_nothing_in_what_is_found(as_chosen, data):
+    first, candidates = as_chosen(1, data, 4)
+    assert len(candidates) >= 12
+    for n_threads in (2, 5):
+        second, others = as_chosen(n_threads, data, 4)
+        assert torch.equal(first.labels, second.labels)
+        assert (first.kind, first.margin, first.agreement) == (
+            second.kind,
+            second.margin,
+            second.agreement,
+        )
+        for one, other in zip(candidates, others, strict=True):
+            assert (one.kind, one.lost_factor) == (other.kind, other.lost_factor)
+            np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_threads_begin_where_there_are_rows_and_cores_enough(monkeypatch):
+    wanted = []
+
+    def run(tasks, n_threads):
+        wanted.append(n_threads)
+        return [task() for task in tasks]
+
+    monkeypatch.setattr(search, "run_side_by_side", run)
+    for n_threads in (1, 3, 99):
+        monkeypatch.setattr(search, "available_threads", lambda n=n_threads: n)
+        for n in (40, 60):
+            monkeypatch.setattr(search, "MIN_ROWS_FOR_THREADS", 50)
+            searched(normal(n, 2), 2)
+    assert wanted == [1, 1, 1, 3, 1, 6]
+
+
+def test_warnings_of_convergence_reach_nobody_and_filters_stay(as_chosen):
+    few_values = torch.as_tensor(np.arange(90) % 3, dtype=torch.float32)[:, None] * torch.ones(1, 2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        filters, before = warnings.filters, list(warnings.filters)
+        as_chosen(4, few_values, 5)
+        assert warnings.filters is filters
+        assert list(warnings.filters) == before
+    assert not [each for each in caught if issubclass(each.category, ConvergenceWarning)]
+
+
+def test_errors_of_a_finder_surface(as_chosen, monkeypatch):
+    def broken(problem):
+        raise ArithmeticError("broken")
+
+    monkeypatch.setitem(search.FINDERS, "spanning_tree", broken)
+    for n_threads in (1, 3):
+        with pytest.raises(ArithmeticError, match="broken"):
+            as_chosen(n_threads, normal(50, 2), 2)

@@ -12,7 +12,13 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from support import generator
 
-from skmpcc.pseudo_labels.finders.spanning_tree import SpanningTree, cut_apart, find, merged_by_size
+from skmpcc.pseudo_labels.finders.spanning_tree import (
+    SpanningTree,
+    _Sizes,
+    cut_apart,
+    find,
+    merged_by_size,
+)
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Problem
 
@@ -72,6 +78,50 @@ def test_clusters_are_merged_as_the_paper_says(threshold, seed):
         found = merged_by_size(tree_of(X, 39), n_clusters, threshold)
         assert adjusted_rand_score(genie(X, n_clusters, threshold), found) == 1.0
         assert sorted(set(found)) == list(range(n_clusters))
+
+
+def random_tree(n, random):
+    """Any tree, whose edges have any rank."""
+    ends = np.column_stack([np.arange(1, n), [random.integers(i) for i in range(1, n)]])
+    numbers = random.permutation(n)
+    return SpanningTree(numbers[random.permutation(ends)], np.arange(1.0, n))
+
+
+def genie_of(tree, n_clusters, threshold):
+    """Merge sets of points along a tree's edges, all edges looked at for each."""
+    clusters = [frozenset([i]) for i in range(len(tree))]
+    while len(clusters) > n_clusters:
+        sizes = [len(each) for each in clusters]
+        differences = sum(abs(a - b) for a, b in itertools.combinations(sizes, 2))
+        unequal = differences > threshold * (len(sizes) - 1) * len(tree)
+        for ends in tree.ends.tolist():
+            one, other = (next(c for c in clusters if end in c) for end in ends)
+            if one != other and (not unequal or min(sizes) in (len(one), len(other))):
+                break
+        clusters = [c for c in clusters if c not in (one, other)] + [one | other]
+    return set(clusters)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_trees_of_any_shape_are_merged_as_the_paper_says(seed):
+    random = np.random.default_rng(seed)
+    tree = random_tree(int(random.integers(2, 60)), random)
+    for threshold in (0.0, 0.1, 0.3, 0.5, 1.0):
+        n_clusters = int(random.integers(1, min(6, len(tree)) + 1))
+        labels = merged_by_size(tree, n_clusters, threshold)
+        found = {frozenset(np.flatnonzero(labels == k)) for k in range(n_clusters)}
+        assert found == genie_of(tree, n_clusters, threshold)
+
+
+def test_differences_of_sizes_are_those_of_all_pairs():
+    random = np.random.default_rng(0)
+    sizes, known = [1] * 80, _Sizes(80)
+    while len(sizes) > 1:
+        one, other = (sizes.pop(random.integers(len(sizes))) for _ in range(2))
+        sizes.append(one + other)
+        known.merge(min(one, other), max(one, other))
+        assert known.differences == sum(abs(a - b) for a, b in itertools.combinations(sizes, 2))
+        assert known.different == sorted(set(sizes))
 
 
 def test_cuts_leave_no_small_cluster_and_no_noise_by_itself():
