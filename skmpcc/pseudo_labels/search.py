@@ -196,9 +196,10 @@ def find_candidates(kinds: Sequence[str], problems: Sequence[Problem]) -> list[C
 
 def _parts(kind: str) -> list[Callable[[Problem], Iterable[Candidate]]]:
     """Functions that find the candidates of a kind, of which each takes its time."""
-    if kind == "spectral":
+    find = FINDERS[kind]
+    if find is spectral.find:
         return [partial(spectral.find, widths=(width,)) for width in spectral.WIDTHS]
-    return [FINDERS[kind]]
+    return [find]
 
 
 def _all_of(find: Callable[[Problem], Iterable[Candidate]], problem: Problem) -> list[Candidate]:

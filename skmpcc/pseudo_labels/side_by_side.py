@@ -74,8 +74,8 @@ def run_side_by_side(tasks: Sequence[Callable[[], T]], n_threads: int) -> list[T
             return task()
 
     with one_core(), ThreadPoolExecutor(n_threads) as pool:
-        futures = [pool.submit(copy_context().run, run, task) for task in tasks]
         try:
+            futures = [pool.submit(copy_context().run, run, task) for task in tasks]
             return [_result(future) for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

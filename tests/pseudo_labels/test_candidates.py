@@ -81,6 +81,8 @@ def test_candidates_are_reproducible_and_leave_the_global_state(finder):
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
+# Which the search silences, around all finders.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("finder", FINDERS)
 @pytest.mark.parametrize("data", [torch.zeros(8, 3), normal(4, 1), normal(5, 4)])
 def test_degenerate_data_have_candidates(finder, data):
