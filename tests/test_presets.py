@@ -50,6 +50,7 @@ def test_choice(image, n_clusters, n_features, n_samples):
 
 def test_choice_for_tables_goes_by_rows_columns_and_clusters():
     for sizes, name in {
+        (5000, 3, 30): "vectors_plane",
         (1000, 32, 30): "vectors_small",
         (1001, 32, 30): "vectors_narrow",
         (1000, 33, 30): "vectors",

@@ -45,11 +45,11 @@ def interrupted_before(monkeypatch, *stops, error=KeyboardInterrupt):
     """Within, trainings are interrupted before these iterations, in this order."""
     iteration, left = Trainer.iteration, list(stops)
 
-    def interrupted(self, *draws):
+    def interrupted(self, *draws, **options):
         if left[:1] == [self.n_iter]:
             left.pop(0)
             raise error
-        return iteration(self, *draws)
+        return iteration(self, *draws, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "iteration", interrupted)

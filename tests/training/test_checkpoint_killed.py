@@ -45,9 +45,9 @@ def fit(kind, checkpoint, result, phase, n_iter):
         fsync(file)
         phase.value = before
 
-    def told_iteration(self, *draws):
+    def told_iteration(self, *draws, **options):
         n_iter.value = self.n_iter
-        return iteration(self, *draws)
+        return iteration(self, *draws, **options)
 
     initialization.find_pseudo_labels = told_search
     os.fsync = told_fsync
