@@ -3,6 +3,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from support import bars, generator
+from torch.nn import ModuleList
 
 from skmpcc.pseudo_labels.finders import images
 from skmpcc.pseudo_labels.finders.images import augmentation_labels, most_informative
@@ -38,6 +39,26 @@ def test_clusters_of_views_are_reproducible_and_leave_the_global_state(monkeypat
     first, second = (augmentation_labels(data, 2, generator(1)) for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.full_pseudo_labels
+@pytest.mark.parametrize("taught", [False, True])
+def test_clusters_of_views_are_the_same_on_any_number_of_threads(taught, monkeypatch):
+    """Bit for bit, and with blocks of iterations that are not whole at the end."""
+    monkeypatch.setattr(images, "IMAGE_MAX_ITER", 10)
+    data, y = bars(40)
+    known = torch.where(torch.arange(len(y)) < 20, torch.as_tensor(y), -1) if taught else None
+    used: list[torch.nn.Module] = []
+    monkeypatch.setattr(images, "_labels", lambda classifiers, *_: used.extend(classifiers))
+    monkeypatch.setattr(images, "most_informative", lambda classifiers, *_: ModuleList(classifiers))
+    found = []
+    for n_threads in (1, 2, 3):
+        used.clear()
+        monkeypatch.setattr(images, "available_threads", lambda n=n_threads: n)
+        augmentation_labels(data, 2, generator(1), known)
+        found.append([value for part in used for value in part.state_dict().values()])
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
 
 
 LEFT = torch.linspace(0.0, 1.0, 8)

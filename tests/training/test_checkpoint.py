@@ -111,6 +111,7 @@ def test_classifiers_of_images_go_on(taught, path, monkeypatch):
     images, y = bars()
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 6)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 2)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.BLOCK", 2)
     estimator, data = MPCCClusterer(2, **BRIEF | {"pseudo_labels": "augmentation"}), (images.numpy(),)
     if taught:
         estimator = MPCCClassifier(**BRIEF | {"pseudo_labels": "augmentation"})

@@ -17,7 +17,8 @@ from skmpcc.pseudo_labels.finders.objectives import (
     marginal_entropy,
 )
 from skmpcc.pseudo_labels.problem import Candidate, Problem
-from skmpcc.system.devices import at_most_threads, rows_of
+from skmpcc.system.chains import Chains
+from skmpcc.system.devices import at_most_threads, available_threads, rows_of
 from skmpcc.system.progress import Progress, State
 
 # Augmentation leaves little to chance, so few restarts do. Which is best is known at the end alone.
@@ -34,8 +35,13 @@ INFORMATION_WEIGHT = 0.1
 # Weight of the clusters' entropy in it, as in IMSAT. With less, clusters merge.
 IMAGE_BALANCE_WEIGHT = 4.0
 CHUNK = 1024
+# Iterations whose batches are drawn together. Classifiers wait for each other at their end alone.
+BLOCK = 4
 # Of `Progress`.
 STAGE = "classifiers of images"
+
+# Images, a view of each, and views of images with their classes.
+Batch = tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]
 
 
 def find(problem: Problem) -> Iterator[Candidate]:
@@ -78,44 +84,74 @@ def augmentation_labels(
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
-    labelled_rows = None if known is None else torch.nonzero(known >= 0).flatten()
-    sizes = Sizes() if known is None else Sizes.of_known(known, n_clusters)
+    n_workers = available_threads() if rng.device.type == "cpu" else 1
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
         shape = tuple(images.shape[1:])
         classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
         optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
-        batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
+        batches = _Batches(images, n_clusters, rng, known)
         saved = None if progress is None else progress.read(STAGE)
         first = 0 if saved is None else _load(saved, classifiers, optimizers, rng)
-        for iteration in range(first, IMAGE_MAX_ITER):
-            rate = IMAGE_LEARNING_RATE * min(1.0, (1.0 - iteration / IMAGE_MAX_ITER) / DECAY)
-            # All restarts learn from the same images and views, which need be made but once.
-            x = rows_of(
-                images, torch.randint(len(images), (batch_size,), generator=rng, device=rng.device)
-            )
-            view = random_affine(x, rng)
-            labelled: tuple[Tensor, Tensor] | None = None
-            if known is not None and labelled_rows is not None:
-                drawn = torch.randint(
-                    len(labelled_rows), (batch_size,), generator=rng, device=rng.device
-                )
-                labelled = (
-                    random_affine(rows_of(images, labelled_rows[drawn]), rng),
-                    known[labelled_rows[drawn]],
-                )
-            for classifier, optimizer in zip(classifiers, optimizers, strict=True):
-                optimizer.param_groups[0]["lr"] = rate
-                _loss(classifier, x, view, sizes, labelled).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-            if progress is not None:
-                progress.keep(STAGE, partial(_state, iteration + 1, classifiers, optimizers, rng))
+        with Chains(n_workers) as chains:
+            for begin in range(first, IMAGE_MAX_ITER, BLOCK):
+                end = min(begin + BLOCK, IMAGE_MAX_ITER)
+                # All restarts learn from the same images and views, which need be made but once.
+                block = [batches.draw() for _ in range(begin, end)]
+                update = partial(_update, classifiers, optimizers, batches.sizes, begin, block)
+                chains.run(update, len(classifiers), len(block))
+                if progress is not None:
+                    progress.keep(STAGE, partial(_state, end, classifiers, optimizers, rng))
         rows = torch.arange(len(images), device=rng.device)
         if known is None:
             return _labels([most_informative(classifiers, images, rng)], images, rows)
         # Known classes have the same numbers in all classifiers.
         return _labels([each.eval() for each in classifiers], images, rows)
+
+
+class _Batches:
+    """Draws of images, a view of each, and views of known images where there are any."""
+
+    def __init__(
+        self, images: Tensor, n_clusters: int, rng: torch.Generator, known: Tensor | None
+    ) -> None:
+        self.images = images
+        self.rng = rng
+        self.known = known
+        self.known_rows = None if known is None else torch.nonzero(known >= 0).flatten()
+        self.sizes = Sizes() if known is None else Sizes.of_known(known, n_clusters)
+        self.batch_size = min(len(images), max(IMAGE_BATCH_SIZE, 4 * n_clusters))
+
+    def _draw_below(self, n: int) -> Tensor:
+        return torch.randint(n, (self.batch_size,), generator=self.rng, device=self.rng.device)
+
+    def draw(self) -> Batch:
+        """Draw the next batch."""
+        x = rows_of(self.images, self._draw_below(len(self.images)))
+        view = random_affine(x, self.rng)
+        if self.known is None or self.known_rows is None:
+            return x, view, None
+        rows = self.known_rows[self._draw_below(len(self.known_rows))]
+        return x, view, (random_affine(rows_of(self.images, rows), self.rng), self.known[rows])
+
+
+def _update(
+    classifiers: list[ConvNet],
+    optimizers: list[Adam],
+    sizes: "Sizes",
+    begin: int,
+    block: list[Batch],
+    number: int,
+    step: int,
+) -> None:
+    """Update one of the classifiers by a batch of the block that begins with an iteration."""
+    left = 1.0 - (begin + step) / IMAGE_MAX_ITER
+    optimizer = optimizers[number]
+    optimizer.param_groups[0]["lr"] = IMAGE_LEARNING_RATE * min(1.0, left / DECAY)
+    x, view, labelled = block[step]
+    _loss(classifiers[number], x, view, sizes, labelled).backward()
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def _state(
