@@ -82,10 +82,22 @@ class Linear(_OutsideAutocast, nn.Linear):
 
 
 class Conv2d(_OutsideAutocast, nn.Conv2d):
-    """A convolution."""
+    """A convolution.
+
+    Attributes
+    ----------
+    is_pooled : bool
+        Whether means of 2x2 places are wanted of what a 3x3 convolution gives. One of 4x4 at every
+        other place gives them at once, with less than half of the products.
+    """
+
+    is_pooled = False
 
     def _product(self, x: Tensor, weight: Tensor) -> Tensor:
-        return self._conv_forward(x, weight, self.bias)
+        if not self.is_pooled:
+            return self._conv_forward(x, weight, self.bias)
+        weight = functional.avg_pool2d(functional.pad(weight, (1, 1, 1, 1)), 2, stride=1)
+        return functional.conv2d(x, weight, self.bias, stride=2, padding=1)
 
 
 def _initialized(layer: Layer, spectral: bool) -> Layer:
@@ -107,11 +119,17 @@ def linear(
 
 
 def conv(
-    n_in: int, n_out: int, kernel_size: int, *, spectral: bool = True, last: bool = False
+    n_in: int,
+    n_out: int,
+    kernel_size: int,
+    *,
+    spectral: bool = True,
+    last: bool = False,
+    pooled: bool = False,
 ) -> Conv2d:
-    """A size-keeping convolution, initialized and normalized like `linear`."""
+    """A convolution that keeps sizes, or halves them, initialized and normalized like `linear`."""
     layer = Conv2d(n_in, n_out, kernel_size, padding=kernel_size // 2)
-    layer.is_last = last
+    layer.is_last, layer.is_pooled = last, pooled
     return _initialized(layer, spectral)
 
 
@@ -235,8 +253,10 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         shape = (x.shape[0], -1, *self._trailing)
-        gain = 1.0 + self.gain(condition).view(shape)
-        return torch.addcmul(self.bias(condition).view(shape), self.norm(x), gain)
+        # In the type of what is normalized: autocast has none of its own for this.
+        gain = (1.0 + self.gain(condition)).view(shape).to(x.dtype)
+        bias = self.bias(condition).view(shape).to(x.dtype)
+        return torch.addcmul(bias, self.norm(x), gain)
 
 
 class Conditioning(nn.Module):
