@@ -34,11 +34,11 @@ class _AutogradPass(Generic[Network]):
         self.dtype = dtype
         self.norms = SpectralNorms(module)
 
-    def _run(self, function: Callable[..., Any], *inputs: Any) -> Any:
+    def _run(self, function: Callable[..., Any], x: Tensor, *inputs: Any) -> Any:
         if self.dtype is None:
-            return function(*inputs)
-        with torch.autocast(inputs[0].device.type, self.dtype, cache_enabled=False):
-            return function(*inputs)
+            return function(x, *inputs)
+        with torch.autocast(x.device.type, self.dtype, cache_enabled=False):
+            return function(x, *inputs)
 
     def _backward(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor], *inputs: Tensor) -> None:
         for group in self.groups:
