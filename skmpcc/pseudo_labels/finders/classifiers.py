@@ -1,6 +1,7 @@
 """Small classifiers q(y | x) that pseudo-labels are found by."""
 
 import math
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -50,7 +51,7 @@ class ConvNet(nn.Module):
             ]
             sides = [-(-side // stride) for side in sides]
             n_in, n_out, stride = n_out, min(2 * n_out, MAX_CHANNELS), 2
-        self.hidden = nn.Sequential(*layers, nn.Flatten())
+        self.hidden = nn.Sequential(*layers)
         nn.utils.convert_conv2d_weight_memory_format(self.hidden, torch.channels_last)
         self.last = _initialized(nn.Linear, rng, n_in * math.prod(sides), n_clusters)
         self.dtype = matmul_dtype("auto", self.last.weight)
@@ -60,7 +61,10 @@ class ConvNet(nn.Module):
         narrow = self.dtype is not None
         with torch.autocast(x.device.type, self.dtype, enabled=narrow, cache_enabled=False):
             h = self.hidden(x.contiguous(memory_format=torch.channels_last))
-        return torch.log_softmax(self.last(h.to(x.dtype)), dim=1)
+        if h.requires_grad:
+            # Else it comes back with its channels first, in which ReLU and convolution are far slower.
+            h.register_hook(partial(torch.Tensor.contiguous, memory_format=torch.channels_last))
+        return torch.log_softmax(self.last(h.flatten(1).to(x.dtype)), dim=1)
 
 
 @torch.no_grad()
