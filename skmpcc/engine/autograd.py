@@ -32,7 +32,7 @@ class _AutogradPass(Generic[Network]):
         self.module = module
         self.groups = groups
         self.dtype = dtype
-        self.norms = SpectralNorms(module)
+        self.norms = SpectralNorms(module, dtype)
 
     def _run(self, function: Callable[..., Any], x: Tensor, *inputs: Any) -> Any:
         if self.dtype is None:

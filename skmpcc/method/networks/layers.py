@@ -56,7 +56,8 @@ class _OutsideAutocast(nn.Module):
     Attributes
     ----------
     normalized : Tensor or None
-        The weight over its spectral norm, where an engine has it already.
+        The weight over its spectral norm, in the type that it multiplies in, where an engine has it
+        already.
     """
 
     weight: Tensor
