@@ -72,3 +72,14 @@ def test_afterwards_layers_are_as_any_others():
         raise KeyError
     assert all(getattr(layer, "normalized", None) is None for layer in net)
     assert torch.equal(net(x), expected)
+
+
+def test_weights_have_the_type_that_they_multiply_in_but_for_last_layers():
+    net = nn.Sequential(conv(2, 4, 3), conv(4, 4, 3), nn.Flatten(), linear(64, 8, last=True)).float()
+    norms = SpectralNorms(net, torch.bfloat16)
+    with norms.applied(estimate=True):
+        first, second, last = net[0].normalized, net[1].normalized, net[3].normalized
+        assert (first.dtype, second.dtype, last.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
+        (first.float().sum() + last.sum()).backward()
+    for layer in (net[0], net[3]):
+        assert layer.parametrizations.weight.original.grad.dtype == torch.float32

@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from skmpcc.method.model import MPCCModel
-from skmpcc.method.networks.image import Grid
+from skmpcc.method.networks import layers
+from skmpcc.method.networks.image import DownBlock, FirstBlock, Grid
 from skmpcc.method.networks.layers import Conditioning, batch_norms, standing_statistics
 from skmpcc.presets import PRESETS
 from skmpcc.settings import NetworkSettings, select
@@ -272,3 +274,25 @@ def test_an_encoder_without_norms_starts_at_the_scale_of_its_input():
     h = torch.randn(64, 32, 8, 8, generator=torch.Generator().manual_seed(0))
     z = encoder.mean(encoder.body(h))
     assert 0.2 < float(z.std()) < 20.0
+
+
+def test_a_pooled_convolution_is_the_mean_of_what_a_convolution_gives():
+    torch.manual_seed(0)
+    plain, pooled = layers.conv(3, 5, 3).double(), layers.conv(3, 5, 3, pooled=True).double()
+    pooled.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 6, 8).double()
+    torch.testing.assert_close(pooled(x), functional.avg_pool2d(plain(x), 2))
+
+
+@pytest.mark.parametrize("block", [FirstBlock(3, 4), DownBlock(4), DownBlock(4, spectral=False)])
+def test_pooling_blocks_are_those_of_the_paper(block):
+    """Which pool at the end."""
+    block.double().eval()
+    x = torch.randn(2, block.conv1.in_channels, 8, 8).double()
+    h = x if isinstance(block, FirstBlock) else functional.relu(x)
+    h = functional.relu(block.conv1(h))
+    h = functional.conv2d(h, block.conv2.weight, block.conv2.bias, padding=1)
+    expected = functional.avg_pool2d(h + block.shortcut(x), 2)
+    given = x.clone()
+    torch.testing.assert_close(block(x), expected)
+    assert torch.equal(x, given)
