@@ -23,7 +23,7 @@ from skmpcc.system.progress import Progress, State
 
 # Augmentation leaves little to chance, so few restarts do. Which is best is known at the end alone.
 N_IMAGE_RESTARTS = 3
-IMAGE_MAX_ITER = 500
+IMAGE_MAX_ITER = 350
 IMAGE_BATCH_SIZE = 256
 IMAGE_LEARNING_RATE = 2e-3
 # Images by whose views the best is found.
