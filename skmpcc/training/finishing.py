@@ -1,14 +1,16 @@
 """The end of a training: the encoder or its average serves, and is finished where it lacks labels."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.layers import Encoder
 from skmpcc.method.optimizers import Adam
-from skmpcc.method.trainer import copied, descend
+from skmpcc.method.trainer import Batch, copied, descend
+from skmpcc.pseudo_labels.augmentation import random_affine
 from skmpcc.settings import LoopSettingsOnData
+from skmpcc.system.devices import matmul_dtype
 
 # Samples that are looked at, at most, and at a time.
 MAX_LOOKED_AT, CHUNK = 20_000, 4096
@@ -19,6 +21,8 @@ MAX_STEPS, STEPS_PER_ITERATION, INTERVAL = 2000, 4, 50
 N_DECODED = 128
 # Weight of the square distance, in standard deviations, of codes from where they were.
 STAY_WEIGHT = 0.1
+# Steps on views of images, at most for each iteration that was asked for, and in all.
+VIEW_STEPS_PER_ITERATION, VIEW_STEPS = 4, 300
 # An encoder is finished if this share of its labels, or less, is not those that it was taught.
 MAX_DIFFERENT = 0.001
 
@@ -79,8 +83,7 @@ class Finishing:
         parts = self._data.split(CHUNK)
         codes = [self.model.encode_by(encoder, x.to(self.model.device))[0] for x in parts]
         self._codes = torch.cat(codes)
-        own = [*encoder.body.parameters(), *encoder.mean.parameters()]
-        optimizer = Adam(own, self.settings.learning_rate)
+        optimizer = Adam(self._own(encoder), self.settings.learning_rate)
         encoder.train()
         encoder.trunk.eval()
         n_steps = min(MAX_STEPS, STEPS_PER_ITERATION * self.settings.max_iter)
@@ -95,15 +98,51 @@ class Finishing:
                     break
         encoder.load_state_dict(best_state)
 
-    def _step(self, encoder: Encoder, optimizer: Adam) -> None:
-        model, n = self.model, 2 * self.settings.batch_size
+    def learn_views(self) -> None:
+        """Train the average of an encoder on labels of augmented views of images.
+
+        For fits that want labels alone, whose few iterations leave an encoder that does not know them
+        well. Labels of some images are wrong, so that it is not trained until it has them all. An
+        encoder that serves itself shares its trunk with the discriminator, and stays as it is.
+        """
+        model, settings = self.model, self.settings
+        if not (model.settings.averaged_encoder and model.has_averages):
+            return
+        encoder, device = model.averaged_encoder, model.device
+        before = copied(encoder)
+        encoder.train()
+        optimizer = Adam([*encoder.trunk.parameters(), *self._own(encoder)], settings.learning_rate)
+        dtype = matmul_dtype(settings.precision, model.prior.means)
+        views_rng = torch.Generator(device).manual_seed(self._rng.initial_seed())
+        n_steps = min(VIEW_STEPS, VIEW_STEPS_PER_ITERATION * settings.max_iter)
+        for step in range(n_steps):
+            optimizer.rate.fill_(optimizer.base_rate * (1.0 - step / n_steps))
+            x, y = self._draw()
+            with torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=False):
+                means = encoder.mean(encoder.body(encoder.trunk(random_affine(x, views_rng))))
+            log_q = model.prior.log_responsibilities(means.to(x.dtype))
+            descend(losses.cluster_loss(log_q, y), optimizer)
+        if not model.is_usable(self._data[:N_DECODED].to(device)):
+            encoder.load_state_dict(before)
+
+    @staticmethod
+    def _own(encoder: Encoder) -> list[nn.Parameter]:
+        """Parameters outside the trunk that codes depend on."""
+        return [*encoder.body.parameters(), *encoder.mean.parameters()]
+
+    def _draw(self, *more: Tensor) -> Batch:
+        """Draw samples, their labels, and the same rows of what else there is."""
+        n = 2 * self.settings.batch_size
         rows = torch.randint(len(self._data), (n,), generator=self._rng)
-        x = self._data[rows.to(self._data.device)].to(model.device)
-        y = self._labels[rows.to(self._labels.device)].to(model.device)
+        sources = (self._data, self._labels, *more)
+        return tuple(source[rows.to(source.device)].to(self.model.device) for source in sources)
+
+    def _step(self, encoder: Encoder, optimizer: Adam) -> None:
+        prior = self.model.prior
+        x, y, codes = self._draw(self._codes)
         with torch.no_grad():
-            h = encoder.trunk(x)
-            codes, precision = self._codes[rows.to(model.device)], model.prior.variances[y].reciprocal()
+            h, precision = encoder.trunk(x), prior.variances[y].reciprocal()
         z = encoder.mean(encoder.body(h))
         moved = ((z - codes).square() * precision).sum(1).mean()
-        loss = losses.cluster_loss(model.prior.log_responsibilities(z), y)
+        loss = losses.cluster_loss(prior.log_responsibilities(z), y)
         descend(loss + STAY_WEIGHT * moved, optimizer)

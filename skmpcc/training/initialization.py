@@ -139,11 +139,19 @@ class Initialization:
         """See to it that what serves has the labels of a table that were taught to the end.
 
         Images are often told apart better than their pseudo-labels do, and known labels may be wrong.
+        Where labels are all that is wanted of images, few iterations are followed by steps on views.
         """
-        if labels is None or settings.supervised_iter < settings.max_iter or data.ndim > 2:
+        if labels is None or settings.supervised_iter < settings.max_iter:
+            return
+        of_images = data.ndim > 2
+        if of_images and not (settings.labels_only and self.known is None):
             return
         finishing = Finishing(model, settings, data, labels, self.training_seed)
         with execution(model, settings):
+            if of_images:
+                self.processes.run_on_first(finishing.learn_views)
+                self.processes.broadcast_(list(model.state_dict().values()))
+                return
             self.processes.run_on_first(finishing.choose_encoder)
             if self.known is None:
                 self.processes.run_on_first(finishing.finish_encoder)

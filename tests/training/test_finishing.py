@@ -1,5 +1,7 @@
 """What serves after a training that was taught labels to its end."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from sklearn.datasets import make_moons
@@ -115,3 +117,55 @@ def test_images_and_known_classes_are_not_finished(case, monkeypatch):
     else:
         X, y = make_moons(60, random_state=0)
         MPCCClassifier(**parameters).fit(X, y)
+
+
+def image_fit(**parameters):
+    given = {"pseudo_labels": "kmeans", "width": 8, "tol": 0.0, "random_state": 0} | parameters
+    return MPCCClusterer(2, **given).fit(bars()[0].squeeze(1).numpy())
+
+
+def test_encoders_of_images_learn_views_where_labels_alone_are_wanted(monkeypatch):
+    """Averages do, the same again; after so few iterations they know nothing else."""
+    monkeypatch.setattr(finishing_module, "VIEW_STEPS_PER_ITERATION", 60)
+    before, learn = [], Finishing.learn_views
+
+    def watched(self):
+        before.append({name: t.clone() for name, t in self.model.state_dict().items()})
+        before.append(self.differing(self.model.serving_encoder))
+        learn(self)
+        before.append(self.differing(self.model.serving_encoder))
+
+    monkeypatch.setattr(Finishing, "learn_views", watched)
+    fits = [image_fit(max_iter=3, labels_only=True) for _ in range(2)]
+    state, untaught, taught = before[:3]
+    assert taught < untaught - 0.05
+    for name, value in fits[0]._fitted.model.state_dict().items():
+        taught = name.startswith("averaged_encoder") and "log_var" not in name
+        statistics = "num_batches" in name or "running" in name
+        assert taught or statistics or torch.equal(value, state[name]), name
+    assert (fits[0].labels_ == fits[1].labels_).all()
+    image_fit(max_iter=3)
+    assert len(before) == 6
+
+
+def test_an_encoder_that_serves_itself_learns_no_views():
+    """Its trunk is the discriminator's."""
+    model = MPCCModel(replace(SETTINGS, averaged_encoder=False), (1, 8, 8), 2, 0)
+    model.update_averages(1.0)
+    x, y = bars()
+    settings = resolved((1, 8, 8), max_iter=10, batch_size=32)
+    expected = {name: t.clone() for name, t in model.state_dict().items()}
+    Finishing(model, settings, x, torch.as_tensor(y), 0).learn_views()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_steps_on_views_that_go_astray_are_undone():
+    model = MPCCModel(SETTINGS, (1, 8, 8), 2, 0)
+    model.update_averages(1.0)
+    x, y = bars()
+    settings = resolved((1, 8, 8), max_iter=10, batch_size=32, learning_rate=1e30)
+    expected = {name: t.clone() for name, t in model.averaged_encoder.state_dict().items()}
+    Finishing(model, settings, x, torch.as_tensor(y), 0).learn_views()
+    for name, value in model.averaged_encoder.state_dict().items():
+        assert torch.equal(value, expected[name]), name
