@@ -54,7 +54,7 @@ class Case:
 
 CASES = {
     "vectors": Case("vectors", (64,), 1797),
-    "8x8": Case("grey", (1, 8, 8), 1797),
+    "8x8": Case("grey_tiny", (1, 8, 8), 1797),
     "mnist": Case("mnist", (1, 32, 32), 2000),
     "fashion_mnist": Case("fashion_mnist", (1, 32, 32), 2000),
     "cifar10": Case("cifar10", (3, 32, 32), 500),

@@ -24,6 +24,7 @@ CHOSEN_FOR = {
     "vectors_wide": "tables of more than 512 features",
     "vectors_many": "tables, more than 30 clusters",
     "grey": "images of one channel",
+    "grey_tiny": "images of one channel, sides below 12",
     "grey_many": "images of one channel, more than 30 clusters",
     "colour": "images of several channels",
     "colour_many": "images of several channels, more than 30 clusters",
@@ -66,7 +67,7 @@ for a GPU. "cifar10" and "cifar20" are the same, as in the paper.
 The general ones take rates several times as high, are taught by pseudo-labels and by reconstructions
 ([method](method.md)), so that a few thousand iterations do, or with `labels_only` a few hundred.
 
-The presets for tables and `grey` were measured ([benchmarks](benchmarks.md)); `grey_many`, `colour` and
+The presets for tables, `grey` and `grey_tiny` were measured ([benchmarks](benchmarks.md)); `grey_many`, `colour` and
 `colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).
 """
 

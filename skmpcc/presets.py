@@ -111,12 +111,13 @@ class Preset(NamedSettings, NetworkSettings, TrainingSettings):
     def for_labels_only(self) -> "Preset":
         """Return the settings of a training that ends when the memberships have settled."""
         max_iter = self.labels_only_max_iter or self.max_iter
+        tol = self.labels_only_tol
         shorter = replace(
             self,
             labels_only=True,
             max_iter=max_iter,
             # Entries of the history, a hundred in a training, are so much nearer to each other.
-            tol=self.tol * max_iter / self.max_iter,
+            tol=self.tol * max_iter / self.max_iter if tol is None else tol,
         )
         if self.kind == "vector":
             return shorter
@@ -239,12 +240,11 @@ _VECTORS_MANY = replace(
     labels_only_max_iter=500,
 )
 
-_GREY = Preset(
-    name="grey",
+_GREY_MANY = Preset(
+    name="grey_many",
     kind="image",
     conditioning="embedding",
-    # Wider on patches is better and faster than narrower on pixels.
-    width=32,
+    width=64,
     latent_dim=24,
     precision="auto",
     patch_size=2,
@@ -275,9 +275,31 @@ _GREY = Preset(
     reseed=True,
     learning_rate_decay=0.3,
 )
-_GREY_MANY = replace(_GREY, name="grey_many", width=64)
-_COLOUR = replace(
+_GREY = replace(
+    _GREY_MANY,
+    name="grey",
+    # Wider on larger patches is better, and as fast, as narrower on smaller ones.
+    patch_size=4,
+    # At twice the rates half of the iterations do.
+    max_iter=1500,
+    # The encoder goes on with the labels of views when the networks have found each other.
+    labels_only_max_iter=150,
+    labels_only_tol=0.02,
+    learning_rate=2e-3,
+    prior_learning_rate=2e-2,
+    reconstruction_weight=20.0,
+)
+_GREY_TINY = replace(
     _GREY,
+    name="grey_tiny",
+    width=32,
+    patch_size=1,
+    max_iter=700,
+    labels_only_max_iter=60,
+    reconstruction_weight=10.0,
+)
+_COLOUR = replace(
+    _GREY_MANY,
     name="colour",
     conditioning="split",
     width=32,
@@ -303,6 +325,7 @@ PRESETS: dict[str, Preset] = {
         _VECTORS_WIDE,
         _VECTORS_MANY,
         _GREY,
+        _GREY_TINY,
         _GREY_MANY,
         _COLOUR,
         _COLOUR_MANY,
@@ -314,6 +337,8 @@ _NARROW = 32
 _WIDE = 512
 _SMALL = 1000
 _MANY_CLUSTERS = 30
+# Shorter side of images from which on generators have more than one block, and patches may be seen.
+_LARGE_SIDE = 12
 
 
 def choose(
@@ -333,7 +358,8 @@ def choose(
     many = n_clusters > _MANY_CLUSTERS
     size = "_many" if many else ""
     if image is not None:
-        return PRESETS[("grey" if image[0] == 1 else "colour") + size]
+        is_tiny = not many and min(image[1:]) < _LARGE_SIDE
+        return PRESETS["colour" + size if image[0] > 1 else "grey_tiny" if is_tiny else "grey" + size]
     if not many and n_features > _WIDE:
         size = "_wide"
     elif not many and n_features <= _PLANE:

@@ -380,6 +380,12 @@ class TrainingSettings(AdversarialSettings):
         None,
         default=None,
     )
+    labels_only_tol: float | None = setting(
+        "The tolerance `tol` if `labels_only`; None is `tol` for fewer iterations.",
+        _NOT_NEGATIVE,
+        None,
+        default=None,
+    )
     cuda_graphs: bool = setting(
         "Whether iterations on CUDA are captured as CUDA graphs and replayed, which saves the time of "
         "launching their many small kernels.",

@@ -60,6 +60,18 @@ def test_choice_for_tables_goes_by_rows_columns_and_clusters():
         assert choose(None, *sizes).name == name
 
 
+def test_choice_for_images_goes_by_channels_sides_and_clusters():
+    for (*image, n_clusters), name in {
+        (1, 28, 28, 30): "grey",
+        (1, 12, 90, 30): "grey",
+        (1, 90, 11, 30): "grey_tiny",
+        (1, 8, 8, 31): "grey_many",
+        (3, 8, 8, 30): "colour",
+        (2, 28, 28, 31): "colour_many",
+    }.items():
+        assert choose(tuple(image), 1000, 64, n_clusters).name == name
+
+
 def test_presets_of_images_have_a_dimension_for_every_place_of_split():
     for preset in PRESETS.values():
         assert preset.conditioning != "split" or preset.latent_dim >= 6
@@ -110,8 +122,12 @@ def test_labels_only_ends_with_the_memberships_and_has_less_to_do():
     changed = preset.for_labels_only()
     assert (changed.labels_only, changed.reconstruction_weight) == (True, 0.0)
     assert changed.max_iter == preset.labels_only_max_iter < preset.max_iter
+    assert changed.tol == preset.labels_only_tol
     # As much may change in as many iterations.
-    assert changed.tol / changed.max_iter == pytest.approx(preset.tol / preset.max_iter)
+    changed = PRESETS["colour"].for_labels_only()
+    assert changed.tol / changed.max_iter == pytest.approx(
+        PRESETS["colour"].tol / PRESETS["colour"].max_iter
+    )
     assert PRESETS["mnist"].for_labels_only().max_iter == PRESETS["mnist"].max_iter
 
 

@@ -117,5 +117,5 @@ def test_image_clusterer_has_image_networks():
     X = np.random.default_rng(0).normal(size=(20, 5))
     clusterer = ImageClusterer(2).fit(X).clusterer_
     assert clusterer.reconstruct(ImageClusterer()._images(X)).shape == (20, 8, 8)
-    assert clusterer.preset_ == "grey"
+    assert clusterer.preset_ == "grey_tiny"
     assert clusterer._fitted.model.sample_shape == (1, 8, 8)

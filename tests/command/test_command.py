@@ -252,7 +252,7 @@ def test_arrays(here, capsys, shape, kind):
 def test_rows_that_are_images(here):
     np.save("data.npy", np.random.default_rng(0).random((30, 80)))
     run("data.npy", *BRIEF, "--image-shape", 8, 10)
-    assert MPCCClusterer.load("results/model.safetensors").preset_ == "grey"
+    assert MPCCClusterer.load("results/model.safetensors").preset_ == "grey_tiny"
     assert "Members and new samples" in (here / "results/report.html").read_text()
 
 
