@@ -19,8 +19,9 @@ DOCS = Path(__file__).parent
 
 CHOSEN_FOR = {
     "vectors": "tables of 33 to 512 features",
-    "vectors_narrow": "tables of up to 32 features",
-    "vectors_small": "tables of up to 32 features and 1,000 rows",
+    "vectors_plane": "tables of up to 3 features",
+    "vectors_narrow": "tables of 4 to 32 features",
+    "vectors_small": "tables of 4 to 32 features and up to 1,000 rows",
     "vectors_wide": "tables of more than 512 features",
     "vectors_many": "tables, more than 30 clusters",
     "grey": "images of one channel",
