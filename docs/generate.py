@@ -66,10 +66,10 @@ Those named after data sets are the settings of the paper, or of its authors' co
 ([method](method.md)): a random start, no early stopping, 75,000 or 125,000 iterations. They are meant
 for a GPU. "cifar10" and "cifar20" are the same, as in the paper.
 The general ones take rates several times as high, are taught by pseudo-labels and by reconstructions
-([method](method.md)), so that a few thousand iterations do, or with `labels_only` a few hundred.
+([method](method.md)), so that some hundred iterations do, or with `labels_only` a hundred or two.
 
-The presets for tables, `grey` and `grey_tiny` were measured ([benchmarks](benchmarks.md)); `grey_many`, `colour` and
-`colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).
+The presets for tables, `grey` and `grey_tiny` were measured ([benchmarks](benchmarks.md));
+`grey_many`, `colour` and `colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).
 """
 
 AIM_ABOUT = """## Presets of AIM
