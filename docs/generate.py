@@ -69,7 +69,8 @@ The general ones take rates several times as high, are taught by pseudo-labels a
 ([method](method.md)), so that some hundred iterations do, or with `labels_only` a hundred or two.
 
 The presets for tables, `grey` and `grey_tiny` were measured ([benchmarks](benchmarks.md));
-`grey_many`, `colour` and `colour_many` carry their settings over and were hardly measured ([lab notes](lab-notes/README.md)).
+`grey_many`, `colour` and `colour_many` carry their settings over and were hardly measured
+([lab notes](lab-notes/README.md)).
 """
 
 AIM_ABOUT = """## Presets of AIM

@@ -54,9 +54,14 @@ QUICK = {
     "pseudo_labels": "kmeans",
     "max_iter": 60,
     "width": 32,
-    "learning_rate": 2e-3,
+    "learning_rate": 3e-3,
     "tol": 0.0,
-    "preset_params": {"pseudo_label_share": 0.5, "ema_decay": 0.9, "prior_learning_rate": 3e-2},
+    "preset_params": {
+        "pseudo_label_share": 0.5,
+        "ema_decay": 0.9,
+        "prior_learning_rate": 3e-2,
+        "learning_rate_decay": 0.3,
+    },
 }
 BRIEF = {"max_iter": 3, "width": 8, "latent_dim": 4, "pseudo_labels": None, "tol": 0.0}
 

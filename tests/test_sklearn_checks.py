@@ -17,12 +17,13 @@ from skmpcc import AIM, MPCCClassifier, MPCCClusterer
 SMALL = {
     "max_iter": 10,
     "width": 16,
-    "learning_rate": 2e-3,
+    "learning_rate": 4e-3,
     "preset_params": {
         "prior_learning_rate": 3e-2,
         "discriminator_steps": 1,
         "encoder_steps": 1,
         "ema_start": 0,
+        "learning_rate_decay": 0.3,
         "ema_decay": 0.9,
     },
     "random_state": 0,

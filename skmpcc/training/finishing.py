@@ -19,8 +19,9 @@ MAX_LOOKED_AT, CHUNK = 20_000, 4096
 MAX_STEPS, STEPS_PER_ITERATION, INTERVAL = 2000, 4, 50
 # Samples that have to be decoded, too, if what is met on the way is to stay.
 N_DECODED = 128
-# Weight of the square distance, in standard deviations, of codes from where they were.
-STAY_WEIGHT = 0.1
+# Weight of the square distance, in standard deviations, of codes from where they were, if no larger a
+# share of the labels lacks. Codes of an encoder that lacks more are not worth it.
+STAY_WEIGHT, FEW = 0.1, 0.05
 # Steps on views of images, at most for each iteration that was asked for, and in all.
 VIEW_STEPS_PER_ITERATION, VIEW_STEPS = 4, 300
 # An encoder is finished if this share of its labels, or less, is not those that it was taught.
@@ -83,6 +84,8 @@ class Finishing:
         parts = self._data.split(CHUNK)
         codes = [self.model.encode_by(encoder, x.to(self.model.device))[0] for x in parts]
         self._codes = torch.cat(codes)
+        self._stay_weight = STAY_WEIGHT if best <= FEW else 0.0
+        self._are_right = self.model.prior.most_probable(self._codes).cpu() == self._labels.cpu()
         optimizer = Adam(self._own(encoder), self.settings.learning_rate)
         encoder.train()
         encoder.trunk.eval()
@@ -139,10 +142,11 @@ class Finishing:
 
     def _step(self, encoder: Encoder, optimizer: Adam) -> None:
         prior = self.model.prior
-        x, y, codes = self._draw(self._codes)
+        x, y, codes, are_right = self._draw(self._codes, self._are_right)
         with torch.no_grad():
             h, precision = encoder.trunk(x), prior.variances[y].reciprocal()
         z = encoder.mean(encoder.body(h))
-        moved = ((z - codes).square() * precision).sum(1).mean()
+        # Codes of the right cluster are decoded well where they are.
+        moved = (((z - codes).square() * precision).sum(1) * are_right).mean()
         loss = losses.cluster_loss(prior.log_responsibilities(z), y)
-        descend(loss + STAY_WEIGHT * moved, optimizer)
+        descend(loss + self._stay_weight * moved, optimizer)

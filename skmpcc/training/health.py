@@ -36,7 +36,7 @@ NEVER = 10**9
 FIRST_MOVE, LAST_MOVE = 0.5, 0.75
 # Share of the training, and iterations, in which networks are not yet what they will be.
 EARLY, MIN_ITER = 0.2, 100
-# Share of the rates from which on a training that settles has ended.
+# Share of rates that fall all the while, from which on a training that has settled ends.
 RATE_LEFT = 0.15
 # Iterations before which networks show the signs of failure in any training.
 UNTRAINED = 30
@@ -312,9 +312,10 @@ class TrainingHealth:
 
     @property
     def _is_falling(self) -> bool:
-        """Whether rates fall and have a part of their way to go, on which networks still improve."""
-        decay = self.settings.learning_rate_decay * self.settings.max_iter
-        return self.settings.max_iter - self.algorithm.n_iter > RATE_LEFT * decay > 0.0
+        """Whether rates fall from the first iteration on, and have a part of their way to go."""
+        settings = self.settings
+        left = 1.0 - self.algorithm.n_iter / settings.max_iter
+        return settings.learning_rate_decay == 1.0 and left > RATE_LEFT
 
     @property
     def _early(self) -> bool:

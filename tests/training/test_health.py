@@ -105,7 +105,12 @@ def test_fit_ends_when_memberships_have_converged(tol):
     clusterer = MPCCClusterer(
         3,
         tol=tol,
-        preset_params={"n_iter_no_change": 4, "reseed": False, "generation_tol": 1.0},
+        preset_params={
+            "n_iter_no_change": 4,
+            "reseed": False,
+            "generation_tol": 1.0,
+            "learning_rate_decay": 0.3,
+        },
         max_iter=20,
         pseudo_labels=None,
         width=8,
