@@ -40,6 +40,8 @@ from skmpcc.training.loop import Engine, execution
 from skmpcc.training.resolution import resolve
 
 SQUARE = 1024
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::mkldnn_convolution",
+            "aten::convolution_backward")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Case:
 
 CASES = {
     "vectors": Case("vectors", (64,), 1797),
+    "vectors_small": Case("vectors_small", (13,), 178, 3),
     "8x8": Case("grey_tiny", (1, 8, 8), 1797),
     "mnist": Case("mnist", (1, 32, 32), 2000),
     "fashion_mnist": Case("fashion_mnist", (1, 32, 32), 2000),
@@ -120,7 +123,8 @@ def training(
 
     def step() -> Any:
         with execution(model, algorithm.settings):
-            return algorithm.iteration(batches.draw_real, batches.draw_pairs)
+            # As in a fit but for the entries of its history.
+            return algorithm.iteration(batches.draw_real, batches.draw_pairs, wants_losses=False)
 
     return step
 
@@ -160,6 +164,23 @@ def flops(step: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
+def profiled(step: Callable[[], Any], times: int = 20) -> dict[str, float]:
+    """Operations of PyTorch in an iteration, nested ones too, and milliseconds of its products.
+
+    The latter over those of the iteration are the share of the rate of products of its sizes that the
+    iteration reaches. Of a CPU.
+    """
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        for _ in range(times):
+            step()
+    events = [event for event in profile.key_averages() if event.key.startswith("aten::")]
+    products = sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS)
+    return {
+        "operations": sum(event.count for event in events) / times,
+        "products ms": products / times / 1e3,
+    }
+
+
 def time_engines(case: Case, device: torch.device, budget: float) -> dict[str, float]:
     """Median milliseconds of both engines, in turns, for about `budget` seconds.
 
@@ -180,6 +201,9 @@ def time_engines(case: Case, device: torch.device, budget: float) -> dict[str, f
     row["ratio"] = row["plain ms"] / row["fast ms"]
     row["GFLOP"] = flops(iteration(FastAlgorithm1, case, device)) / 1e9
     row["GFLOP/s"] = row["GFLOP"] / row["fast ms"] * 1e3
+    if device.type == "cpu":
+        row |= profiled(steps["fast"])
+        row["of products' rate"] = row["products ms"] / row["fast ms"]
     return row
 
 
