@@ -285,7 +285,6 @@ _GREY = replace(
     labels_only_tol=0.02,
     learning_rate=2e-3,
     prior_learning_rate=2e-2,
-    reconstruction_weight=20.0,
 )
 _GREY_TINY = replace(
     _GREY,
@@ -294,7 +293,6 @@ _GREY_TINY = replace(
     patch_size=1,
     max_iter=700,
     labels_only_max_iter=60,
-    reconstruction_weight=10.0,
 )
 _COLOUR = replace(
     _GREY_MANY,
