@@ -220,7 +220,13 @@ _VECTORS_SMALL = replace(
     max_iter=750,
 )
 # Thin shapes are found by larger steps, and by a discriminator that is nearer to its best.
-_VECTORS_PLANE = replace(_VECTORS_SMALL, name="vectors_plane", learning_rate=5e-3, discriminator_steps=4)
+_VECTORS_PLANE = replace(
+    _VECTORS_SMALL,
+    name="vectors_plane",
+    learning_rate=5e-3,
+    discriminator_steps=4,
+    max_iter=1000,
+)
 _VECTORS_WIDE = replace(_VECTORS, name="vectors_wide", width=512)
 _VECTORS_MANY = replace(
     _VECTORS,

@@ -1,4 +1,5 @@
 import _thread
+import signal
 import threading
 import time
 import warnings
@@ -104,7 +105,8 @@ def test_the_first_error_in_the_order_surfaces_and_stops_the_others():
 
 
 def test_ctrl_c_stops_all_tasks():
-    """It arrives in the main thread, which waits."""
+    """It arrives in the main thread, which waits; where tests run in the background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     tasks = [Endless(), Endless()]
 
     def interrupt():
@@ -112,8 +114,11 @@ def test_ctrl_c_stops_all_tasks():
         _thread.interrupt_main()
         return Endless()()
 
-    with pytest.raises(KeyboardInterrupt):
-        run_side_by_side([*tasks, interrupt], 3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_side_by_side([*tasks, interrupt], 3)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert all(task.ended.is_set() and task.stopped for task in tasks)
 
 

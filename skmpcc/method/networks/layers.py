@@ -97,6 +97,9 @@ class Conv2d(_OutsideAutocast, nn.Conv2d):
     def _product(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self.is_pooled:
             return self._conv_forward(x, weight, self.bias)
+        if torch.jit.is_tracing():
+            # ONNX knows no convolution whose weights are computed.
+            return functional.avg_pool2d(self._conv_forward(x, weight, self.bias), 2)
         weight = functional.avg_pool2d(functional.pad(weight, (1, 1, 1, 1)), 2, stride=1)
         return functional.conv2d(x, weight, self.bias, stride=2, padding=1)
 
