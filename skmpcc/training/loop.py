@@ -25,6 +25,8 @@ from skmpcc.training.batches import BatchSampler
 from skmpcc.training.health import TrainingHealth, is_settled
 
 N_INTERVALS = 100
+# Iterations between two looks at a training of so many: a look takes as long as one of them.
+LONG, LEAST = 100, 8
 # Of `Progress`.
 STAGE = "training"
 
@@ -66,8 +68,8 @@ class DivergedError(FloatingPointError):
 
 
 def interval_of(max_iter: int) -> int:
-    """Iterations between two entries of the history: a hundredth of the training."""
-    return math.ceil(max_iter / N_INTERVALS)
+    """Iterations between two entries of the history: a hundredth of the training, or a few at least."""
+    return max(math.ceil(max_iter / N_INTERVALS), LEAST if max_iter >= LONG else 1)
 
 
 @contextmanager

@@ -25,7 +25,9 @@ def run(training, seed=0, on_interval=lambda history, last: False, data=None):
     return model, train(model, settings, data, torch.Generator().manual_seed(seed), on_interval)
 
 
-@pytest.mark.parametrize(("max_iter", "interval"), [(1, 1), (100, 1), (101, 2), (125_000, 1250)])
+@pytest.mark.parametrize(
+    ("max_iter", "interval"), [(1, 1), (99, 1), (100, 8), (801, 9), (125_000, 1250)]
+)
 def test_interval(max_iter, interval):
     assert interval_of(max_iter) == interval
 
@@ -46,10 +48,10 @@ def test_engine_for_a_device(device, cuda_graphs, engine):
 def test_history():
     training = {"max_iter": 250, "batch_size": 8, "discriminator_steps": 1, "encoder_steps": 1}
     history = run(training)[1].history
-    np.testing.assert_array_equal(history["iteration"], [*range(3, 250, 3), 250])
-    assert {len(values) for values in history.values()} == {math.ceil(250 / 3)}
+    np.testing.assert_array_equal(history["iteration"], [*range(8, 250, 8), 250])
+    assert {len(values) for values in history.values()} == {math.ceil(250 / 8)}
     # sigma starts at exp(0.5) + 0.5, and the history follows it
-    assert abs(history["mean_std"][0] - (math.exp(0.5) + 0.5)) < 0.02
+    assert abs(history["mean_std"][0] - (math.exp(0.5) + 0.5)) < 0.05
 
 
 def test_training_can_be_stopped():
