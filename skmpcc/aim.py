@@ -110,7 +110,8 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         that `preset_params` may name.
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, but no more often than
-        every 8 iterations where it is 100 or more: "iteration"; the losses "discriminator" and "generator" of the adversarial game and
+        every 8 iterations where it is 100 or more: "iteration";
+        the losses "discriminator" and "generator" of the adversarial game and
         "latent", which is L_q summed over the dimensions of z, each of the last step; "clipped_steps",
         the share of the networks' steps since the entry before that would have been longer than the
         learning rate and were shortened; and "generation_change", the change of the error of some

@@ -145,7 +145,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "learned" or "uniform" where they were "auto", and "batch_size" at most the number of rows.
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, but no more often than
-        every 8 iterations where it is 100 or more: "iteration"; the losses "discriminator" and "generator" (Loss I), "latent" and
+        every 8 iterations where it is 100 or more: "iteration";
+        the losses "discriminator" and "generator" (Loss I), "latent" and
         "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction",
         "generated_cluster" and "consistency", each of the last step of its phase; "mean_std" and
         "mean_norm", the averages of the components' standard deviations and of the norms of their means;

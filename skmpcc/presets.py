@@ -182,7 +182,7 @@ _VECTORS = Preset(
     ema_decay="auto",
     ema_start=0,
     precision="auto",
-    max_iter=600,
+    max_iter=550,
     labels_only_max_iter=100,
     batch_size=128,
     # Pseudo-labels settle the clusters, so that fewer steps do. A discriminator that is not well trained

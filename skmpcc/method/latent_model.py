@@ -236,10 +236,15 @@ class LatentModel(nn.Module):
         return self.encode_by(self.serving_encoder, x)
 
     @torch.no_grad()
-    def encode_by(self, encoder: Encoder, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x) by an encoder, which stays as it is."""
+    def encode_by(
+        self, encoder: Encoder, x: Tensor, n_spread: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x) by an encoder, which stays as it is.
+
+        The latter of the first `n_spread` samples alone, if given.
+        """
         with evaluating(encoder):
-            return encoder(x)
+            return encoder(x) if n_spread is None else encoder(x, n_spread)
 
     @torch.no_grad()
     def decode(self, z: Tensor, y: Tensor) -> Tensor:

@@ -224,7 +224,7 @@ class TrainingHealth:
         # Many clusters want many samples when components are looked after, and only then.
         n_looked_at = len(self.x) if self._may_move else MAX_COMPARED
         n = n_looked_at if encoder is self.model.serving_encoder else N_COMPARED
-        codes = self.model.encode_by(encoder, self.x[:n])[0]
+        codes = self.model.encode_by(encoder, self.x[:n], 0)[0]
         if self._encoded is not None:
             self._encoded[encoder] = codes
         return codes
