@@ -297,7 +297,7 @@ _GREY_TINY = replace(
     name="grey_tiny",
     width=32,
     patch_size=1,
-    max_iter=700,
+    max_iter=620,
     labels_only_max_iter=60,
 )
 _COLOUR = replace(
