@@ -111,6 +111,7 @@ class FastAlgorithm1(Algorithm1):
                 to_features = projection.input_gradient(projected)
             self._discriminator.backward(gradient, to_features)
             self._step(self.optimizers["discriminator"])
+        # Where losses are not wanted nobody looks at it.
         return losses.discriminator_loss(*scores.split(n)) if self.wants_losses else gradient
 
     def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
