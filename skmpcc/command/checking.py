@@ -1,4 +1,4 @@
-"""What can be told wrong of arguments and paths before the imports of the work, which take seconds."""
+"""Checks of arguments and paths, which come before imports that take seconds."""
 
 import argparse
 import tempfile

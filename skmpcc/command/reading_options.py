@@ -1,4 +1,4 @@
-"""What can be told of DATA before it is read: its kind by its path, its options, packages that it needs.
+"""Kinds of DATA by their paths, the options that go with each, and the packages that are needed.
 
 Nothing is imported here that takes time, so that errors are told at once.
 """

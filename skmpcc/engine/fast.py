@@ -153,10 +153,10 @@ class FastAlgorithm1(Algorithm1):
         n_steps, n = self.settings.encoder_steps, self.settings.batch_size
         self._mixture.renew()
         out = self._first_encoder_step(draw_real)
-        self._mixture.renew()
         noises: list[Tensor | None] = []
         shape = (n, *self.model.sample_shape)
         if n_steps > 1:
+            self._mixture.renew()
             _, z, fakes = self._draw_steps(n_steps - 1, lambda: noises.append(self._input_noise(shape)))
             for code, x, noise in zip(z.split(n), fakes.split(n), noises, strict=True):
                 moments = self._encoder.forward(self._add_noise(x, noise))

@@ -56,7 +56,7 @@ class _Components:
 
 @dataclass
 class EncoderLosses:
-    """What an encoder's step with the mixture gives, beside the mixture's own gradient.
+    """Gradients and losses of an encoder's step with the mixture, beside the mixture's own gradient.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class EncoderLosses:
     terms : dict of Tensor
         The losses themselves, where they are wanted.
     proportions : Tensor of shape (K,) or None
-        Mean memberships of the real samples.
+        Mean memberships of the real samples, where weights follow them.
     """
 
     means: Tensor
@@ -154,23 +154,14 @@ class MixturePass:
         joint = _JointDensity(self.prior, self.now)
         log_q = joint.log_responsibilities(torch.cat(rows))
         of_codes, of_real, of_generated = log_q.split([n, len(means) - n, n_generated])
-        gradients = [self._of_labels(of_codes, draw.y, 1.0 / n)]
+        gradients = [self._of_labels(of_codes.exp(), draw.y, of_codes.new_full((), 1.0 / n))]
         found = EncoderLosses(to_means, to_log_variances, {})
         if len(of_real):
-            q = of_real.exp()
-            found.proportions = q.mean(0)
-            to_real = torch.zeros_like(q)
-            if settings.consistency_weight or not (labels and settings.label_weight):
-                to_real, loss = self._consistency(of_real, q, wants_losses=wants_losses)
-                found.terms |= loss
-            if labels:
-                strength = supervision * (settings.label_weight / len(q))
-                index = torch.cat(list(labels)).unsqueeze(1)
-                to_real.addcmul_(q, strength).scatter_add_(1, index, -strength.expand(index.shape))
-            gradients.append(to_real)
+            strength = supervision * (settings.label_weight / len(of_real))
+            gradients.append(self._of_real(of_real, labels, strength, found, wants_losses=wants_losses))
         if n_generated:
-            weight = settings.generated_cluster_weight / n
-            gradients.append(self._of_labels(of_generated, draw.y, weight))
+            weight = of_generated.new_full((), settings.generated_cluster_weight / n)
+            gradients.append(self._of_labels(of_generated.exp(), draw.y, weight))
         to_rows = joint.backward(torch.cat(gradients))
         to_z, to_real, to_generated = to_rows.split([n, len(means) - n, n_generated])
         if settings.prior_latent_gradient:
@@ -195,11 +186,30 @@ class MixturePass:
         return found
 
     @staticmethod
-    def _of_labels(log_q: Tensor, y: Tensor, weight: float) -> Tensor:
+    def _of_labels(q: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Gradient of a cross-entropy with respect to log-densities."""
-        out = log_q.exp().mul_(weight)
         index = y.unsqueeze(1)
-        return out.scatter_add_(1, index, out.new_full((), -weight).expand(index.shape))
+        return torch.mul(q, weight).scatter_add_(1, index, -weight.expand(index.shape))
+
+    def _of_real(
+        self,
+        log_q: Tensor,
+        labels: Sequence[Tensor],
+        strength: Tensor,
+        found: EncoderLosses,
+        *,
+        wants_losses: bool,
+    ) -> Tensor:
+        """Gradient of what real samples add, by labels or as pairs, with respect to log-densities."""
+        settings, q = self.settings, log_q.exp()
+        if settings.weights == "learned":
+            found.proportions = q.mean(0)
+        paired = settings.consistency_weight or not (labels and settings.label_weight)
+        if not paired:
+            return self._of_labels(q, torch.cat(list(labels)), strength)
+        out, loss = self._consistency(log_q, q, wants_losses=wants_losses)
+        found.terms |= loss
+        return out.add_(self._of_labels(q, torch.cat(list(labels)), strength)) if labels else out
 
     def _consistency(
         self, log_q: Tensor, q: Tensor, *, wants_losses: bool

@@ -104,7 +104,8 @@ class Adam:
 
     def _clipped_rates(self, directions: list[Tensor], parts: list[int]) -> list[Tensor]:
         """Divide the rate by the root mean square of a part's directions, where that is above 1."""
-        flat = (direction.view(-1) for direction in directions)
+        # Those of convolutions may lie with their channels last, of which there is no flat view.
+        flat = (direction.flatten() for direction in directions)
         squares: dict[int, Tensor] = {}
         n_values: Counter[int] = Counter()
         for direction, part in zip(flat, parts, strict=True):

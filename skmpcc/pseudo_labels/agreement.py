@@ -1,4 +1,4 @@
-"""How much clusterings of the same samples agree."""
+"""Agreement of clusterings of the same samples, by adjusted Rand indices."""
 
 from collections.abc import Sequence
 from itertools import combinations

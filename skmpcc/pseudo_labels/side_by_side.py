@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import cache
 from typing import TypeVar
 
 from sklearn import config_context, get_config
-from threadpoolctl import ThreadpoolController
 
-from skmpcc.system.devices import at_most_threads
+from skmpcc.system.devices import at_most_threads, threadpools
 
 T = TypeVar("T")
 
@@ -24,11 +22,6 @@ class _Stopped(BaseException):
     """Ends a task whose result nobody waits for any more; no task may catch it."""
 
 
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
 @contextmanager
 def one_core() -> Iterator[None]:
     """Context manager in which torch, scikit-learn and BLAS use one thread.
@@ -37,7 +30,7 @@ def one_core() -> Iterator[None]:
     one number for the whole process, which scikit-learn sets and restores as well: with this limit
     around them, threads that do cannot restore what another one has set.
     """
-    with _controller().limit(limits=1, user_api="blas"), at_most_threads(1):
+    with threadpools().limit(limits=1, user_api="blas"), at_most_threads(1):
         yield
 
 

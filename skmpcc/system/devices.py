@@ -103,7 +103,7 @@ _own_limits = _OwnLimits()
 
 
 @cache
-def _controller() -> ThreadpoolController:
+def threadpools() -> ThreadpoolController:
     """To look for the libraries takes a millisecond; all are loaded by the first limit."""
     return ThreadpoolController()
 
@@ -124,7 +124,7 @@ def at_most_threads(n: int) -> Iterator[None]:
         stack.append(max(1, min(n, outside)))
         torch.set_num_threads(stack[-1])
     try:
-        with _controller().limit(limits=stack[-1], user_api="openmp"):
+        with threadpools().limit(limits=stack[-1], user_api="openmp"):
             yield
     finally:
         with _ProcessLimits.lock:

@@ -53,13 +53,20 @@ class Finishing:
         self._rng = torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
+    def _codes_by(self, encoder: Encoder) -> Tensor:
+        """Codes of all samples that are looked at, some at a time."""
+        model = self.model
+        parts = (x.to(model.device) for x in self._data.split(CHUNK))
+        return torch.cat([model.encode_by(encoder, x, 0)[0] for x in parts])
+
+    @torch.no_grad()
+    def _differ(self, codes: Tensor) -> Tensor:
+        """Whether labels by codes are not those that were taught, sample by sample."""
+        return self.model.prior.most_probable(codes) != self._labels.to(codes.device)
+
     def differing(self, encoder: Encoder) -> float:
         """Share of the samples whose labels by an encoder are not those that it was taught."""
-        model, n_different = self.model, 0
-        for x, y in zip(self._data.split(CHUNK), self._labels.split(CHUNK), strict=True):
-            codes = model.encode_by(encoder, x.to(model.device))[0]
-            n_different += int((model.prior.most_probable(codes) != y.to(model.device)).sum())
-        return n_different / len(self._data)
+        return float(self._differ(self._codes_by(encoder)).double().mean())
 
     def choose_encoder(self) -> None:
         """Let the encoder itself serve, in the place of its average, if it knows more of the labels."""
@@ -78,14 +85,12 @@ class Finishing:
         iterations were asked for, there are few steps.
         """
         encoder, some = self.model.serving_encoder, self._data[:N_DECODED].to(self.model.device)
-        best, best_state = self.differing(encoder), copied(encoder)
+        self._codes = self._codes_by(encoder)
+        differ = self._differ(self._codes)
+        best, best_state = float(differ.double().mean()), copied(encoder)
         if not self.model.is_ready_to_encode or best <= MAX_DIFFERENT:
             return
-        parts = self._data.split(CHUNK)
-        codes = [self.model.encode_by(encoder, x.to(self.model.device))[0] for x in parts]
-        self._codes = torch.cat(codes)
-        self._stay_weight = STAY_WEIGHT if best <= FEW else 0.0
-        self._are_right = self.model.prior.most_probable(self._codes).cpu() == self._labels.cpu()
+        self._stay_weight, self._are_right = STAY_WEIGHT if best <= FEW else 0.0, ~differ
         optimizer = Adam(self._own(encoder), self.settings.learning_rate)
         encoder.train()
         encoder.trunk.eval()

@@ -153,3 +153,16 @@ def test_state_is_loaded_into_the_tensors_that_are_there():
     first.load(second.state())
     assert all(a is b for a, b in zip(first["generator"].state(), tensors, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(tensors, before, strict=True))
+
+
+def test_parameters_whose_channels_lie_last_are_updated_as_any():
+    weight = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    gradient = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    found = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        parameter = weight.clone(memory_format=memory_format)
+        parameter.grad = gradient.clone(memory_format=memory_format)
+        Adam([parameter], 0.1).step()
+        found.append(parameter)
+    assert not torch.equal(found[0], weight)
+    torch.testing.assert_close(found[1], found[0])
