@@ -159,3 +159,13 @@ class GaussianMixturePrior(nn.Module):
     def log_density(self, z: Tensor) -> Tensor:
         """log p(z) under the mixture; shape (n,)."""
         return torch.logsumexp(self.joint_log_density(z), dim=1)
+
+    def divergences(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """KL(N(mean, exp(log_variance)) || N(mu_k, sigma_k^2)) for every component; shape (n, K).
+
+        In closed form, and by matrix products as in `component_log_density`: the expected log-density of
+        a draw, and the entropy of what it is drawn from.
+        """
+        spread = log_variance.exp() @ self.variances.reciprocal().T
+        entropy = 0.5 * (1.0 + LOG_TWO_PI + log_variance).sum(1, keepdim=True)
+        return 0.5 * spread - self.component_log_density(mean) - entropy

@@ -222,3 +222,15 @@ def test_weights_stay_at_rate_zero():
     assert torch.equal(prior.weights, before)
     prior.update_weights(torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor(0.01))
     assert not torch.equal(prior.weights, before)
+
+
+def test_divergences_are_torchs():
+    prior, rng = random_prior(), np.random.default_rng(1)
+    mean, log_variance = (torch.as_tensor(rng.normal(size=(5, 3))) for _ in range(2))
+    of_codes = torch.distributions.Normal(mean.unsqueeze(1), (0.5 * log_variance).exp().unsqueeze(1))
+    components = torch.distributions.Normal(prior.means, prior.variances.sqrt())
+    wanted = torch.distributions.kl_divergence(of_codes, components).sum(2)
+    torch.testing.assert_close(prior.divergences(mean, log_variance), wanted)
+    # None of a component from itself.
+    own = prior.divergences(prior.means, prior.variances.log())
+    assert own.diagonal().abs().max() < 1e-12
