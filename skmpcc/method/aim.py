@@ -22,7 +22,7 @@ from skmpcc.method.networks.vector import (
     VectorTrunk,
 )
 from skmpcc.method.trainer import DrawBatch, descend
-from skmpcc.settings import AIMNetworkSettings, AIMSettingsOnData, NetworkSettings
+from skmpcc.settings import AIMNetworkSettings, AIMSettingsOnData
 
 # Of the Fourier features that networks="fourier" reads: of codes, whose deviation is 1, and of rows,
 # whose total deviation is 8.
@@ -62,19 +62,22 @@ class AIMModel(MPCCModel):
 
     def _build(self) -> None:
         super()._build()
-        with torch.no_grad():
-            for parameter in self.prior.parameters():
-                # The floor is 0, so that the deviations are 1.
-                parameter.zero_()
-        self.prior.requires_grad_(False)
+        self.prior.be_standard_normal()
         if self.settings.covariance == "identity":
             for encoder in (self.encoder, self.averaged_encoder):
                 encoder.log_variance = nn.Sequential(_Zeros(self.settings.latent_dim))
 
-    def _build_for_vectors(self, s: NetworkSettings, n_features: int) -> None:
-        if self.settings.networks == "general":
-            super()._build_for_vectors(s, n_features)
-            return
+    def _build_networks(self) -> None:
+        networks, shape = self.settings.networks, self.sample_shape
+        if networks == "general":
+            super()._build_networks()
+        elif networks == "fourier":
+            self._build_on_fourier_features(shape[0])
+        else:
+            self._build_by_table(networks, shape[0])
+
+    def _build_on_fourier_features(self, n_features: int) -> None:
+        s = self.settings
         # Wider than the others: between small places it has to change fast.
         self.generator = FourierGenerator(
             n_features, s.latent_dim, CODE_FREQUENCY, width=2 * s.width, n_layers=s.n_layers
@@ -87,11 +90,8 @@ class AIMModel(MPCCModel):
             self._encoder_trunk(trunk), s.latent_dim, width=s.width, spectral=False
         )
 
-    def _build_for_images(self, s: NetworkSettings, channels: int, height: int, width: int) -> None:
-        table = self.settings.networks
-        if table == "general":
-            super()._build_for_images(s, channels, height, width)
-            return
+    def _build_by_table(self, table: str, channels: int) -> None:
+        s = self.settings
         trunk = dcgan.DCGANTrunk(table, channels, width=s.width)
         self.generator = dcgan.DCGANGenerator(table, channels, s.latent_dim, width=s.width)
         self.discriminator = dcgan.DCGANDiscriminator(table, trunk, width=s.width)

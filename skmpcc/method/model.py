@@ -5,21 +5,8 @@ import copy
 from torch import nn
 
 from skmpcc.method.latent_model import LatentModel
-from skmpcc.method.networks.image import (
-    Grid,
-    ImageDiscriminator,
-    ImageEncoder,
-    ImageGenerator,
-    ImageTrunk,
-)
+from skmpcc.method.networks.build import discriminator_for, encoder_for, generator_for, trunk_for
 from skmpcc.method.networks.layers import Discriminator, Encoder
-from skmpcc.method.networks.vector import (
-    VectorDiscriminator,
-    VectorEncoder,
-    VectorGenerator,
-    VectorTrunk,
-)
-from skmpcc.settings import NetworkSettings
 
 
 class MPCCModel(LatentModel):
@@ -40,58 +27,11 @@ class MPCCModel(LatentModel):
     encoder: Encoder
 
     def _build_networks(self) -> None:
-        s = self.settings
-        if len(self.sample_shape) == 1:
-            self._build_for_vectors(s, self.sample_shape[0])
-        else:
-            channels, height, width = self.sample_shape
-            self._build_for_images(s, channels, height, width)
-
-    def _build_for_vectors(self, s: NetworkSettings, n_features: int) -> None:
-        self.generator = VectorGenerator(
-            n_features,
-            self.n_clusters,
-            s.latent_dim,
-            width=s.width,
-            n_layers=s.n_layers,
-            conditioning=s.conditioning,
-            spectral=s.generator_spectral_norm,
-        )
-        trunk = VectorTrunk(n_features, width=s.width, n_layers=s.n_layers)
-        self.discriminator = VectorDiscriminator(trunk, width=s.width)
-        self.encoder = VectorEncoder(
-            self._encoder_trunk(trunk),
-            s.latent_dim,
-            width=s.width,
-            spectral=s.encoder_spectral_norm,
-        )
-
-    def _build_for_images(self, s: NetworkSettings, channels: int, height: int, width: int) -> None:
-        grid = Grid.for_image(height, width)
-        if grid.size != (height, width):
-            raise ValueError(f"sample_shape {self.sample_shape} is not one of {grid}'s.")
-        grid = grid.on_patches(s.patch_size)
-        patch_size = height // grid.size[0]
-        self.generator = ImageGenerator(
-            grid,
-            channels,
-            self.n_clusters,
-            s.latent_dim,
-            patch_size=patch_size,
-            width=s.width,
-            conditioning=s.conditioning,
-            upsampling=s.upsampling,
-            spectral=s.generator_spectral_norm,
-        )
-        trunk = ImageTrunk(grid, channels, patch_size=patch_size, width=s.width)
-        self.discriminator = ImageDiscriminator(trunk, width=s.width)
-        self.encoder = ImageEncoder(
-            grid,
-            self._encoder_trunk(trunk),
-            s.latent_dim,
-            width=s.width,
-            spectral=s.encoder_spectral_norm,
-        )
+        s, shape = self.settings, self.sample_shape
+        self.generator = generator_for(s, shape, self.n_clusters)
+        trunk = trunk_for(s, shape)
+        self.discriminator = discriminator_for(s, shape, trunk)
+        self.encoder = encoder_for(s, shape, self._encoder_trunk(trunk))
 
     def _encoder_trunk(self, trunk: nn.Sequential) -> nn.Sequential:
         """Return the discriminator's own trunk, or with sharing="none" (NS in the paper) a twin."""

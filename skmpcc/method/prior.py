@@ -53,6 +53,13 @@ class GaussianMixturePrior(nn.Module):
         # Orthonormal rows while K <= J, orthonormal columns beyond.
         nn.init.orthogonal_(self.means)
 
+    @torch.no_grad()
+    def be_standard_normal(self) -> None:
+        """Make all components N(0, I), not to be learned; `min_std` has to be 0."""
+        for parameter in self.parameters():
+            parameter.zero_()
+        self.requires_grad_(False)
+
     @property
     def stds(self) -> Tensor:
         """sigma of what is sampled, shape (K, J)."""

@@ -14,6 +14,7 @@ from skmpcc.method.networks.layers import (
     Discriminator,
     Encoder,
     conv,
+    init_kaiming,
     linear,
 )
 
@@ -162,11 +163,11 @@ class ImageGenerator(nn.Module):
 class FirstBlock(nn.Module):
     """The discriminator's first block: 3x3, ReLU, 3x3, pool; shortcut pool, 1x1; no first ReLU."""
 
-    def __init__(self, image_channels: int, channels: int) -> None:
+    def __init__(self, image_channels: int, channels: int, *, spectral: bool = True) -> None:
         super().__init__()
-        self.conv1 = conv(image_channels, channels, 3)
-        self.conv2 = conv(channels, channels, 3, pooled=True)
-        self.shortcut = conv(image_channels, channels, 1)
+        self.conv1 = conv(image_channels, channels, 3, spectral=spectral)
+        self.conv2 = conv(channels, channels, 3, spectral=spectral, pooled=True)
+        self.shortcut = conv(image_channels, channels, 1, spectral=spectral)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv2(functional.relu_(self.conv1(x)))
@@ -206,11 +207,15 @@ class ImageTrunk(nn.Sequential):
     `grid` is that of the patches, each of which the first convolution sees as one place.
     """
 
-    def __init__(self, grid: Grid, image_channels: int, *, patch_size: int, width: int) -> None:
+    def __init__(
+        self, grid: Grid, image_channels: int, *, patch_size: int, width: int, spectral: bool = True
+    ) -> None:
         patches = [nn.PixelUnshuffle(patch_size)] if patch_size > 1 else []
-        first = FirstBlock(image_channels * patch_size**2, width)
-        downs = [DownBlock(width) for _ in range(grid.n_trunk_downs - 1)]
-        super().__init__(*patches, first, *downs, SameBlock(width))
+        first = FirstBlock(image_channels * patch_size**2, width, spectral=spectral)
+        downs = [DownBlock(width, spectral=spectral) for _ in range(grid.n_trunk_downs - 1)]
+        super().__init__(*patches, first, *downs, SameBlock(width, spectral=spectral))
+        if not spectral:
+            self.apply(init_kaiming)
 
 
 class ImageDiscriminator(Discriminator):
