@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from skmpcc.classifier import MPCCClassifier
     from skmpcc.clusterer import MPCCClusterer
     from skmpcc.system.versions import show_versions
+    from skmpcc.vade import VaDEClusterer
+    from skmpcc.vae import VAE
 
 __version__ = "0.1.0"
-__all__ = ["AIM", "MPCCClassifier", "MPCCClusterer", "show_versions"]
+__all__ = ["AIM", "VAE", "MPCCClassifier", "MPCCClusterer", "VaDEClusterer", "show_versions"]
 
 # Imported when they are asked for: what takes seconds is no part of the start of the command, which can
 # be interrupted in a sentence only after it.
@@ -18,11 +20,13 @@ _MODULES = {
     "AIM": "aim",
     "MPCCClassifier": "classifier",
     "MPCCClusterer": "clusterer",
+    "VAE": "vae",
+    "VaDEClusterer": "vade",
     "show_versions": "system.versions",
 }
 
 
-_SUBMODULES = ("aim_presets", "metrics", "model_selection", "plotting", "presets", "report", "settings")
+_SUBMODULES = ("aim_presets", "metrics", "model_selection", "plotting", "presets", "report", "settings", "variational_presets")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """Methods of an estimator that holds a latent variable model: encode, decode, sample."""
 
+import copy
 import functools
 import inspect
 import math
@@ -11,19 +12,30 @@ from typing import Any, ClassVar, ParamSpec, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_consistent_length, check_scalar
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import Tags, check_array, check_consistent_length, check_scalar
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from skmpcc._sklearn import makes_arrays
+from skmpcc._parameters import check_given_once, given_fields, layout_and_preset
+from skmpcc._sklearn import fit_context, makes_arrays
 from skmpcc.data.frames import check_columns, warn_of_row_numbers
-from skmpcc.data.inputs import as_array, as_given, as_real
+from skmpcc.data.inputs import Layout, as_array, as_given, as_real
+from skmpcc.data.rows import fitted_rows
 from skmpcc.data.sliced import Rows, SlicedArray, in_slices
 from skmpcc.fitted import onnx as export
 from skmpcc.fitted import saving
 from skmpcc.fitted.model import FittedModel
-from skmpcc.system.devices import inference_device
+from skmpcc.fitted.saving import FIT_ATTRIBUTES
+from skmpcc.presets import PresetFamily
+from skmpcc.settings import NetworkSettings
+from skmpcc.system.devices import inference_device, resolve_device
+from skmpcc.system.processes import Processes
 from skmpcc.system.random import random_state_of
+from skmpcc.training.fit import Fit, Seeds, from_validation, run_fit
+from skmpcc.training.fit_data import FitData
+from skmpcc.training.fit_transformer import transformer_fit, transformer_format
+from skmpcc.training.start import open_checkpoint
 
 P = ParamSpec("P")
 
@@ -316,6 +328,154 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted")
+
+
+class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
+    """Base of transformers whose latent prior is the standard normal: AIM and VAE.
+
+    A subclass says which presets it has, and which of its parameters replace their fields.
+
+    Attributes
+    ----------
+    preset, preset_params, image_shape, checkpoint : object
+        Parameters of the estimator.
+    """
+
+    preset: Any
+    preset_params: dict[str, Any] | None
+    image_shape: tuple[int, ...] | None
+    checkpoint: Any
+    _family: ClassVar[PresetFamily]
+    _preset_fields: ClassVar[tuple[str, ...]]
+    _saved_attributes: ClassVar[dict[str, Any]] = FIT_ATTRIBUTES
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn to encode and to generate X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or images
+            Images are (n_samples, height, width), (n_samples, channels, height, width) or
+            (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
+            lists, data frames, torch tensors and memory maps.
+        y : Ignored
+            Not used by the training. Scoring callbacks are handed it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, 0 or more; None is 1 for each. Only ratios matter; see
+            `MPCCClusterer.fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The parameters or the data cannot be used, or the file at `checkpoint` is of another fit or
+            damaged; before any training.
+        FloatingPointError
+            The training diverged from the beginning.
+
+        Notes
+        -----
+        After an exception or an interruption the estimator is as it was before the call, also where
+        warnings are turned into errors. A file at `checkpoint` stays.
+        """
+        # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
+        validated = copy.copy(self)
+        given, _ = validated._check_for_fit(X)
+        checkpoint = open_checkpoint(validated, X=given, sample_weight=sample_weight)
+        seen, rows = fitted_rows(given, sample_weight, validated.random_state)
+        fit, data = validated._fit_of(seen)
+        del seen  # it is encoded
+        run_fit(self, fit, data.with_rows(given, rows), y, checkpoint)
+        return self
+
+    def _fit_of(self, X: NDArray) -> tuple[Fit, FitData]:
+        """Settings, model and encoded data."""
+        layout, preset = self._layout_and_preset(X)
+        seeds = Seeds.draw(random_state_of(self.random_state), 1)
+        data = FitData.encode(X, transformer_format(X, layout, preset), from_validation(self))
+        processes = Processes(device=resolve_device(self.device))
+        return transformer_fit(data, preset, self._networks_of(preset), seeds, processes), data
+
+    def _networks_of(self, preset: Any) -> NetworkSettings:
+        return preset.network_settings()
+
+    def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Any]:
+        """Find where height, width and channels stand in X, and all settings of a fit on it."""
+        layout, preset = layout_and_preset(X, self.preset, self.image_shape, 1, self._family)
+        params, given = self.preset_params or {}, given_fields(self, self._preset_fields)
+        check_given_once(given, params)
+        preset = preset.override(params, "preset_params").override(given, type(self).__name__)
+        if preset.kind == "vector":
+            layout = layout.flattened()
+        self._check_networks(preset, "image" if layout.image else "vector")
+        return layout, preset
+
+    def _check_networks(self, preset: Any, kind: str) -> None:
+        """Check that the networks of a preset are for images, or for tables."""
+        if preset.kind != kind:
+            raise ValueError(
+                f"preset={preset.name!r} is not for "
+                f"{'images' if kind == 'image' else 'tables, as which X is used'}. Set image_shape if "
+                "rows are images, or another preset."
+            )
+
+    @tensor_for_tensor
+    def inverse_transform(self, Z: ArrayLike) -> NDArray:
+        """Decode latent codes: G(z).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+
+        Returns
+        -------
+        X : ndarray or Tensor of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError
+            Z has another number of columns than there are latent dimensions.
+        """
+        fitted = self._fitted_model()
+        codes = self._check_codes(Z)
+        return fitted.decode(codes, np.zeros(len(codes), dtype=np.int64))
+
+    def sample(self, n_samples: int = 1) -> NDArray:
+        """Draw new samples: z from the standard normal distribution, x = G(z).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `n_samples` is below 1 or not an integer.
+        """
+        fitted = self._fitted_model()
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        codes = self._draw_codes(n_samples, random_state_of(self.random_state))
+        return fitted.decode(codes, np.zeros(n_samples, dtype=np.int64))
+
+    def _draw_codes(self, n_samples: int, rng: np.random.RandomState) -> NDArray[np.float64]:
+        return rng.standard_normal((n_samples, self._n_features_out))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
 
 class MixtureMixin(LatentVariableMixin):

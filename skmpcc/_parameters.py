@@ -3,13 +3,14 @@
 import math
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 from skmpcc.data.inputs import Layout
 from skmpcc.data.scaling import n_inputs
-from skmpcc.presets import PRESETS, Preset, choose
+from skmpcc.presets import MixtureSettings, NamedSettings, PresetFamily
+from skmpcc.system.callers import stacklevel_of_user
 
 # Parameters that override the preset's field of the same name; all other fields go by preset_params.
 PRESET_FIELDS = (
@@ -20,49 +21,51 @@ PRESET_FIELDS = (
     "tol",
     "learning_rate",
 )
+Mixture = TypeVar("Mixture", bound=MixtureSettings)
+
 # What stands for augmentation on tables.
 _FOR_TABLES = {"pseudo_labels": "search", "consistency": "neighbors"}
 
 
 def layout_and_preset(
     X: NDArray,
-    preset: str | Preset,
+    preset: str | NamedSettings,
     image_shape: tuple[int, ...] | None,
     n_clusters: int,
-    *,
-    stacklevel: int,
-) -> tuple[Layout, Preset]:
+    family: PresetFamily,
+) -> tuple[Layout, Any]:
     """Find where height, width and channels stand in X, and the preset for it.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, ...)
-    preset : str or Preset
+    preset : str or NamedSettings
         Parameter of the estimator.
     image_shape : tuple of int or None
         Parameter of the estimator.
     n_clusters : int
-    stacklevel : int
-        That of the caller, for the warning that a preset for images is used on a table.
+    family : PresetFamily
     """
     layout = Layout.from_shape(X.shape[1:], image_shape)
-    if isinstance(preset, Preset):
+    if isinstance(preset, NamedSettings):
         chosen = preset
     elif preset == "auto":
         n_features = n_inputs(X) if layout.image is None else math.prod(layout.shape)
-        chosen = choose(layout.image, len(X), n_features, n_clusters)
+        chosen = family.choose(layout.image, len(X), n_features, n_clusters)
     else:
-        chosen = PRESETS[preset]
-    if chosen.kind == "vector":
-        layout = layout.flattened()
-    elif layout.image is None:
+        chosen = family.by_name[preset]
+    return layout.flattened() if chosen.kind == "vector" else layout, chosen
+
+
+def warn_of_table(layout: Layout, preset: NamedSettings) -> None:
+    """Warn that a preset for images is used on a table."""
+    if preset.kind == "image" and layout.image is None:
         warnings.warn(
-            f"preset={chosen.name!r} is meant for images, but X is a table: networks for tables "
+            f"preset={preset.name!r} is meant for images, but X is a table: networks for tables "
             "with its settings are used. Set image_shape if the rows are images.",
             UserWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=stacklevel_of_user(),
         )
-    return layout, chosen
 
 
 def given_fields(estimator: Any, names: Iterable[str]) -> dict[str, Any]:
@@ -88,19 +91,19 @@ def check_given_once(given: Iterable[str], params: Iterable[str]) -> None:
 
 
 def with_parameters(
-    preset: Preset,
+    preset: Mixture,
     layout: Layout,
     given: dict[str, Any],
     params: dict[str, Any] | None,
     caller: str,
     *,
     labels_only: bool,
-) -> Preset:
+) -> Mixture:
     """Replace a preset's fields by what an estimator was given.
 
     Parameters
     ----------
-    preset : Preset
+    preset : MixtureSettings
     layout : Layout
     given : dict
         Parameters of the estimator by their fields' names.
@@ -127,7 +130,7 @@ def with_parameters(
     return preset.override(params, "preset_params").override(given, caller)
 
 
-def _without_augmentation(preset: Preset, given: dict[str, Any]) -> Preset:
+def _without_augmentation(preset: Mixture, given: dict[str, Any]) -> Mixture:
     """Return a preset for images as it is used on tables, which have no augmented views.
 
     Raises

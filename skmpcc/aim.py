@@ -1,24 +1,14 @@
 """AIM: adversarial inference without clusters, behind scikit-learn's interface."""
 
-import copy
 import os
-from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
-from sklearn.utils import Tags, check_scalar
 
-from skmpcc._base import LatentVariableMixin, tensor_for_tensor
-from skmpcc._parameters import check_given_once, given_fields
-from skmpcc._sklearn import StrOptions, fit_context
-from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
-from skmpcc.data.inputs import Layout
-from skmpcc.data.rows import fitted_rows
-from skmpcc.fitted.saving import FIT_ATTRIBUTES
+from skmpcc._base import GenerativeTransformer
+from skmpcc.aim_presets import AIM_FAMILY, AIMPreset
+from skmpcc.presets import PresetFamily
 from skmpcc.settings import (
     AIMNetworkSettings,
     constraints_of,
@@ -26,13 +16,6 @@ from skmpcc.settings import (
     parameter_docs,
     settings_of,
 )
-from skmpcc.system.devices import resolve_device
-from skmpcc.system.processes import Processes
-from skmpcc.system.random import random_state_of
-from skmpcc.training.fit import Fit, Seeds, from_validation, run_fit
-from skmpcc.training.fit_aim import aim_fit, aim_format
-from skmpcc.training.fit_data import FitData
-from skmpcc.training.start import open_checkpoint
 
 # Parameters that override the preset's field of the same name, latent_dim first.
 _PRESET_FIELDS = ("latent_dim", "width", "max_iter", "tol", "learning_rate")
@@ -45,7 +28,7 @@ _NETWORKS = {
 }
 
 
-class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
+class AIM(GenerativeTransformer):
     """Generative transformer by AIM, Adversarial Inference by Matching priors and conditionals.
 
     AIM is a generative adversarial network with an encoder, which reads the features of the
@@ -146,11 +129,12 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
     (4, 2)
     """
 
-    _saved_attributes: ClassVar[dict] = FIT_ATTRIBUTES
+    _family: ClassVar[PresetFamily] = AIM_FAMILY
+    _preset_fields: ClassVar[tuple[str, ...]] = _PRESET_FIELDS
     _parameter_constraints: ClassVar[dict] = {
         **{name: [*constraints_of(AIMPreset)[name], None] for name in _PRESET_FIELDS},
         "covariance": constraints_of(AIMNetworkSettings)["covariance"],
-        "preset": [StrOptions({"auto", *AIM_PRESETS}), AIMPreset],
+        "preset": AIM_FAMILY.constraints,
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
         "device": [str, torch.device],
@@ -190,130 +174,16 @@ class AIM(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
         self.verbose = verbose
         self.checkpoint = checkpoint
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn to encode and to generate X.
+    def _networks_of(self, preset: AIMPreset) -> AIMNetworkSettings:
+        return preset.network_settings(self.covariance)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or images
-            Images are (n_samples, height, width), (n_samples, channels, height, width) or
-            (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
-            lists, data frames, torch tensors and memory maps.
-        y : Ignored
-            Not used by the training. Scoring callbacks are handed it.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts, 0 or more; None is 1 for each. Only ratios matter; see
-            `MPCCClusterer.fit`.
-
-        Returns
-        -------
-        self : AIM
-
-        Raises
-        ------
-        ValueError, TypeError
-            The parameters or the data cannot be used, or the file at `checkpoint` is of another fit or
-            damaged; before any training.
-        FloatingPointError
-            The training diverged from the beginning.
-
-        Notes
-        -----
-        After an exception or an interruption the estimator is as it was before the call, also where
-        warnings are turned into errors. A file at `checkpoint` stays.
-        """
-        # Validation sets attributes: on this copy, so that self changes at the very end or not at all.
-        validated = copy.copy(self)
-        given, _ = validated._check_for_fit(X)
-        checkpoint = open_checkpoint(validated, X=given, sample_weight=sample_weight)
-        seen, rows = fitted_rows(given, sample_weight, validated.random_state)
-        fit, data = validated._fit_of(seen)
-        del seen  # it is encoded
-        run_fit(self, fit, data.with_rows(given, rows), y, checkpoint)
-        return self
-
-    def _fit_of(self, X: NDArray) -> tuple[Fit, FitData]:
-        """Settings, model and encoded data."""
-        layout, preset = self._layout_and_preset(X)
-        seeds = Seeds.draw(random_state_of(self.random_state), 1)
-        data = FitData.encode(X, aim_format(X, layout, preset), from_validation(self))
-        processes = Processes(device=resolve_device(self.device))
-        return aim_fit(data, preset, self.covariance, seeds, processes), data
-
-    def _layout_and_preset(self, X: NDArray) -> tuple[Layout, AIMPreset]:
-        """Find where height, width and channels stand in X, and all settings of a fit on it."""
-        layout = Layout.from_shape(X.shape[1:], self.image_shape)
-        if isinstance(self.preset, AIMPreset):
-            preset = self.preset
-        elif self.preset == "auto":
-            preset = AIM_PRESETS["vectors" if layout.image is None else "images"]
-        else:
-            preset = AIM_PRESETS[self.preset]
-        params, given = self.preset_params or {}, given_fields(self, _PRESET_FIELDS)
-        check_given_once(given, params)
-        preset = preset.override(params, "preset_params").override(given, type(self).__name__)
-        if preset.kind == "vector":
-            layout = layout.flattened()
-        kind, networks = "image" if layout.image else "vector", _NETWORKS[preset.networks]
-        if kind not in networks or preset.kind != kind:
+    def _check_networks(self, preset: AIMPreset, kind: str) -> None:
+        if kind not in _NETWORKS[preset.networks] or preset.kind != kind:
             raise ValueError(
                 f"preset={preset.name!r} with networks={preset.networks!r} is not for "
-                f"{'images' if layout.image else 'tables, as which X is used'}. Set image_shape if rows "
-                "are images, or another preset."
+                f"{'images' if kind == 'image' else 'tables, as which X is used'}. Set image_shape if "
+                "rows are images, or another preset."
             )
-        return layout, preset
-
-    @tensor_for_tensor
-    def inverse_transform(self, Z: ArrayLike) -> NDArray:
-        """Decode latent codes: G(z).
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, latent_dim)
-
-        Returns
-        -------
-        X : ndarray or Tensor of shape (n_samples, ...)
-            In the shape and units of the fitted data.
-
-        Raises
-        ------
-        ValueError
-            Z has another number of columns than there are latent dimensions.
-        """
-        fitted = self._fitted_model()
-        codes = self._check_codes(Z)
-        return fitted.decode(codes, np.zeros(len(codes), dtype=np.int64))
-
-    def sample(self, n_samples: int = 1) -> NDArray:
-        """Draw new samples: z from the standard normal distribution, x = G(z).
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, ...)
-            In the shape and units of the fitted data.
-
-        Raises
-        ------
-        ValueError, TypeError
-            `n_samples` is below 1 or not an integer.
-        """
-        fitted = self._fitted_model()
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        rng = random_state_of(self.random_state)
-        codes = rng.standard_normal((n_samples, self._n_features_out))
-        return fitted.decode(codes, np.zeros(n_samples, dtype=np.int64))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 if AIM.__doc__ is not None:  # it is None with python -OO

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skmpcc.presets import NamedSettings
+from skmpcc.presets import NamedSettings, PresetFamily
 from skmpcc.settings import AIMNetworkSettings, AIMTrainingSettings, setting, settings_of
 
 _DECLARED = settings_of(AIMNetworkSettings) | settings_of(AIMTrainingSettings)
@@ -181,3 +181,13 @@ _CIFAR10 = replace(
 AIM_PRESETS: dict[str, AIMPreset] = {
     preset.name: preset for preset in (_VECTORS, _IMAGES, _GRID, _MNIST, _CIFAR10)
 }
+
+
+def choose(
+    image: tuple[int, int, int] | None, n_samples: int, n_features: int, n_clusters: int
+) -> AIMPreset:
+    """Choose the preset by the kind of the input."""
+    return AIM_PRESETS["vectors" if image is None else "images"]
+
+
+AIM_FAMILY = PresetFamily(AIMPreset, AIM_PRESETS, choose)

@@ -14,13 +14,19 @@ from sklearn.utils import Tags, check_scalar
 from sklearn.utils.validation import column_or_1d
 
 from skmpcc._base import MixtureMixin, tensor_for_tensor
-from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
+from skmpcc._parameters import (
+    PRESET_FIELDS,
+    given_fields,
+    layout_and_preset,
+    warn_of_table,
+    with_parameters,
+)
 from skmpcc._sklearn import StrOptions, fit_context
 from skmpcc.data.classes import KnownClasses, labels_of, warn_of_minus_one
 from skmpcc.data.inputs import InputFormat, as_array
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
-from skmpcc.presets import PRESETS, Preset
+from skmpcc.presets import MPCC_PRESETS, Preset
 from skmpcc.settings import constraints_of, description, parameter_docs, settings_of
 from skmpcc.system.processes import Processes
 from skmpcc.system.random import random_state_of
@@ -169,7 +175,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "preset": [StrOptions({"auto", *PRESETS}), Preset],
+        "preset": MPCC_PRESETS.constraints,
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
         "priors": ["array-like", None],
@@ -283,7 +289,8 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         """Settings, model and encoded data."""
         seeds = Seeds.draw(random_state_of(self.random_state), 1)
         n_classes = len(known.classes)
-        layout, preset = layout_and_preset(X, self.preset, self.image_shape, n_classes, stacklevel=4)
+        layout, preset = layout_and_preset(X, self.preset, self.image_shape, n_classes, MPCC_PRESETS)
+        warn_of_table(layout, preset)
         for name in _RESERVED:
             if name in (self.preset_params or {}):
                 raise ValueError(f"preset_params has {name!r}, which known classes leave no choice of.")

@@ -13,13 +13,19 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 
 from skmpcc._base import MixtureMixin, tensor_for_tensor
-from skmpcc._parameters import PRESET_FIELDS, given_fields, layout_and_preset, with_parameters
+from skmpcc._parameters import (
+    PRESET_FIELDS,
+    given_fields,
+    layout_and_preset,
+    warn_of_table,
+    with_parameters,
+)
 from skmpcc._sklearn import Interval, StrOptions, fit_context
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.model import FittedModel
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
-from skmpcc.presets import PRESETS, Preset
+from skmpcc.presets import MPCC_PRESETS, MixtureSettings, Preset, PresetFamily
 from skmpcc.settings import (
     constraints_of,
     description,
@@ -187,9 +193,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     (4, 2)
     """
 
+    _family: ClassVar[PresetFamily] = MPCC_PRESETS
     _parameter_constraints: ClassVar[dict] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "preset": [StrOptions({"auto", *PRESETS}), Preset],
+        "preset": MPCC_PRESETS.constraints,
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
         "scaling": constraints_of(Preset)["scaling"],
@@ -350,7 +357,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         fit = mixture_fit(data, preset, n_clusters, seeds, processes, last)
         return fit, fit.looking_at_neighbors(data)
 
-    def _check_same_networks(self, last: FittedModel, layout: Layout, preset: Preset) -> None:
+    def _check_same_networks(self, last: FittedModel, layout: Layout, preset: MixtureSettings) -> None:
         wanted = {"n_clusters": int(self.n_clusters), "layout": layout} | vars(preset.network_settings())
         found = {"n_clusters": last.model.n_clusters, "layout": last.format.layout}
         found |= vars(last.model.settings)
@@ -365,11 +372,12 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
                 f"or the parameters: {', '.join(differ)}."
             )
 
-    def _layout_and_preset(self, X: NDArray) -> tuple[Layout, Preset]:
+    def _layout_and_preset(self, X: NDArray) -> tuple[Layout, MixtureSettings]:
         """Find where height, width and channels stand in X, and all settings of a fit on it."""
         layout, preset = layout_and_preset(
-            X, self.preset, self.image_shape, self.n_clusters, stacklevel=5
+            X, self.preset, self.image_shape, self.n_clusters, self._family
         )
+        warn_of_table(layout, preset)
         given = given_fields(self, PRESET_FIELDS)
         for name in ("scaling", "pseudo_labels"):
             if getattr(self, name) != "auto":

@@ -1,9 +1,10 @@
 """Presets: the paper's settings, general ones for tables and images, and the choice among them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from skmpcc._sklearn import StrOptions
 from skmpcc.settings import (
     LoopSettings,
     NetworkSettings,
@@ -74,8 +75,52 @@ class NamedSettings(Validated):
         return replace(self, **parameters)
 
 
+@dataclass(frozen=True)
+class PresetFamily:
+    """Presets of one kind of model, and the choice among them.
+
+    Attributes
+    ----------
+    preset_class : type
+    by_name : mapping
+    choose : callable
+        Returns the preset for (channels, height, width), or None for a table, a number of samples, of
+        columns and of clusters.
+    """
+
+    preset_class: type[NamedSettings]
+    by_name: Mapping[str, NamedSettings]
+    choose: Callable[[tuple[int, int, int] | None, int, int, int], NamedSettings]
+
+    @property
+    def constraints(self) -> list[Any]:
+        """scikit-learn's constraints of a parameter that names or is a preset."""
+        return [StrOptions({"auto", *self.by_name}), self.preset_class]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Preset(NamedSettings, NetworkSettings, TrainingSettings):
+class MixtureSettings(NamedSettings, NetworkSettings, LoopSettings):
+    """Settings of a fit to clusters or classes, whose labels may be all that is wanted."""
+
+    def network_settings(self) -> NetworkSettings:
+        """Return what shapes the networks."""
+        return select(self, NetworkSettings)
+
+    def for_labels_only(self) -> Self:
+        """Return the settings of a training that ends when the memberships have settled."""
+        max_iter = self.labels_only_max_iter or self.max_iter
+        tol = self.labels_only_tol
+        return replace(
+            self,
+            labels_only=True,
+            max_iter=max_iter,
+            # Entries of the history, a hundred in a training, are so much nearer to each other.
+            tol=self.tol * max_iter / self.max_iter if tol is None else tol,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset(MixtureSettings, TrainingSettings):
     """All settings of a fit: what shapes the networks and how they are trained.
 
     Attributes
@@ -100,25 +145,13 @@ class Preset(NamedSettings, NetworkSettings, TrainingSettings):
     0.0001
     """
 
-    def network_settings(self) -> NetworkSettings:
-        """Return what shapes the networks."""
-        return select(self, NetworkSettings)
-
     def training_settings(self) -> TrainingSettings:
         """Return what the training takes."""
         return select(self, TrainingSettings)
 
     def for_labels_only(self) -> "Preset":
         """Return the settings of a training that ends when the memberships have settled."""
-        max_iter = self.labels_only_max_iter or self.max_iter
-        tol = self.labels_only_tol
-        shorter = replace(
-            self,
-            labels_only=True,
-            max_iter=max_iter,
-            # Entries of the history, a hundred in a training, are so much nearer to each other.
-            tol=self.tol * max_iter / self.max_iter if tol is None else tol,
-        )
+        shorter = super().for_labels_only()
         if self.kind == "vector":
             return shorter
         return replace(
@@ -369,3 +402,6 @@ def choose(
     elif not many and n_features <= _NARROW:
         size = "_small" if n_samples <= _SMALL else "_narrow"
     return PRESETS["vectors" + size]
+
+
+MPCC_PRESETS = PresetFamily(Preset, PRESETS, choose)

@@ -26,6 +26,9 @@ def _again(cls: type, name: str, **default: Any) -> Any:
     return field(metadata=declared.metadata, **default)
 
 
+# Of restrictions of a batch's codes: their moments end within a tenth of the normal's.
+MOMENTS_WEIGHT = 50.0
+
 _COUNT = Interval(Integral, 1, None, closed="left")
 _COUNT_OR_ZERO = Interval(Integral, 0, None, closed="left")
 _AT_LEAST_2 = Interval(Integral, 2, None, closed="left")
@@ -274,6 +277,18 @@ class LoopSettings(Validated):
         "boolean",
         default=False,
     )
+    labels_only_max_iter: int | None = setting(
+        "Maximum number of iterations if `labels_only`; None is `max_iter`.",
+        _COUNT,
+        None,
+        default=None,
+    )
+    labels_only_tol: float | None = setting(
+        "The tolerance `tol` if `labels_only`; None is `tol` for fewer iterations.",
+        _NOT_NEGATIVE,
+        None,
+        default=None,
+    )
     reseed: bool = setting(
         "Whether components that are lost in training, because they have no members or share them"
         " with a larger one, move to samples that the others explain worst.",
@@ -296,6 +311,13 @@ class LoopSettings(Validated):
         StrOptions({"auto", "bfloat16", "tf32", "float32"}),
         default="float32",
     )
+    input_noise: float = setting(
+        "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
+        "bandwidth of the data, or less where neighbours are nearer, against memorizing small data "
+        "sets.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
     standing_passes: int = setting(
         "Batches from which the generator's batch-norm statistics are collected after training; 0"
         " keeps the moving averages of the training.",
@@ -313,13 +335,6 @@ class AdversarialSettings(LoopSettings):
         _NOT_NEGATIVE,
         StrOptions({"dimension"}),
         default="dimension",
-    )
-    input_noise: float = setting(
-        "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
-        "bandwidth of the data, or less where neighbours are nearer, against memorizing small data "
-        "sets.",
-        _NOT_NEGATIVE,
-        default=0.0,
     )
 
 
@@ -374,18 +389,6 @@ class TrainingSettings(AdversarialSettings):
         _NOT_NEGATIVE,
         default=0.0,
     )
-    labels_only_max_iter: int | None = setting(
-        "Maximum number of iterations if `labels_only`; None is `max_iter`.",
-        _COUNT,
-        None,
-        default=None,
-    )
-    labels_only_tol: float | None = setting(
-        "The tolerance `tol` if `labels_only`; None is `tol` for fewer iterations.",
-        _NOT_NEGATIVE,
-        None,
-        default=None,
-    )
     cuda_graphs: bool = setting(
         "Whether iterations on CUDA are captured as CUDA graphs and replayed, which saves the time of "
         "launching their many small kernels.",
@@ -435,6 +438,39 @@ class AIMTrainingSettings(AdversarialSettings):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class VariationalTrainingSettings(LoopSettings):
+    """Settings of a training of a VAE or of VaDE, as a user states them."""
+
+    max_iter: int = setting("Maximum number of iterations, each of one update of all.", _COUNT)
+    restriction: str = setting(
+        'What holds codes to the prior. "posterior": the divergence of q(z | x) from it, as in a VAE; '
+        'samples are best. "wasserstein": the square 2-Wasserstein distance of N(0, I) from the '
+        "Gaussian of a batch of codes, as in the thesis' WVAE, and \"mmd\": their maximum mean "
+        "discrepancy, as in Info-VAE; codes tell more of the data.",
+        StrOptions({"posterior", "wasserstein", "mmd"}),
+        default="posterior",
+    )
+    restriction_weight: float | None = setting(
+        "Weight of the restriction (beta), beside a log-likelihood in nats. None is 1 for "
+        '"posterior", by which the loss is minus the evidence lower bound, and 50 for the others.',
+        _NOT_NEGATIVE,
+        None,
+        default=None,
+    )
+    likelihood_std: float | None = setting(
+        "Standard deviation of p(x | z), of the data as the networks see them. None: learned, the mean "
+        "error of reconstructions. The smaller, the less the restriction weighs; beta is as much as the "
+        "variance.",
+        _POSITIVE,
+        None,
+        default=None,
+    )
+    prior_learning_rate: float = _again(TrainingSettings, "prior_learning_rate", default=1e-2)
+    label_weight: float = _again(TrainingSettings, "label_weight", default=1.0)
+    beta1: float = _again(AIMTrainingSettings, "beta1", default=0.9)
+
+
 # ---- After they met the data and the pseudo-labels
 
 
@@ -455,6 +491,8 @@ class LoopSettingsOnData(LoopSettings):
     pseudo_label_margin, pseudo_label_agreement : float or None
         How sure the choice of pseudo-labels was: by how much they were above the best other ones, and
         their mean adjusted Rand index with all that were found.
+    noise_std : float
+        Standard deviation of the noise on what networks read, from `input_noise`.
     """
 
     n_samples: int = 0
@@ -462,6 +500,7 @@ class LoopSettingsOnData(LoopSettings):
     supervised_iter: int = 0
     pseudo_label_margin: float | None = None
     pseudo_label_agreement: float | None = None
+    noise_std: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -475,39 +514,47 @@ class LoopSettingsOnData(LoopSettings):
 class ResolvedSettings(LoopSettingsOnData, TrainingSettings):
     """Settings of a training of MPCC on given data.
 
-    Two more fields stand for what depends on the data; what they are made of is kept, but not read any
-    more.
+    One more field stands for what depends on the data.
 
     Attributes
     ----------
     latent_loss_weight : float
         Weight of the first term of Loss II, from `latent_weight`.
-    noise_std : float
-        Standard deviation of the noise on what discriminator and encoder read, from `input_noise`.
     """
 
     latent_loss_weight: float
-    noise_std: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class AIMSettingsOnData(LoopSettingsOnData, AIMTrainingSettings):
-    """Settings of a training of AIM on given data, with two more fields.
+    """Settings of a training of AIM on given data, with one more field.
 
     Attributes
     ----------
     latent_loss_weight : float
         Weight of L_q, lambda in the paper.
-    noise_std : float
     """
 
     latent_loss_weight: float
-    noise_std: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariationalSettingsOnData(LoopSettingsOnData, VariationalTrainingSettings):
+    """Settings of a training of a VAE or of VaDE on given data; `restriction_weight` is a number."""
+
+    restriction_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.restriction_weight is None:
+            weight = 1.0 if self.restriction == "posterior" else MOMENTS_WEIGHT
+            object.__setattr__(self, "restriction_weight", weight)
 
 
 LoopSettings.on_data = LoopSettingsOnData
 TrainingSettings.on_data = ResolvedSettings
 AIMTrainingSettings.on_data = AIMSettingsOnData
+VariationalTrainingSettings.on_data = VariationalSettingsOnData
 
 
 # ---- What the declarations serve for

@@ -70,10 +70,3 @@ class AdversarialTrainer(Trainer):
         """Generate without a gradient, by a generator whose spectral norms stay as they are."""
         with frozen_spectral_norms(self.model.generator):
             return self.model.generator(z, y)
-
-    def _noisy(self, x: Tensor) -> Tensor:
-        """Add instance noise, where the settings ask for it, to what discriminator and encoder read."""
-        if not self.settings.noise_std:
-            return x
-        noise = torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
-        return torch.add(x, noise, alpha=self.settings.noise_std)

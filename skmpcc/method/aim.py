@@ -98,7 +98,9 @@ class AIMModel(MPCCModel):
         self.encoder = dcgan.DCGANEncoder(table, self._encoder_trunk(trunk), s.latent_dim, width=s.width)
 
     @torch.no_grad()
-    def collect_standing_statistics(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+    def collect_standing_statistics(
+        self, n_passes: int, batch_size: int, rng: torch.Generator, data: Tensor | None = None
+    ) -> None:
         """Collect those of the averaged encoder, too, where it has batch-norms, from generated samples.
 
         The running ones are of the networks in training, and of real and generated samples mixed.
@@ -132,8 +134,6 @@ class AIMTraining(AdversarialTrainer):
         super().__init__(model, settings, rng)
         for optimizer in self.optimizers.all:
             optimizer.beta1 = settings.beta1
-        # Listed once: to look for them takes as long as a small step.
-        self._averaged = model.averaged_tensors()
 
     def _set_schedule(self) -> None:
         super()._set_schedule()
@@ -159,9 +159,6 @@ class AIMTraining(AdversarialTrainer):
         return losses.log_generator_loss(
             scores, 1.0 if self._noise_left else self.settings.generator_power
         )
-
-    def _update_averages(self) -> None:
-        self.model.update_averages(self.averaging, self._averaged)
 
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """Lines 3 to 11 of algorithm 1."""

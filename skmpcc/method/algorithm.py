@@ -19,13 +19,17 @@ from skmpcc.method.adversarial import AdversarialTrainer
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import ClassProjection
 from skmpcc.method.optimizers import Adam
-from skmpcc.method.trainer import Batch, DrawBatch, backward, copied, descend, step
+from skmpcc.method.trainer import (
+    WEIGHTS_FROM,
+    WEIGHTS_RATE,
+    Batch,
+    DrawBatch,
+    backward,
+    copied,
+    descend,
+    step,
+)
 from skmpcc.settings import ResolvedSettings
-
-# Rate at which learned weights follow the proportions in one batch of real samples, ...
-WEIGHTS_RATE = 0.01
-# ... from this share of the training on: before, a component that has few members would get fewer.
-WEIGHTS_FROM = 0.5
 
 
 class Algorithm1(AdversarialTrainer):

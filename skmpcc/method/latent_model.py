@@ -186,8 +186,13 @@ class LatentModel(nn.Module):
     # ---- In use
 
     @torch.no_grad()
-    def collect_standing_statistics(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
-        """Collect the averaged generator's batch-norm statistics from batches of the prior."""
+    def collect_standing_statistics(
+        self, n_passes: int, batch_size: int, rng: torch.Generator, data: Tensor | None = None
+    ) -> None:
+        """Collect the averaged generator's batch-norm statistics from batches of the prior.
+
+        Models whose generator decodes codes of `data` in training take those.
+        """
         module = self.averaged_generator
         if n_passes == 0:
             module.eval()
@@ -197,7 +202,9 @@ class LatentModel(nn.Module):
                 y = self.prior.draw_labels(batch_size, rng)
                 module(self.prior.sample(y, rng), y)
 
-    def prepare_for_inference(self, n_passes: int, batch_size: int, rng: torch.Generator) -> None:
+    def prepare_for_inference(
+        self, n_passes: int, batch_size: int, rng: torch.Generator, data: Tensor | None = None
+    ) -> None:
         """Ready the model for use: averages where none began, standing statistics, precision.
 
         Tables are inferred in double precision, so that a row's result does not depend on the other rows
@@ -206,7 +213,7 @@ class LatentModel(nn.Module):
         """
         if not self.has_averages:
             self.update_averages(1.0)
-        self.collect_standing_statistics(n_passes, batch_size, rng)
+        self.collect_standing_statistics(n_passes, batch_size, rng, data)
         self.eval()
         self.set_inference_dtype_and_memory_format()
 

@@ -1,4 +1,4 @@
-"""Losses I, II and III of MPCC (equation 5), and the consistency of pairs, as functions of tensors.
+"""Losses I, II and III of MPCC (equation 5), consistency of pairs, and losses of VAEs, as functions.
 
 All are to be minimized, and are means over a batch where there is one.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from skmpcc.method.prior import LOG_TWO_PI
+from skmpcc.method.prior import LOG_TWO_PI, GaussianMixturePrior
 
 # Of the encoder's q(z | x): a standard deviation of 0.14.
 MIN_LOG_VARIANCE = -4.0
@@ -215,3 +215,67 @@ def consistency_loss(log_q: Tensor, log_q_other: Tensor, log_share: Tensor | Non
 def log_mean_membership(log_memberships: Tensor) -> Tensor:
     """log p(k), the mean over a batch of shape (..., n, K); shape (..., K)."""
     return torch.logsumexp(log_memberships, dim=-2) - math.log(log_memberships.shape[-2])
+
+
+# ---- What holds the codes of a variational autoencoder to the prior: functions of mean and log-variance
+# of q(z | x), a draw z from it, and the prior; means over a batch, or of a batch as a whole.
+
+
+def posterior_divergence(
+    mean: Tensor, log_variance: Tensor, z: Tensor, prior: GaussianMixturePrior
+) -> Tensor:
+    """KL(q(z | x) || p(z)) of a VAE (Kingma and Welling, 2014), and with a mixture of VaDE.
+
+    With q(y | z) = p(y | z) the five terms of VaDE (Jiang et al., 2017) add up to log q(z | x) - log p(z)
+    at a draw z. Of a single component the divergence has a closed form.
+
+    Parameters
+    ----------
+    mean, log_variance, z : Tensor of shape (n, J)
+    prior : GaussianMixturePrior
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+        In nats.
+    """
+    if len(prior.weights) == 1:
+        return prior.divergences(mean, log_variance).mean()
+    return (gaussian_log_density(z, mean, log_variance) - prior.log_density(z)).mean()
+
+
+def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """log N(z | mean, exp(log_variance)), of diagonal covariances; shape (n,)."""
+    square = (z - mean).square() * torch.exp(-log_variance)
+    return -0.5 * (LOG_TWO_PI + log_variance + square).sum(1)
+
+
+def wasserstein(mean: Tensor, log_variance: Tensor, z: Tensor, prior: GaussianMixturePrior) -> Tensor:
+    """Square 2-Wasserstein distance of N(0, I) from the Gaussian of a batch of codes.
+
+    Equation 6.5 of Astorga's thesis (2021), |m|^2 + Tr(S + I - 2 S^(1/2)), by the eigenvalues of S.
+    """
+    centre = z.mean(0)
+    codes = z - centre
+    covariance = codes.T @ codes / (len(z) - 1)
+    # Eigenvalues that are equal have no gradient.
+    roots = torch.linalg.eigvalsh(covariance + 1e-6 * torch.eye(len(covariance)).to(z)).clamp_min(0)
+    return centre.square().sum() + (roots.sqrt() - 1.0).square().sum()
+
+
+def mmd(mean: Tensor, log_variance: Tensor, z: Tensor, prior: GaussianMixturePrior) -> Tensor:
+    """Square maximum mean discrepancy of a batch of codes from N(0, I), without bias.
+
+    By the kernel exp(-|z - z'|^2 / (2 J)), whose expectations over the normal have closed forms, as in
+    the test of normality of Baringhaus and Henze (1988): nothing is drawn. Info-VAE (Zhao et al., 2019).
+    """
+    n, width = len(z), float(z.shape[1])
+    lengths = z.square().sum(1)
+    squares = lengths.unsqueeze(1) + lengths - 2.0 * z @ z.T
+    among = (torch.exp(squares / (-2.0 * width)).sum() - n) / (n * (n - 1))
+    to_normal = torch.exp(z.square().sum(1) / (-2.0 * (width + 1.0))).mean()
+    of_normal = (width / (width + 2.0)) ** (0.5 * width)
+    return among - 2.0 * (width / (width + 1.0)) ** (0.5 * width) * to_normal + of_normal
+
+
+RESTRICTIONS = {"posterior": posterior_divergence, "wasserstein": wasserstein, "mmd": mmd}

@@ -55,7 +55,8 @@ class GaussianMixturePrior(nn.Module):
 
     @torch.no_grad()
     def be_standard_normal(self) -> None:
-        """Make all components N(0, I), not to be learned; `min_std` has to be 0."""
+        """Make all components N(0, I), not to be learned."""
+        self.min_std = 0.0
         for parameter in self.parameters():
             parameter.zero_()
         self.requires_grad_(False)

@@ -12,6 +12,10 @@ from skmpcc.settings import LoopSettingsOnData
 
 # Share of the iterations so far that averages reach back over.
 AVERAGED = 0.2
+# Rate at which learned weights follow the proportions in one batch of real samples, ...
+WEIGHTS_RATE = 0.01
+# ... from this share of the training on: before, a component that has few members would get fewer.
+WEIGHTS_FROM = 0.5
 
 Batch = tuple[Tensor, ...]
 DrawBatch = Callable[[], Batch]
@@ -44,6 +48,8 @@ class Trainer:
         # What changes with the iterations is in tensors on the device, beside the optimizers' rates: a
         # CUDA graph reads them where they are.
         self.averaging = model.prior.means.new_zeros(())
+        # Listed once: to look for them takes as long as a small step.
+        self._averaged = model.averaged_tensors()
 
     def _parameters(self) -> Mapping[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates, by the module's name."""
@@ -114,7 +120,14 @@ class Trainer:
             self.model.update_averages(1.0)
 
     def _update_averages(self) -> None:
-        self.model.update_averages(self.averaging)
+        self.model.update_averages(self.averaging, self._averaged)
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """Add instance noise, where the settings ask for it, to what networks read."""
+        if not self.settings.noise_std:
+            return x
+        noise = torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
+        return torch.add(x, noise, alpha=self.settings.noise_std)
 
     def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return the losses of an iteration as numbers."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skmpcc.presets import Preset
+from skmpcc.presets import MixtureSettings
 from skmpcc.training.loop import Outcome
 
 # A choice of pseudo-labels is next to a coin's toss if it won by less than the first, and if candidates
@@ -25,7 +25,7 @@ def _failed(outcome: Outcome, rates: str) -> str:
     )
 
 
-def warnings_of_training(outcome: Outcome, preset: Preset) -> Iterator[str]:
+def warnings_of_training(outcome: Outcome, preset: MixtureSettings) -> Iterator[str]:
     """Say whether the training failed, or had not settled at its end."""
     n_iter = int(outcome.history["iteration"][-1])
     if outcome.failure is not None:

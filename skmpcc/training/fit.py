@@ -167,7 +167,7 @@ class Fit:
         settings = self.settings
         batch_size = min(settings.batch_size, len(data.encoded))
         with at_most_threads(threads_for(model.hidden_flops(batch_size))):
-            model.prepare_for_inference(settings.standing_passes, batch_size, rng)
+            model.prepare_for_inference(settings.standing_passes, batch_size, rng, data.encoded)
         if data.known is not None and data.known.priors is not None:
             # Bayes' rule for other priors than those of the data.
             model.prior.weights.copy_(torch.as_tensor(data.known.priors))

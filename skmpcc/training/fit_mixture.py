@@ -1,4 +1,4 @@
-"""A fit of MPCC, to clusters or to known classes: its model, fitted attributes and warnings."""
+"""A fit of MPCC or VaDE, to clusters or to known classes: model, fitted attributes and warnings."""
 
 import copy
 from typing import Any
@@ -8,7 +8,8 @@ import numpy as np
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.model import MPCCModel
-from skmpcc.presets import Preset
+from skmpcc.method.variational import VaDEModel, VariationalTraining
+from skmpcc.presets import MixtureSettings, Preset
 from skmpcc.system.processes import Processes
 from skmpcc.training.convergence import (
     warnings_of_choice,
@@ -17,24 +18,33 @@ from skmpcc.training.convergence import (
 )
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData
+from skmpcc.training.loop import Engine
+from skmpcc.variational_presets import VariationalPreset
+
+# Model and engine by the class of their settings; MPCC's engines depend on the device.
+_MODELS: dict[type[MixtureSettings], tuple[type[LatentModel], Engine | None]] = {
+    Preset: (MPCCModel, None),
+    VariationalPreset: (VaDEModel, VariationalTraining),
+}
 
 
 def mixture_fit(
     data: FitData,
-    preset: Preset,
+    preset: MixtureSettings,
     n_clusters: int,
     seeds: list[Seeds],
     processes: Processes,
     last: FittedModel | None = None,
 ) -> Fit:
     """Build the model for some data; with `last`, the training goes on with a copy of that one."""
+    model_class, engine = _MODELS[type(preset)]
     if last is not None:
-        model: LatentModel = copy.deepcopy(last.model)
+        model = copy.deepcopy(last.model)
     else:
         shape = data.format.tensor_shape
-        model = MPCCModel(preset.network_settings(), shape, n_clusters, seeds[0].model)
+        model = model_class(preset.network_settings(), shape, n_clusters, seeds[0].model)
     attributes = _cluster_attributes if data.known is None else _class_attributes
-    return Fit(preset, model, seeds, attributes, _warning_texts, processes=processes)
+    return Fit(preset, model, seeds, attributes, _warning_texts, engine, processes)
 
 
 def _mixture_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
@@ -85,7 +95,7 @@ def _class_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> d
 
 
 def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list[str]:
-    assert isinstance(fit.recipe, Preset)
+    assert isinstance(fit.recipe, MixtureSettings)
     labels, pseudo_labels = data.row_map.to_fitted(found.labels), found.pseudo_labels
     if pseudo_labels is not None:
         pseudo_labels = data.row_map.to_fitted(pseudo_labels)

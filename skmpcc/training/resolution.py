@@ -55,14 +55,14 @@ def resolve(
         # Of data that do not vary, nothing is to be reconstructed but a constant.
         "total_variance": float(data.flatten(1).var(0, correction=0).sum()) or 1.0,
         "supervised_iter": math.ceil(share * settings.max_iter),
+        "noise_std": settings.input_noise and settings.input_noise * bandwidth(data, graph),
     }
     if isinstance(settings, AdversarialSettings):
-        weight, noise = settings.latent_weight, settings.input_noise
+        weight = settings.latent_weight
         # L_q over the dimension of x, as section 3.3 balances it with Loss I.
         resolved["latent_loss_weight"] = (
             1.0 / data[0].numel() if weight == "dimension" else float(weight)
         )
-        resolved["noise_std"] = noise * bandwidth(data, graph) if noise else 0.0
     return settings.on_data(**resolved)
 
 

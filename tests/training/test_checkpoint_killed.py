@@ -36,7 +36,7 @@ def fit(kind, checkpoint, result, phase, n_iter):
     def told_search(*args):
         phase.value = SEARCH
         found = search(*args)
-        # Longer than the longest wait for a kill, so that this falls into the search, however fast that is.
+        # Longer than the longest wait for a kill, which so falls into the search, however fast that is.
         time.sleep(0.5)
         phase.value = TRAINING
         return found

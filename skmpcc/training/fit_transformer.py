@@ -1,4 +1,4 @@
-"""A fit of AIM: its model, algorithm, fitted attributes and warnings."""
+"""A fit of AIM or a VAE, which have no clusters: model, fitted attributes and warnings."""
 
 from typing import Any
 
@@ -7,30 +7,45 @@ from numpy.typing import NDArray
 from skmpcc.aim_presets import AIMPreset
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.method.aim import AIMModel, AIMTraining
+from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.dcgan import TABLES
+from skmpcc.method.variational import VAEModel, VariationalTraining
+from skmpcc.presets import NamedSettings
+from skmpcc.settings import NetworkSettings
 from skmpcc.system.processes import Processes
 from skmpcc.training.convergence import warnings_of_reconstructions
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData
+from skmpcc.training.loop import Engine
+from skmpcc.variational_presets import VariationalPreset
 
 # Of a single component that never changes.
 _NOT_IN_HISTORY = ("mean_std", "mean_norm", "change")
+# Model and engine by the class of their settings.
+_MODELS: dict[type[NamedSettings], tuple[type[LatentModel], Engine]] = {
+    AIMPreset: (AIMModel, AIMTraining),
+    VariationalPreset: (VAEModel, VariationalTraining),
+}
 
 
-def aim_format(X: NDArray, layout: Layout, preset: AIMPreset) -> InputFormat:
+def transformer_format(X: NDArray, layout: Layout, preset: AIMPreset | VariationalPreset) -> InputFormat:
     """Find the form that the networks see X in; those of the AIM paper take images of one size."""
-    table = TABLES.get(preset.networks)
+    table = TABLES.get(preset.networks) if isinstance(preset, AIMPreset) else None
     size = None if table is None else (table.side, table.side)
     return InputFormat.from_data(X, layout, preset.resizing, size, preset.scaling)
 
 
-def aim_fit(
-    data: FitData, preset: AIMPreset, covariance: str, seeds: list[Seeds], processes: Processes
+def transformer_fit(
+    data: FitData,
+    preset: NamedSettings,
+    networks: NetworkSettings,
+    seeds: list[Seeds],
+    processes: Processes,
 ) -> Fit:
     """Build the model for some data."""
-    settings = preset.network_settings(covariance)
-    model = AIMModel(settings, data.format.tensor_shape, 1, seeds[0].model)
-    return Fit(preset, model, seeds, _attributes, _warning_texts, AIMTraining, processes)
+    model_class, engine = _MODELS[type(preset)]
+    model = model_class(networks, data.format.tensor_shape, 1, seeds[0].model)
+    return Fit(preset, model, seeds, _attributes, _warning_texts, engine, processes)
 
 
 def _attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
@@ -40,4 +55,4 @@ def _attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[st
 
 
 def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list[str]:
-    return list(warnings_of_reconstructions(found.outcome, fit.settings.tol))
+    return list(warnings_of_reconstructions(found.outcome, fit.settings.generation_tol))

@@ -1,0 +1,156 @@
+"""Variational autoencoders: VAE with the standard normal as its prior, VaDE with a mixture.
+
+They match encoder and decoder by the reverse divergence, KL(q(x, z) || p(x, z)), of which MPCC and AIM
+take the forward one (Astorga's thesis, 2021, chapters 4 and 7). There is no game: one loss, one update.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from skmpcc.method import losses
+from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.networks.build import encoder_for, generator_for, trunk_for
+from skmpcc.method.networks.layers import frozen_spectral_norms, standing_statistics
+from skmpcc.method.optimizers import Adam
+from skmpcc.method.trainer import WEIGHTS_FROM, WEIGHTS_RATE, DrawBatch, Trainer, descend
+from skmpcc.settings import VariationalSettingsOnData
+from skmpcc.system.devices import matmul_dtype
+
+# The likelihood's variance is no less than this share of the data's: there is no bound to a likelihood
+# of rows that are learned by heart.
+LEAST_VARIANCE = 1e-4
+# Encoders' log-variances beyond these limits count as these.
+MAX_LOG_VARIANCE = 10.0
+# A training has collapsed if codes tell less of the data than this, in nats for each dimension.
+LEAST_DIVERGENCE = 0.01
+COLLAPSED = "codes tell nothing of the data (the posterior has collapsed onto the prior)"
+
+
+class VaDEModel(LatentModel):
+    """Encoder, decoder and mixture of VaDE (Jiang et al., 2017), in which x depends on z alone."""
+
+    def _build_networks(self) -> None:
+        s, shape = self.settings, self.sample_shape
+        self.generator = generator_for(s, shape, 1)
+        self.encoder = encoder_for(s, shape, trunk_for(s, shape, spectral=s.encoder_spectral_norm))
+
+    def _embeddings(self) -> Iterable[Tensor]:
+        return ()
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, y: Tensor) -> Tensor:
+        """Mean of p(x | z), by the averaged decoder."""
+        return super().decode(z, torch.zeros_like(y))
+
+    @torch.no_grad()
+    def collect_standing_statistics(
+        self, n_passes: int, batch_size: int, rng: torch.Generator, data: Tensor | None = None
+    ) -> None:
+        """Collect the averaged decoder's statistics from codes of the data, as in training."""
+        decoder = self.averaged_generator
+        if n_passes == 0 or data is None:
+            decoder.eval()
+            return
+        with standing_statistics(decoder), frozen_spectral_norms(decoder):
+            for _ in range(n_passes):
+                rows = torch.randint(len(data), (batch_size,), generator=rng, device=rng.device)
+                z = self.draw_codes(*self.encode(data[rows.to(data.device)].to(self.device)), rng)
+                decoder(z, rows.new_zeros(batch_size))
+
+    @staticmethod
+    def draw_codes(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
+        """Draw z ~ q(z | x), differentiable in both moments."""
+        noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+        return mean + torch.exp(0.5 * log_variance) * noise
+
+
+class VAEModel(VaDEModel):
+    """Encoder and decoder of a VAE, whose prior is the standard normal."""
+
+    def _build(self) -> None:
+        super()._build()
+        self.prior.be_standard_normal()
+
+
+class VariationalTraining(Trainer):
+    """One training of a VAE or of VaDE: by the likelihood of decoded draws, and a restriction of codes.
+
+    The likelihood is Gaussian with one variance for all inputs. By default that is the batch's mean
+    square error, its estimate of maximum likelihood (Rybkin et al., 2021), so that nothing weighs
+    reconstructions against the restriction by hand; the thesis' sum of squares is a fixed variance of
+    1/2.
+    """
+
+    model: VaDEModel
+    settings: VariationalSettingsOnData
+
+    def _parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters that the optimizer of each module updates."""
+        modules = {name: getattr(self.model, name) for name in ("encoder", "generator", "prior")}
+        learned = {k: [p for p in m.parameters() if p.requires_grad] for k, m in modules.items()}
+        return {name: parameters for name, parameters in learned.items() if parameters}
+
+    def _optimizers(self) -> dict[str, Adam]:
+        """Make the optimizers; the prior's has a rate of its own."""
+        made = super()._optimizers()
+        if "prior" in made:
+            made["prior"] = Adam(made["prior"].parameters, self.settings.prior_learning_rate)
+        for optimizer in made.values():
+            optimizer.beta1 = self.settings.beta1
+        return made
+
+    def signs_of_failure(self, losses: Mapping[str, float]) -> dict[str, bool]:
+        """Tell whether the posterior has collapsed."""
+        bound = LEAST_DIVERGENCE * self.model.settings.latent_dim
+        by_divergence = self.settings.restriction == "posterior"
+        return {COLLAPSED: by_divergence and losses["divergence"] < bound}
+
+    def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
+        """One step of all on one loss."""
+        settings, prior = self.settings, self.model.prior
+        x, views, labels = self._draw(draw_real, draw_pairs)
+        dtype = matmul_dtype(settings.precision, prior.means)
+        with torch.autocast(x.device.type, dtype, enabled=dtype is not None, cache_enabled=False):
+            means, log_variance = self.model.encoder(self._noisy(torch.cat([x, *views])), len(x))
+            mean, log_variance = means[: len(x)], log_variance.clamp_max(MAX_LOG_VARIANCE)
+            z = self.model.draw_codes(mean, log_variance, self.rng)
+            rebuilt = self.model.generator(z, torch.zeros_like(z[:, 0], dtype=torch.int64))
+        error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
+        divergence = losses.RESTRICTIONS[settings.restriction](mean, log_variance, z, prior)
+        loss = self._likelihood_loss(error, x[0].numel()) + settings.restriction_weight * divergence
+        if prior.means.requires_grad:
+            loss = loss + self._cluster_losses(prior.log_responsibilities(means), views, labels)
+        descend(loss, *self.optimizers.all)
+        self._update_averages()
+        return {"reconstruction": error.detach(), "divergence": divergence.detach()}
+
+    def _draw(
+        self, draw_real: DrawBatch, draw_pairs: DrawBatch | None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Draw samples, what should share their clusters if that is asked for, and labels of both."""
+        n_samples = 1
+        if self.settings.consistency_weight and draw_pairs is not None:
+            draw_real, n_samples = draw_pairs, 2
+        x, *others = draw_real()
+        views, labels = others[: n_samples - 1], others[n_samples - 1 :]
+        return x, views, labels if self.n_iter < self.settings.supervised_iter else []
+
+    def _likelihood_loss(self, error: Tensor, n_inputs: int) -> Tensor:
+        """-log p(x | z) up to a constant, of a square error that is relative to the data's variance."""
+        if self.settings.likelihood_std is None:
+            return 0.5 * n_inputs * torch.log(error + LEAST_VARIANCE)
+        return 0.5 * self.settings.total_variance / self.settings.likelihood_std**2 * error
+
+    def _cluster_losses(self, log_q: Tensor, views: list[Tensor], labels: list[Tensor]) -> Tensor:
+        """Losses of memberships: of their labels, and of pairs. Learned weights follow memberships."""
+        settings, loss = self.settings, log_q.new_zeros(())
+        if labels:
+            loss = loss + settings.label_weight * losses.cluster_loss(log_q, torch.cat(labels))
+        if views:
+            pairs = losses.consistency_loss(*log_q.chunk(2), losses.log_mean_membership(log_q))
+            loss = loss + settings.consistency_weight * pairs
+        if settings.weights == "learned" and self.n_iter >= WEIGHTS_FROM * settings.max_iter:
+            self.model.prior.update_weights(log_q.detach().exp().mean(0), WEIGHTS_RATE)
+        return loss
