@@ -26,7 +26,10 @@ _MODULES = {
 }
 
 
-_SUBMODULES = ("aim_presets", "metrics", "model_selection", "plotting", "presets", "report", "settings", "variational_presets")
+_SUBMODULES = (
+    *("aim_presets", "metrics", "model_selection", "plotting", "presets", "report", "settings"),
+    "variational_presets",
+)
 
 
 def __getattr__(name: str) -> Any:

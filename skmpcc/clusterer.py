@@ -55,8 +55,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     preset : str or Preset, default="auto"
         Settings of networks and training: a `skmpcc.presets.Preset`, or the name of one in
         `skmpcc.presets.PRESETS`. "auto" chooses by the shape of the input and the number of clusters.
-        It gives the value of every parameter below that is None. "mnist", "omniglot", "fashion_mnist",
-        "cifar10" and "cifar20" are the paper's settings. A preset
+        It gives the value of every parameter below that is None.{papers} A preset
         for images trains networks for tables of its sizes and rates on a table, with a warning; one for
         tables flattens images.
     preset_params : dict, default=None
@@ -152,9 +151,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, but no more often than
         every 8 iterations where it is 100 or more: "iteration";
-        the losses "discriminator" and "generator" (Loss I), "latent" and
-        "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction",
-        "generated_cluster" and "consistency", each of the last step of its phase; "mean_std" and
+        {losses}; "mean_std" and
         "mean_norm", the averages of the components' standard deviations and of the norms of their means;
         "clipped_steps", the share of the networks' and the mixture's steps since the entry before that
         would have been longer than the learning rate and were shortened; a few in ten are usual;
@@ -517,13 +514,29 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
 
 _NAMED = (*PRESET_FIELDS, "scaling", "pseudo_labels")
-_OTHER = [name for name in settings_of(Preset) if name not in _NAMED]
-if MPCCClusterer.__doc__ is not None:  # it is None with python -OO
-    _MORE = '"auto" is the preset\'s choice. Of tables, `labels_` are in the main the pseudo-labels.'
-    _MORE_OF_SCALING = 'What ran is in `settings_["scaling"]`.'
-    MPCCClusterer.__doc__ = (
-        MPCCClusterer.__doc__.replace("{pseudo_labels}", description(Preset, "pseudo_labels", _MORE))
-        .replace("{scaling}", description(Preset, "scaling", _MORE_OF_SCALING))
-        .replace("{settings}", parameter_docs(Preset, PRESET_FIELDS, ", default=None"))
-        .replace("{preset_params}", parameter_docs(Preset, _OTHER))
+
+
+def documented(doc: str, preset_class: type, losses: str, papers: str) -> str:
+    """Fill in the descriptions that a clusterer's docstring leaves to the declarations of settings."""
+    others = [name for name in settings_of(preset_class) if name not in _NAMED]
+    more = '"auto" is the preset\'s choice. Of tables, `labels_` are in the main the pseudo-labels.'
+    of_scaling = 'What ran is in `settings_["scaling"]`.'
+    return (
+        doc.replace("{pseudo_labels}", description(preset_class, "pseudo_labels", more))
+        .replace("{scaling}", description(preset_class, "scaling", of_scaling))
+        .replace("{settings}", parameter_docs(preset_class, PRESET_FIELDS, ", default=None"))
+        .replace("{preset_params}", parameter_docs(preset_class, others))
+        .replace("{losses}", losses)
+        .replace("{papers}", papers)
     )
+
+
+# As it is written, for clusterers that have the same parameters and attributes.
+DOC = MPCCClusterer.__doc__ or ""  # it is None with python -OO
+if DOC:
+    _LOSSES = """the losses "discriminator" and "generator" (Loss I), "latent" and
+        "cluster" (Loss II), "prior_entropy" (Loss III) and, if weighted, "reconstruction",
+        "generated_cluster" and "consistency", each of the last step of its phase"""
+    _PAPERS = """ "mnist", "omniglot", "fashion_mnist",
+        "cifar10" and "cifar20" are the paper's settings."""
+    MPCCClusterer.__doc__ = documented(DOC, Preset, _LOSSES, _PAPERS)

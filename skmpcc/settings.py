@@ -443,10 +443,11 @@ class VariationalTrainingSettings(LoopSettings):
     """Settings of a training of a VAE or of VaDE, as a user states them."""
 
     max_iter: int = setting("Maximum number of iterations, each of one update of all.", _COUNT)
+    learning_rate: float = setting("Adam learning rate of encoder and decoder.", _POSITIVE, default=2e-3)
     restriction: str = setting(
         'What holds codes to the prior. "posterior": the divergence of q(z | x) from it, as in a VAE; '
         'samples are best. "wasserstein": the square 2-Wasserstein distance of N(0, I) from the '
-        "Gaussian of a batch of codes, as in the thesis' WVAE, and \"mmd\": their maximum mean "
+        'Gaussian of a batch of codes, as in the thesis\' WVAE, and "mmd": their maximum mean '
         "discrepancy, as in Info-VAE; codes tell more of the data.",
         StrOptions({"posterior", "wasserstein", "mmd"}),
         default="posterior",

@@ -6,15 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from skmpcc._base import GenerativeTransformer
+from skmpcc.aim_presets import AIMPreset
+from skmpcc.data.inputs import Layout
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.presets import PresetFamily
 from skmpcc.settings import constraints_of, description, parameter_docs, settings_of
-from skmpcc.system.random import random_state_of
-from skmpcc.training.fit import Fit
-from skmpcc.training.fit_data import FitData
 from skmpcc.variational_presets import VARIATIONAL_FAMILY, VariationalPreset
 
 # Parameters that override the preset's field of the same name, latent_dim first.
@@ -22,6 +20,8 @@ _PRESET_FIELDS = (
     *("latent_dim", "restriction", "restriction_weight"),
     *("width", "max_iter", "tol", "learning_rate"),
 )
+# Of the draws by which `score` compares fits, always the same.
+_SCORE_SEED = 0
 # Fields that are of clusters alone.
 _OF_CLUSTERS = (
     *("pseudo_labels", "pseudo_label_share", "n_neighbors", "consistency", "consistency_weight"),
@@ -44,10 +44,9 @@ class VAE(GenerativeTransformer):
     latent_dim : int, default=None
         {latent_dim}
     restriction : {"posterior", "wasserstein", "mmd"}, default=None
-        {restriction} None is the preset's, "posterior".
+        {restriction}
     restriction_weight : float, default=None
-        {restriction_weight} None is the preset's: 1 for "posterior", of which all evidence lower bounds
-        are made, and {moments_weight} for the others.
+        {restriction_weight}
     preset : str or VariationalPreset, default="auto"
         Settings of networks and training: a `skmpcc.variational_presets.VariationalPreset`, or the name
         of one in `skmpcc.variational_presets.VARIATIONAL_PRESETS`. "auto" chooses by the shape of the
@@ -59,7 +58,9 @@ class VAE(GenerativeTransformer):
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
-    {settings}
+    {sizes}
+    {tol}
+    {rate}
     device : str or torch.device, default="auto"
         "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
         fit is missing later, after unpickling elsewhere, the CPU serves.
@@ -193,9 +194,56 @@ class VAE(GenerativeTransformer):
         self.verbose = verbose
         self.checkpoint = checkpoint
 
-    def _networks_of(self, preset):
-        return preset.network_settings()
-
-    def _layout_and_preset(self, X):
+    def _layout_and_preset(self, X: NDArray) -> tuple[Layout, VariationalPreset]:
         layout, preset = super()._layout_and_preset(X)
+        n_rows = min(preset.batch_size, len(X))
+        if preset.restriction != "posterior" and n_rows < 2 * preset.latent_dim:
+            raise ValueError(
+                f"restriction={preset.restriction!r} compares batches of codes with the prior, which "
+                f"takes 2 * latent_dim={2 * preset.latent_dim} rows, but batches have {n_rows}, by "
+                f"batch_size={preset.batch_size} and {len(X)} samples."
+            )
         return layout, preset.without_clusters()
+
+    def _draw_codes(self, n_samples: int, rng: np.random.RandomState) -> NDArray[np.float64]:
+        if self.settings_["restriction"] == "posterior":
+            return super()._draw_codes(n_samples, rng)
+        # Codes that are held to the prior by their moments alone fill it badly.
+        return rng.multivariate_normal(self.code_mean_, self.code_covariance_, n_samples, "ignore")
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:
+        """Evidence lower bound of the log-likelihood, the mean over samples: the larger the better.
+
+        E log p(x | z) - KL(q(z | x) || p(z)), the former at one draw z of each sample. p(x | z) is
+        Gaussian around what z decodes to, with the variances of the training data's reconstruction
+        errors. It compares fits on the same data, so that a grid search over `latent_dim` has a meaning.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        y : Ignored
+
+        Returns
+        -------
+        score : float
+            In nats, of the data as the networks see them, which are scaled.
+        """
+        fitted = self._fitted_model()
+        bounds = fitted.evidence_bounds(self._check_X(X), np.random.RandomState(_SCORE_SEED))
+        return float(bounds.mean())
+
+
+if VAE.__doc__ is not None:  # it is None with python -OO
+    _OTHER = [
+        name for name in settings_of(VariationalPreset) if name not in (*_PRESET_FIELDS, *_OF_CLUSTERS)
+    ]
+    VAE.__doc__ = (
+        VAE.__doc__.replace("{latent_dim}", description(VariationalPreset, "latent_dim", ""))
+        .replace("{restriction}", description(VariationalPreset, "restriction", ""))
+        .replace("{restriction_weight}", description(VariationalPreset, "restriction_weight", ""))
+        .replace("{sizes}", parameter_docs(VariationalPreset, ("width", "max_iter"), ", default=None"))
+        .replace("{tol}", parameter_docs(AIMPreset, ("tol",), ", default=None"))
+        .replace("{rate}", parameter_docs(VariationalPreset, ("learning_rate",), ", default=None"))
+        .replace("{preset_params}", parameter_docs(VariationalPreset, _OTHER))
+    )

@@ -7,7 +7,7 @@ from skmpcc.settings import VariationalTrainingSettings, select
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariationalPreset(MixtureSettings, VariationalTrainingSettings):
+class VariationalPreset(VariationalTrainingSettings, MixtureSettings):
     """All settings of a fit of `skmpcc.VAE` or `skmpcc.VaDEClusterer`.
 
     Attributes

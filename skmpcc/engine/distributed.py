@@ -24,7 +24,9 @@ from skmpcc.method.model import MPCCModel
 from skmpcc.method.networks.layers import BatchNorm, ConditionalBatchNorm, normalized_by
 from skmpcc.method.optimizers import Adam
 from skmpcc.method.prior import GaussianMixturePrior
-from skmpcc.settings import ResolvedSettings
+from skmpcc.method.trainer import backward, step
+from skmpcc.method.variational import VaDEModel, VariationalTraining
+from skmpcc.settings import ResolvedSettings, VariationalSettingsOnData
 from skmpcc.system.processes import Processes, Share
 
 
@@ -107,6 +109,63 @@ class DistributedAlgorithm1(FastAlgorithm1):
         whole = torch.stack(list(losses.values())) * self.share.weight
         self.processes.all_reduce(whole)
         return dict(zip(losses, whole.tolist(), strict=True))
+
+
+class DistributedVariational(VariationalTraining):
+    """`VariationalTraining` by several processes, for restrictions that are means over samples.
+
+    Parameters
+    ----------
+    model : VaDEModel
+        Trained in place. It takes the first process's values.
+    settings : VariationalSettingsOnData
+        With the size of the whole batch.
+    rng : torch.Generator
+        In the same state in all processes.
+    processes : Processes
+    """
+
+    def __init__(
+        self,
+        model: VaDEModel,
+        settings: VariationalSettingsOnData,
+        rng: torch.Generator,
+        processes: Processes,
+    ) -> None:
+        self.processes = processes
+        self.share = processes.share(settings.batch_size)
+        super().__init__(model, replace(settings, batch_size=self.share.sizes[processes.rank]), rng)
+        self._moments = Moments(processes, self.share)
+        processes.broadcast_(list(model.state_dict().values()))
+
+    def _draw_normal(self, like: Tensor) -> Tensor:
+        n_batches = len(like) // self.settings.batch_size
+        whole = like.new_empty(()).expand(n_batches * self.share.whole, *like.shape[1:])
+        return self.share.take(super()._draw_normal(whole))
+
+    def _decode(self, z: Tensor) -> Tensor:
+        with normalized_by(self.model.generator, self._normalize):
+            return super()._decode(z)
+
+    def _normalize(self, norm: BatchNorm, x: Tensor) -> Tensor:
+        return _Normalization.apply(x, norm, self._moments)
+
+    def _descend(self, loss: Tensor) -> None:
+        optimizers = self.optimizers.all
+        backward(loss, *optimizers)
+        gradients = [p.grad for each in optimizers for p in each.parameters if p.grad is not None]
+        torch._foreach_mul_(gradients, self.share.weight)
+        self.processes.all_reduce(*gradients)
+        step(*optimizers)
+
+    def _of_whole(self, mean: Tensor) -> Tensor:
+        mean = mean * self.share.weight
+        self.processes.all_reduce(mean)
+        return mean
+
+    def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Return the losses of the whole batch."""
+        return super().measured({name: self._of_whole(value) for name, value in losses.items()})
 
 
 class Moments:

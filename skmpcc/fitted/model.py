@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skmpcc.data.inputs import InputFormat
 from skmpcc.data.sliced import Rows, in_batches
+from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.system.devices import at_most_threads, threads_for
 
@@ -223,6 +224,40 @@ class FittedModel:
                 of_code, rebuilt = self._rebuilt(z)
                 out[rows] = (of_code + self.model.log_likelihood(given, rebuilt, variances)).cpu()
                 out[rows] -= 0.5 * self.format.beyond(values) / of_column
+        return out
+
+    def code_moments(self, X: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and covariance of q(z), the draws from q(z | x) of all samples.
+
+        By the law of total covariance: that of the encoder's means, and the mean of its variances.
+        """
+        n_codes = self.model.settings.latent_dim
+        means, spread = np.empty((len(X), n_codes)), np.zeros(n_codes)
+        with self._threads(len(X)):
+            for rows, (mean, variance) in self._encoded_batches(
+                X, lambda m, v, _: (m, v.clamp_max(_MAX_LOG_VARIANCE).exp())
+            ):
+                means[rows] = mean
+                spread += variance.sum(0)
+        return means.mean(0), np.cov(means.T, ddof=0).reshape(n_codes, -1) + np.diag(spread / len(X))
+
+    def evidence_bounds(self, X: Rows, rng: np.random.RandomState) -> NDArray[np.float64]:
+        """E log p(x | z) - KL(q(z | x) || p(z)) of each sample, at one draw z; shape (n,)."""
+        assert self.residual_variances is not None
+        variances = self.residual_variances.to(self.model.device)
+
+        def bounds(mean: Tensor, log_variance: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+            log_variance = log_variance.clamp_max(_MAX_LOG_VARIANCE)
+            noise = torch.as_tensor(rng.standard_normal(mean.shape), device=mean.device)
+            z = mean + torch.exp(0.5 * log_variance) * noise
+            _, rebuilt = self._rebuilt(z)
+            likelihood = self.model.log_likelihood(x, rebuilt, variances)
+            return (likelihood - losses.divergence_of_codes(mean, log_variance, z, self.model.prior),)
+
+        out = np.empty(len(X))
+        with self._threads(len(X)):
+            for rows, (values,) in self._encoded_batches(X, bounds):
+                out[rows] = values
         return out
 
     @torch.no_grad()

@@ -27,10 +27,12 @@ from skmpcc.fitted.model import FittedModel
 from skmpcc.method.aim import AIMModel
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.model import MPCCModel
+from skmpcc.method.variational import VaDEModel, VAEModel
 from skmpcc.presets import Preset
 from skmpcc.settings import AIMNetworkSettings, NetworkSettings
 from skmpcc.system.files import write_atomically
 from skmpcc.system.versions import installed_versions
+from skmpcc.variational_presets import VariationalPreset
 
 # Raise it with a change that a reader of the format before would take wrongly. A new field or parameter
 # whose default means what was before is not such a change.
@@ -49,6 +51,9 @@ _CLASSES: dict[str, type] = {
         AIMModel,
         AIMNetworkSettings,
         AIMPreset,
+        VAEModel,
+        VaDEModel,
+        VariationalPreset,
     )
 }
 

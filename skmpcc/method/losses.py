@@ -15,6 +15,8 @@ from skmpcc.method.prior import LOG_TWO_PI, GaussianMixturePrior
 MIN_LOG_VARIANCE = -4.0
 # Standard deviations of the encoder beyond which L_q grows no faster.
 MAX_DEVIATION = 4.0
+# Kernels of the maximum mean discrepancy, each four times as wide as the one before.
+N_WIDTHS = 5
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -226,8 +228,8 @@ def posterior_divergence(
 ) -> Tensor:
     """KL(q(z | x) || p(z)) of a VAE (Kingma and Welling, 2014), and with a mixture of VaDE.
 
-    With q(y | z) = p(y | z) the five terms of VaDE (Jiang et al., 2017) add up to log q(z | x) - log p(z)
-    at a draw z. Of a single component the divergence has a closed form.
+    With q(y | z) = p(y | z) the terms of VaDE (Jiang et al., 2017) add up to log q(z | x) - log p(z) at
+    a draw z. Of a single component the divergence has a closed form.
 
     Parameters
     ----------
@@ -239,9 +241,16 @@ def posterior_divergence(
     loss : Tensor of shape ()
         In nats.
     """
+    return divergence_of_codes(mean, log_variance, z, prior).mean()
+
+
+def divergence_of_codes(
+    mean: Tensor, log_variance: Tensor, z: Tensor, prior: GaussianMixturePrior
+) -> Tensor:
+    """`posterior_divergence` of each sample; shape (n,)."""
     if len(prior.weights) == 1:
-        return prior.divergences(mean, log_variance).mean()
-    return (gaussian_log_density(z, mean, log_variance) - prior.log_density(z)).mean()
+        return prior.divergences(mean, log_variance).squeeze(1)
+    return gaussian_log_density(z, mean, log_variance) - prior.log_density(z)
 
 
 def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -255,27 +264,32 @@ def wasserstein(mean: Tensor, log_variance: Tensor, z: Tensor, prior: GaussianMi
 
     Equation 6.5 of Astorga's thesis (2021), |m|^2 + Tr(S + I - 2 S^(1/2)), by the eigenvalues of S.
     """
-    centre = z.mean(0)
-    codes = z - centre
-    covariance = codes.T @ codes / (len(z) - 1)
+    centre = mean.mean(0)
+    codes = mean - centre
+    covariance = codes.T @ codes / (len(mean) - 1)
     # Eigenvalues that are equal have no gradient.
-    roots = torch.linalg.eigvalsh(covariance + 1e-6 * torch.eye(len(covariance)).to(z)).clamp_min(0)
+    roots = torch.linalg.eigvalsh(covariance + 1e-6 * torch.eye(len(covariance)).to(mean)).clamp_min(0)
     return centre.square().sum() + (roots.sqrt() - 1.0).square().sum()
 
 
 def mmd(mean: Tensor, log_variance: Tensor, z: Tensor, prior: GaussianMixturePrior) -> Tensor:
     """Square maximum mean discrepancy of a batch of codes from N(0, I), without bias.
 
-    By the kernel exp(-|z - z'|^2 / (2 J)), whose expectations over the normal have closed forms, as in
-    the test of normality of Baringhaus and Henze (1988): nothing is drawn. Info-VAE (Zhao et al., 2019).
+    The kernel is the mean of exp(-|z - z'|^2 / (2 w)) over widths w from J on, wider ones of which see
+    codes that are far off. Its expectations over the normal have closed forms, as in the test of
+    normality of Baringhaus and Henze (1988), so that nothing is drawn. Info-VAE (Zhao et al., 2019).
     """
-    n, width = len(z), float(z.shape[1])
+    n, n_codes = z.shape
     lengths = z.square().sum(1)
     squares = lengths.unsqueeze(1) + lengths - 2.0 * z @ z.T
-    among = (torch.exp(squares / (-2.0 * width)).sum() - n) / (n * (n - 1))
-    to_normal = torch.exp(z.square().sum(1) / (-2.0 * (width + 1.0))).mean()
-    of_normal = (width / (width + 2.0)) ** (0.5 * width)
-    return among - 2.0 * (width / (width + 1.0)) ** (0.5 * width) * to_normal + of_normal
+    terms = []
+    for width in (n_codes * 4.0**power for power in range(N_WIDTHS)):
+        among = (torch.exp(squares / (-2.0 * width)).sum() - n) / (n * (n - 1))
+        to_normal = torch.exp(lengths / (-2.0 * (width + 1.0))).mean()
+        of_normal = (width / (width + 2.0)) ** (0.5 * n_codes)
+        scale = (width / (width + 1.0)) ** (0.5 * n_codes)
+        terms.append(among - 2.0 * scale * to_normal + of_normal)
+    return torch.stack(terms).mean()
 
 
 RESTRICTIONS = {"posterior": posterior_divergence, "wasserstein": wasserstein, "mmd": mmd}

@@ -126,8 +126,11 @@ class Trainer:
         """Add instance noise, where the settings ask for it, to what networks read."""
         if not self.settings.noise_std:
             return x
-        noise = torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
-        return torch.add(x, noise, alpha=self.settings.noise_std)
+        return torch.add(x, self._draw_normal(x), alpha=self.settings.noise_std)
+
+    def _draw_normal(self, like: Tensor) -> Tensor:
+        """Draw from the standard normal distribution, in the shape of a batch."""
+        return torch.randn(like.shape, generator=self.rng, device=like.device, dtype=like.dtype)
 
     def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return the losses of an iteration as numbers."""

@@ -56,14 +56,9 @@ class VaDEModel(LatentModel):
         with standing_statistics(decoder), frozen_spectral_norms(decoder):
             for _ in range(n_passes):
                 rows = torch.randint(len(data), (batch_size,), generator=rng, device=rng.device)
-                z = self.draw_codes(*self.encode(data[rows.to(data.device)].to(self.device)), rng)
-                decoder(z, rows.new_zeros(batch_size))
-
-    @staticmethod
-    def draw_codes(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
-        """Draw z ~ q(z | x), differentiable in both moments."""
-        noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
-        return mean + torch.exp(0.5 * log_variance) * noise
+                mean, log_variance = self.encode(data[rows.to(data.device)].to(self.device))
+                noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+                decoder(reparameterized(mean, log_variance, noise), rows.new_zeros(batch_size))
 
 
 class VAEModel(VaDEModel):
@@ -72,6 +67,11 @@ class VAEModel(VaDEModel):
     def _build(self) -> None:
         super()._build()
         self.prior.be_standard_normal()
+
+
+def reparameterized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """z ~ q(z | x) of standard normal noise, differentiable in both moments."""
+    return mean + torch.exp(0.5 * log_variance.clamp_max(MAX_LOG_VARIANCE)) * noise
 
 
 class VariationalTraining(Trainer):
@@ -85,6 +85,14 @@ class VariationalTraining(Trainer):
 
     model: VaDEModel
     settings: VariationalSettingsOnData
+
+    def __init__(
+        self, model: VaDEModel, settings: VariationalSettingsOnData, rng: torch.Generator
+    ) -> None:
+        # Convolutions take two thirds of the time where channels lie last.
+        for parameter in model.parameters():
+            parameter.data = _channels_last(parameter.data)
+        super().__init__(model, settings, rng)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         """Parameters that the optimizer of each module updates."""
@@ -111,46 +119,58 @@ class VariationalTraining(Trainer):
         """One step of all on one loss."""
         settings, prior = self.settings, self.model.prior
         x, views, labels = self._draw(draw_real, draw_pairs)
+        given = self._noisy(_channels_last(torch.cat([x, *views])))
         dtype = matmul_dtype(settings.precision, prior.means)
         with torch.autocast(x.device.type, dtype, enabled=dtype is not None, cache_enabled=False):
-            means, log_variance = self.model.encoder(self._noisy(torch.cat([x, *views])), len(x))
-            mean, log_variance = means[: len(x)], log_variance.clamp_max(MAX_LOG_VARIANCE)
-            z = self.model.draw_codes(mean, log_variance, self.rng)
-            rebuilt = self.model.generator(z, torch.zeros_like(z[:, 0], dtype=torch.int64))
+            means, log_variance = self.model.encoder(given, len(x))
+            mean = means[: len(x)]
+            z = reparameterized(mean, log_variance, self._draw_normal(mean))
+            rebuilt = self._decode(z)
         error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
         divergence = losses.RESTRICTIONS[settings.restriction](mean, log_variance, z, prior)
         loss = self._likelihood_loss(error, x[0].numel()) + settings.restriction_weight * divergence
         if prior.means.requires_grad:
-            loss = loss + self._cluster_losses(prior.log_responsibilities(means), views, labels)
-        descend(loss, *self.optimizers.all)
+            log_q = prior.log_responsibilities(means)
+            if labels:
+                loss = loss + settings.label_weight * losses.cluster_loss(log_q, torch.cat(labels))
+            if settings.weights == "learned" and self.n_iter >= WEIGHTS_FROM * settings.max_iter:
+                prior.update_weights(self._of_whole(log_q.detach().exp().mean(0)), WEIGHTS_RATE)
+        self._descend(loss)
         self._update_averages()
         return {"reconstruction": error.detach(), "divergence": divergence.detach()}
+
+    def _decode(self, z: Tensor) -> Tensor:
+        return self.model.generator(z, torch.zeros_like(z[:, 0], dtype=torch.int64))
+
+    def _descend(self, loss: Tensor) -> None:
+        descend(loss, *self.optimizers.all)
+
+    def _of_whole(self, mean: Tensor) -> Tensor:
+        """Return the mean over a whole batch, of which several processes may each have a part."""
+        return mean
 
     def _draw(
         self, draw_real: DrawBatch, draw_pairs: DrawBatch | None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Draw samples, what should share their clusters if that is asked for, and labels of both."""
-        n_samples = 1
-        if self.settings.consistency_weight and draw_pairs is not None:
-            draw_real, n_samples = draw_pairs, 2
-        x, *others = draw_real()
-        views, labels = others[: n_samples - 1], others[n_samples - 1 :]
-        return x, views, labels if self.n_iter < self.settings.supervised_iter else []
+        """Draw samples, views of images to be told the same labels, and the labels of both."""
+        taught = self.n_iter < self.settings.supervised_iter
+        if taught and self.settings.consistency == "augmentation" and draw_pairs is not None:
+            x, view, *labels = draw_pairs()
+            return x, [view], labels
+        x, *labels = draw_real()
+        return x, [], labels if taught else []
 
     def _likelihood_loss(self, error: Tensor, n_inputs: int) -> Tensor:
-        """-log p(x | z) up to a constant, of a square error that is relative to the data's variance."""
-        if self.settings.likelihood_std is None:
-            return 0.5 * n_inputs * torch.log(error + LEAST_VARIANCE)
-        return 0.5 * self.settings.total_variance / self.settings.likelihood_std**2 * error
+        """-log p(x | z), but for a constant, of a square error that is relative to the data's variance.
 
-    def _cluster_losses(self, log_q: Tensor, views: list[Tensor], labels: list[Tensor]) -> Tensor:
-        """Losses of memberships: of their labels, and of pairs. Learned weights follow memberships."""
-        settings, loss = self.settings, log_q.new_zeros(())
-        if labels:
-            loss = loss + settings.label_weight * losses.cluster_loss(log_q, torch.cat(labels))
-        if views:
-            pairs = losses.consistency_loss(*log_q.chunk(2), losses.log_mean_membership(log_q))
-            loss = loss + settings.consistency_weight * pairs
-        if settings.weights == "learned" and self.n_iter >= WEIGHTS_FROM * settings.max_iter:
-            self.model.prior.update_weights(log_q.detach().exp().mean(0), WEIGHTS_RATE)
-        return loss
+        Of a learned variance it has the value and the gradient of d / 2 log(variance).
+        """
+        settings = self.settings
+        if settings.likelihood_std is not None:
+            return 0.5 * settings.total_variance / settings.likelihood_std**2 * error
+        variance = self._of_whole(error.detach()) + LEAST_VARIANCE
+        return 0.5 * n_inputs * (error / variance + torch.log(variance) - 1.0)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

@@ -8,7 +8,7 @@ import numpy as np
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.model import MPCCModel
-from skmpcc.method.variational import VaDEModel, VariationalTraining
+from skmpcc.method.variational import VaDEModel
 from skmpcc.presets import MixtureSettings, Preset
 from skmpcc.system.processes import Processes
 from skmpcc.training.convergence import (
@@ -18,13 +18,12 @@ from skmpcc.training.convergence import (
 )
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData
-from skmpcc.training.loop import Engine
 from skmpcc.variational_presets import VariationalPreset
 
-# Model and engine by the class of their settings; MPCC's engines depend on the device.
-_MODELS: dict[type[MixtureSettings], tuple[type[LatentModel], Engine | None]] = {
-    Preset: (MPCCModel, None),
-    VariationalPreset: (VaDEModel, VariationalTraining),
+# Models by the class of their settings.
+_MODELS: dict[type[MixtureSettings], type[LatentModel]] = {
+    Preset: MPCCModel,
+    VariationalPreset: VaDEModel,
 }
 
 
@@ -37,14 +36,13 @@ def mixture_fit(
     last: FittedModel | None = None,
 ) -> Fit:
     """Build the model for some data; with `last`, the training goes on with a copy of that one."""
-    model_class, engine = _MODELS[type(preset)]
     if last is not None:
         model = copy.deepcopy(last.model)
     else:
         shape = data.format.tensor_shape
-        model = model_class(preset.network_settings(), shape, n_clusters, seeds[0].model)
+        model = _MODELS[type(preset)](preset.network_settings(), shape, n_clusters, seeds[0].model)
     attributes = _cluster_attributes if data.known is None else _class_attributes
-    return Fit(preset, model, seeds, attributes, _warning_texts, engine, processes)
+    return Fit(preset, model, seeds, attributes, _warning_texts, processes=processes)
 
 
 def _mixture_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.method.aim import AIMModel, AIMTraining
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.dcgan import TABLES
-from skmpcc.method.variational import VAEModel, VariationalTraining
+from skmpcc.method.variational import VAEModel
 from skmpcc.presets import NamedSettings
 from skmpcc.settings import NetworkSettings
 from skmpcc.system.processes import Processes
@@ -21,10 +21,10 @@ from skmpcc.variational_presets import VariationalPreset
 
 # Of a single component that never changes.
 _NOT_IN_HISTORY = ("mean_std", "mean_norm", "change")
-# Model and engine by the class of their settings.
-_MODELS: dict[type[NamedSettings], tuple[type[LatentModel], Engine]] = {
+# Models by the class of their settings, and what trains them if that is not found by these.
+_MODELS: dict[type[NamedSettings], tuple[type[LatentModel], Engine | None]] = {
     AIMPreset: (AIMModel, AIMTraining),
-    VariationalPreset: (VAEModel, VariationalTraining),
+    VariationalPreset: (VAEModel, None),
 }
 
 
@@ -51,7 +51,11 @@ def transformer_fit(
 def _attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
     history = found.outcome.history
     kept = {name: history[name] for name in history if name not in _NOT_IN_HISTORY}
-    return {"history_": kept, **fit_summary_attributes(fit, data, found)}
+    attributes = {"history_": kept, **fit_summary_attributes(fit, data, found)}
+    if isinstance(fit.model, VAEModel):
+        mean, covariance = found.fitted.code_moments(data.encoded)
+        attributes |= {"code_mean_": mean, "code_covariance_": covariance}
+    return attributes
 
 
 def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list[str]:

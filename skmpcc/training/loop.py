@@ -17,7 +17,7 @@ from skmpcc.engine.choice import algorithm_of
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.trainer import Trainer
 from skmpcc.pseudo_labels.graph import NeighborGraph
-from skmpcc.settings import LoopSettingsOnData, ResolvedSettings
+from skmpcc.settings import LoopSettingsOnData
 from skmpcc.system.devices import at_most_threads, matmul_precision, threads_for
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import Progress, State
@@ -117,7 +117,8 @@ def train(
     neighbors : NeighborGraph, optional
         Neighbours in the data, for consistency, unless the settings ask it of augmented views.
     engine : callable, optional
-        By default MPCC's fastest for the device and the processes; `Algorithm1` is the plain loop.
+        By default the fastest for settings of MPCC or a VAE, the device and the processes; `Algorithm1`
+        is the plain loop of MPCC.
     progress : Progress, optional
         Keeps the training after any iteration, and gives what it goes on from. On a CPU a training that
         goes on equals the unbroken one bit for bit.
@@ -138,7 +139,6 @@ def train(
     if processes.size > 1:
         rows = processes.share(settings.batch_size).rows
     if engine is None:
-        assert isinstance(settings, ResolvedSettings)
         engine = algorithm_of(model.device, settings, processes)
     algorithm = engine(model, settings, rng)
     model.restart_averages()
