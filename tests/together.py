@@ -134,6 +134,61 @@ def iterations(*cases):
     return {"cases": len(cases), "rank": processes.rank, "size": processes.size}
 
 
+def variational_iterations():
+    """Iterations of VaDE by one process beside those by all, in double precision."""
+    import torch
+
+    from skmpcc.engine.distributed import DistributedVariational
+    from skmpcc.method.variational import VaDEModel, VariationalTraining
+    from skmpcc.settings import NetworkSettings, VariationalSettingsOnData
+    from skmpcc.system.processes import Processes
+
+    processes = Processes.join("auto", torch.device("cpu"))
+    networks = NetworkSettings(
+        latent_dim=3,
+        conditioning="embedding",
+        width=8,
+        encoder_spectral_norm=False,
+        generator_spectral_norm=False,
+        min_std=0.1,
+    )
+    settings = VariationalSettingsOnData(
+        max_iter=4,
+        # No number of processes divides it, so that shares differ.
+        batch_size=15,
+        learning_rate=1e-2,
+        ema_start=0,
+        noise_std=0.1,
+        consistency_weight=0.5,
+        weights="learned",
+        supervised_iter=2,
+        total_variance=5.0,
+    )
+
+    def run(shape, kind, *more):
+        model = VaDEModel(networks, shape, 3, 0).double()
+        algorithm = kind(model, settings, torch.Generator().manual_seed(1), *more)
+        rows = algorithm.share.rows if more else slice(None)
+        rng = torch.Generator().manual_seed(2)
+
+        def draw_pairs():
+            x, other = torch.randn((2, 15, *shape), generator=rng, dtype=torch.float64)
+            y = torch.randint(3, (15,), generator=rng)[rows]
+            return x[rows], other[rows], y, y
+
+        losses = [algorithm.measured(algorithm.iteration(None, draw_pairs)) for _ in range(4)]
+        return losses, model.state_dict()
+
+    for shape in ((5,), (1, 8, 8)):
+        found = run(shape, DistributedVariational, processes)
+        expected = run(shape, VariationalTraining)
+        for steps in zip(found[0], expected[0], strict=True):
+            torch.testing.assert_close(*steps, rtol=1e-7, atol=1e-7)
+        for key, value in expected[1].items():
+            torch.testing.assert_close(found[1][key], value, rtol=1e-6, atol=1e-6, msg=key)
+    return {"rank": processes.rank}
+
+
 def fit(name, parameters, digits=False):
     """A fit, and what tells whether it is the same in another process."""
     import joblib

@@ -158,6 +158,10 @@ class DistributedVariational(VariationalTraining):
         self.processes.all_reduce(*gradients)
         step(*optimizers)
 
+    def _log_mean_membership(self, log_q: Tensor) -> Tensor:
+        own = super()._log_mean_membership(log_q)
+        return _LogMeanOfAll.apply(own, self.processes, self.share)
+
     def _of_whole(self, mean: Tensor) -> Tensor:
         mean = mean * self.share.weight
         self.processes.all_reduce(mean)
@@ -166,6 +170,25 @@ class DistributedVariational(VariationalTraining):
     def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return the losses of the whole batch."""
         return super().measured({name: self._of_whole(value) for name, value in losses.items()})
+
+
+class _LogMeanOfAll(torch.autograd.Function):
+    """The logarithm of a mean over whole batches, from those over the processes' shares."""
+
+    @staticmethod
+    def forward(ctx: Any, log_mean: Tensor, processes: Processes, share: Share) -> Tensor:
+        weighted = log_mean + math.log(share.weight)
+        whole = torch.logsumexp(processes.gather(weighted), 0)
+        ctx.save_for_backward(torch.exp(weighted - whole))
+        ctx.processes, ctx.share = processes, share
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        # Gradients are those of means over a share; their sum is of the whole batch.
+        gradient = gradient * ctx.share.weight
+        ctx.processes.all_reduce(gradient)
+        return gradient * ctx.saved_tensors[0] / ctx.share.weight, None, None
 
 
 class Moments:

@@ -130,11 +130,7 @@ class VariationalTraining(Trainer):
         divergence = losses.RESTRICTIONS[settings.restriction](mean, log_variance, z, prior)
         loss = self._likelihood_loss(error, x[0].numel()) + settings.restriction_weight * divergence
         if prior.means.requires_grad:
-            log_q = prior.log_responsibilities(means)
-            if labels:
-                loss = loss + settings.label_weight * losses.cluster_loss(log_q, torch.cat(labels))
-            if settings.weights == "learned" and self.n_iter >= WEIGHTS_FROM * settings.max_iter:
-                prior.update_weights(self._of_whole(log_q.detach().exp().mean(0)), WEIGHTS_RATE)
+            loss = loss + self._cluster_losses(prior.log_responsibilities(means), views, labels)
         self._descend(loss)
         self._update_averages()
         return {"reconstruction": error.detach(), "divergence": divergence.detach()}
@@ -152,13 +148,29 @@ class VariationalTraining(Trainer):
     def _draw(
         self, draw_real: DrawBatch, draw_pairs: DrawBatch | None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Draw samples, views of images to be told the same labels, and the labels of both."""
-        taught = self.n_iter < self.settings.supervised_iter
-        if taught and self.settings.consistency == "augmentation" and draw_pairs is not None:
-            x, view, *labels = draw_pairs()
-            return x, [view], labels
-        x, *labels = draw_real()
-        return x, [], labels if taught else []
+        """Draw samples, what should share their clusters if that is asked for, and labels of all."""
+        n_samples = 1
+        if self.settings.consistency_weight and draw_pairs is not None:
+            draw_real, n_samples = draw_pairs, 2
+        x, *others = draw_real()
+        views, labels = others[: n_samples - 1], others[n_samples - 1 :]
+        return x, views, labels if self.n_iter < self.settings.supervised_iter else []
+
+    def _cluster_losses(self, log_q: Tensor, views: list[Tensor], labels: list[Tensor]) -> Tensor:
+        """Losses of memberships: of their labels, and of pairs. Learned weights follow memberships."""
+        settings, loss = self.settings, log_q.new_zeros(())
+        if labels:
+            loss = loss + settings.label_weight * losses.cluster_loss(log_q, torch.cat(labels))
+        if views:
+            pairs = losses.consistency_loss(*log_q.chunk(2), self._log_mean_membership(log_q))
+            loss = loss + settings.consistency_weight * pairs
+        if settings.weights == "learned" and self.n_iter >= WEIGHTS_FROM * settings.max_iter:
+            shares = self._of_whole(log_q.detach().exp().mean(0))
+            self.model.prior.update_weights(shares, WEIGHTS_RATE)
+        return loss
+
+    def _log_mean_membership(self, log_q: Tensor) -> Tensor:
+        return losses.log_mean_membership(log_q)
 
     def _likelihood_loss(self, error: Tensor, n_inputs: int) -> Tensor:
         """-log p(x | z), but for a constant, of a square error that is relative to the data's variance.
