@@ -25,7 +25,7 @@ from skmpcc.data.rows import fitted_rows
 from skmpcc.data.sliced import Rows, SlicedArray, in_slices
 from skmpcc.fitted import onnx as export
 from skmpcc.fitted import saving
-from skmpcc.fitted.model import FittedModel
+from skmpcc.fitted.model import SCORES, FittedModel
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.presets import PresetFamily
 from skmpcc.settings import NetworkSettings
@@ -134,25 +134,61 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._fitted.on(inference_device(self.device))
 
     @tensor_for_tensor
-    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Compute the log-density of each sample with its code: log p(z) + log p(x | z).
-
-        Low for samples unlike the training data: z, the sample's code, is far from where the latent
-        prior has its mass, or decodes to something else than x. p(x | z) is Gaussian around the
-        reconstruction, with the variances of the training data's reconstruction errors.
+    def score_samples(self, X: ArrayLike, by: str = "density") -> NDArray[np.float64]:
+        """Score how much each sample is like the training data; low for those unlike it.
 
         Parameters
         ----------
         X : array-like
             Samples of the shape that `fit` saw.
+        by : {"density", "information", "reconstruction", "both"}, default="density"
+            "density" is the log-density of a sample with its code, log p(z) + log p(x | z): low where z
+            is far from where the latent prior has its mass, or decodes to something else than x.
+            "information" is the Information Anomaly Score [1]_, the negative divergence of q(z | x) from
+            the components: - sum_k q(k | z) KL(q(z | x) || p(z | k)). It does not look at the
+            reconstruction, for data with noise that differs between rows.
+            "reconstruction" is log p(x | z) alone, divided by the number of inputs. "both" is the sum of
+            the ranks of these two among the training data, from 0 to 2, and lower for samples with a
+            lower score than all of it.
 
         Returns
         -------
-        log_density : ndarray or Tensor of shape (n_samples,)
-            In nats, of the data as the networks see them, which are scaled: for comparisons of samples,
-            not of models.
+        scores : ndarray or Tensor of shape (n_samples,)
+            In nats but for "both", of the data as the networks see them, which are scaled: for
+            comparisons of samples, not of models.
+
+        Raises
+        ------
+        ValueError
+            `by` is none of these, X does not have that shape, or `by` is "both" and the model comes from
+            a file of an earlier version, which has no scores of training data.
+
+        Notes
+        -----
+        z is the sample's code, and p(x | z) is Gaussian around what it decodes to, with the variances of
+        the training data's reconstruction errors. p(x | z) sees outliers where they are; the encoder
+        sees them clipped, so that "information" does not tell how far off they are.
+
+        References
+        ----------
+        .. [1] N. Astorga, "Modelos generativos-inferenciales: teoría y aplicaciones", Universidad de
+           Chile, 2021, section 9.4.3.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import make_blobs
+        >>> from skmpcc import AIM
+        >>> X, _ = make_blobs(200, random_state=0)
+        >>> aim = AIM(latent_dim=2, max_iter=50, width=16, random_state=0).fit(X)
+        >>> scores = aim.score_samples(np.vstack([X, [[100.0, -100.0]]]), by="both")
+        >>> int(scores.argmin())
+        200
         """
-        return self._fitted_model().log_density(self._check_X(X))
+        fitted = self._fitted_model()
+        if by not in SCORES:
+            raise ValueError(f"by should be one of {SCORES}, got {by!r}.")
+        return fitted.scores(self._check_X(X), by)
 
     def transform(self, X: ArrayLike) -> NDArray:
         """Encode X: the latent codes, means of q(z | x).

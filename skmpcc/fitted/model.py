@@ -27,7 +27,7 @@ _MIN_ROWS = 16
 # A call is worth a thread for so many operations that are.
 _N_OPERATIONS = 16
 
-# Samples whose reconstruction errors are measured.
+# Samples whose reconstruction errors are measured, and whose scores are kept.
 _MAX_RESIDUALS = 4096
 # No input's residual variance is less than this share of the mean one.
 _LEAST_RESIDUAL = 1e-3
@@ -35,6 +35,9 @@ _LEAST_RESIDUAL = 1e-3
 # Of q(z | x), when codes are drawn from it. A training at rates far too high leaves an encoder with
 # variances whose draws would not be finite.
 _MAX_LOG_VARIANCE = 20.0
+
+# What samples can be scored by; see `LatentVariableMixin.score_samples`.
+SCORES = ("density", "information", "reconstruction", "both")
 
 # Samples in the user's form, read at once or slice by slice, or already encoded.
 Samples = Rows | Tensor
@@ -59,12 +62,15 @@ class FittedModel:
         Neighbours of each sample that the score of a table looks at.
     residual_variances : Tensor of shape (n_inputs,) or None
         Mean square errors of reconstructions of the training data, by input; see `with_residuals`.
+    training_scores : Tensor of shape (n_kept, 2) or None
+        Information scores and log-likelihoods of training data, each sorted; see `with_residuals`.
     """
 
     model: LatentModel
     format: InputFormat
     n_neighbors: int
     residual_variances: Tensor | None = None
+    training_scores: Tensor | None = None
     _copies: dict[torch.device, "FittedModel"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -175,13 +181,14 @@ class FittedModel:
         return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z))
 
     def with_residuals(self, data: Tensor) -> "FittedModel":
-        """Return this with the errors of its reconstructions of the training data, or some of them."""
+        """Return this with errors of reconstructions and scores of the training data, or some of it."""
         rows = torch.linspace(0, len(data) - 1, min(len(data), _MAX_RESIDUALS), dtype=torch.float64)
         total, n_rows = torch.zeros(math.prod(data.shape[1:]), dtype=torch.float64), 0
         chosen = data[rows.round().long().to(data.device)]
 
         def squares(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-            return (self.model.error(x, self._rebuilt(z)[1], torch.float64),)
+            rebuilt = self._decode(z, self.model.prior.most_probable(z))
+            return (self.model.error(x, rebuilt, torch.float64),)
 
         with self._threads(len(chosen)):
             for _, (errors,) in self._encoded_batches(chosen, squares):
@@ -189,7 +196,11 @@ class FittedModel:
                 n_rows += len(errors)
         variances = total / n_rows
         least = max(_LEAST_RESIDUAL * float(variances.mean()), torch.finfo(torch.float32).tiny)
-        return replace(self, residual_variances=variances.clamp_min(least))
+        known = replace(self, residual_variances=variances.clamp_min(least))
+        with self._threads(len(chosen)):
+            parts = known._encoded_batches(chosen, known._parts)
+            scores = np.concatenate([np.stack(of_x, axis=1) for _, (_, *of_x) in parts])
+        return replace(known, training_scores=torch.from_numpy(np.sort(scores, axis=0)))
 
     def is_usable(self, data: Tensor) -> bool:
         """Whether the training data are rebuilt with finite errors, and codes of some lie near."""
@@ -198,32 +209,36 @@ class FittedModel:
         some = self._to_device(data[: self.batch_size].to(self.dtype))
         return self.model.is_usable(some)
 
-    def _rebuilt(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(z), and x decoded in the most probable component of z, as the networks see it."""
-        joint = self.model.prior.joint_log_density(z)
-        return torch.logsumexp(joint, 1), self._decode(z, joint.argmax(1))
+    def _parts(self, z: Tensor, log_variance: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+        """log p(z), the information score, and log p(x | z) at each code z; three of shape (n,)."""
+        assert self.residual_variances is not None
+        prior, variances = self.model.prior, self.residual_variances.to(self.model.device)
+        joint = prior.joint_log_density(z)
+        divergences = prior.divergences(z, _within_limits(log_variance))
+        information = -(torch.softmax(joint, 1) * divergences).sum(1)
+        likelihood = self.model.log_likelihood(x, self._decode(z, joint.argmax(1)), variances)
+        return torch.logsumexp(joint, 1), information, likelihood
 
     @torch.no_grad()
-    def log_density(self, X: Rows) -> NDArray[np.float64]:
-        """log p(z) + log p(x | z) at each code z, shape (n,).
+    def _score_parts(self, X: Rows) -> NDArray[np.float64]:
+        """What `_parts` returns, of all samples; shape (3, n).
 
         The encoder sees outliers within limits, p(x | z) sees them where they are.
         """
         assert self.residual_variances is not None
-        variances = self.residual_variances.to(self.model.device)
         # Of a column that is rotated with others. In the rows of the fit there is nothing beyond.
         n_columns = 1 if self.format.rotation is None else self.format.rotation.shape[1]
-        of_column = float(variances.sum()) / n_columns
-        out, batches = np.empty(len(X)), list(self._batches(len(X)))
+        of_column = float(self.residual_variances.sum()) / n_columns
+        out, batches = np.empty((3, len(X))), list(self._batches(len(X)))
         with self._threads(len(X)):
             for rows, values in zip(batches, in_batches(X, batches), strict=True):
                 x = given = self._to_device(self.format.encode(values).to(self.dtype))
                 if self.format.limits is not None:
                     given = self.format.encode(values, limited=False).to(x)
-                z = self.model.encode(_padded(x))[0][: len(x)].double()
-                of_code, rebuilt = self._rebuilt(z)
-                out[rows] = (of_code + self.model.log_likelihood(given, rebuilt, variances)).cpu()
-                out[rows] -= 0.5 * self.format.beyond(values) / of_column
+                moments = self.model.encode(_padded(x))
+                mean, log_variance = (moment[: len(x)].double() for moment in moments)
+                out[:, rows] = torch.stack(self._parts(mean, log_variance, given)).cpu()
+                out[2, rows] -= 0.5 * self.format.beyond(values) / of_column
         return out
 
     def code_moments(self, X: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -259,6 +274,23 @@ class FittedModel:
             for rows, (values,) in self._encoded_batches(X, bounds):
                 out[rows] = values
         return out
+    def scores(self, X: Rows, by: str = "density") -> NDArray[np.float64]:
+        """Scores of samples, by one of SCORES, shape (n,); see `LatentVariableMixin.score_samples`."""
+        if by == "both" and self.training_scores is None:
+            raise ValueError(
+                "by='both' compares with scores of the training data, which this model, of a file of an "
+                "earlier version, does not have. Fit again, or choose another."
+            )
+        of_code, information, likelihood = self._score_parts(X)
+        if by == "density":
+            return of_code + likelihood
+        if by == "information":
+            return information
+        if self.training_scores is None or by == "reconstruction":
+            assert self.residual_variances is not None
+            return likelihood / len(self.residual_variances)
+        of_training = self.training_scores.numpy()
+        return _ranks(information, of_training[:, 0]) + _ranks(likelihood, of_training[:, 1])
 
     @torch.no_grad()
     def labels_of_codes(self, Z: NDArray) -> NDArray[np.int64]:
@@ -302,7 +334,7 @@ class FittedModel:
         out = np.empty((len(X), n_draws, *self.format.layout.shape), self.format.dtype)
         with self._threads(len(X) * n_draws):
             for rows, (means, stds) in self._encoded_batches(
-                X, lambda m, v, _: (m, torch.exp(0.5 * v.clamp_max(_MAX_LOG_VARIANCE)))
+                X, lambda m, v, _: (m, torch.exp(0.5 * _within_limits(v)))
             ):
                 n = len(means)
                 noise = rng.standard_normal((n, n_draws, means.shape[1]))
@@ -317,6 +349,21 @@ def _padded(batch: Tensor) -> Tensor:
     if missing <= 0:
         return batch
     return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])])
+
+
+def _within_limits(log_variance: Tensor) -> Tensor:
+    return log_variance.clamp(-_MAX_LOG_VARIANCE, _MAX_LOG_VARIANCE)
+
+
+def _ranks(scores: NDArray, of_training: NDArray) -> NDArray[np.float64]:
+    """Ranks of scores among sorted ones, between 0 and 1.
+
+    Below all of them they go on by the logarithm of the distance, so that outliers stay in order.
+    """
+    least = of_training[0]
+    spread = max(of_training[len(of_training) // 2] - least, 1e-9 * (1.0 + abs(least)))
+    below = np.log1p(np.maximum(least - scores, 0.0) / spread)
+    return np.interp(scores, of_training, np.linspace(0.0, 1.0, len(of_training))) - below
 
 
 def _to_numpy(rows: slice, results: tuple[Tensor, ...]) -> tuple[slice, list[NDArray]]:

@@ -375,7 +375,7 @@ class Reader:
 
 def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     """Sizes that a fitted model gives to attributes, once its parts are what they have to be."""
-    layout, model, known = fitted.format.layout, fitted.model, fitted.residual_variances
+    layout, model = fitted.format.layout, fitted.model
     numbers = [fitted.n_neighbors, *layout.shape, *(layout.image or ())]
     if not all(type(number) is int and number > 0 for number in numbers):
         raise ValueError(f"the sizes {numbers} are not all positive integers.")
@@ -409,7 +409,9 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     }
     of_format = ("centre", "scale", "limits", "columns", "rotation", "ends")
     found = {name: getattr(fitted.format, name) for name in of_format}
-    found["residual_variances"] = None if known is None else known.numpy()
+    for name in ("residual_variances", "training_scores"):
+        known = getattr(fitted, name)
+        found[name] = None if known is None else known.numpy()
     declared = {
         "centre": ("float64", "scaled"),
         "scale": ("float64", "scaled"),
@@ -418,8 +420,11 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         "rotation": (None, "float64", "n_inputs", "columns"),
         "ends": (None, "float64", "ends", "scaled"),
         "residual_variances": (None, "float64", "n_inputs"),
+        "training_scores": (None, "float64", "n_kept", "ends"),
     }
     _check(found, declared, sizes, fitted.format.dtype)
+    if fitted.training_scores is not None and len(fitted.training_scores) == 0:
+        raise ValueError("training_scores has no rows.")
     return sizes
 
 

@@ -70,7 +70,7 @@ def test_it_trains_and_is_kept_in_a_file(tmp_path):
     (tmp_path / "kept").write_bytes(kept)
     header, tensors = saving.read(str(tmp_path / "kept"))
     again = saving.Reader(tensors).value(header["fitted"])
-    np.testing.assert_array_equal(again.log_density(X), fitted.log_density(X))
+    np.testing.assert_array_equal(again.scores(X, "both"), fitted.scores(X, "both"))
 
 
 def test_it_rolls_back(monkeypatch):
