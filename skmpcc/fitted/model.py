@@ -28,7 +28,7 @@ _MIN_ROWS = 16
 _N_OPERATIONS = 16
 
 # Samples whose reconstruction errors are measured, and whose scores are kept.
-_MAX_RESIDUALS = 4096
+_MAX_RESIDUALS, _MAX_SCORES = 4096, 1024
 # No input's residual variance is less than this share of the mean one.
 _LEAST_RESIDUAL = 1e-3
 
@@ -182,9 +182,8 @@ class FittedModel:
 
     def with_residuals(self, data: Tensor) -> "FittedModel":
         """Return this with errors of reconstructions and scores of the training data, or some of it."""
-        rows = torch.linspace(0, len(data) - 1, min(len(data), _MAX_RESIDUALS), dtype=torch.float64)
         total, n_rows = torch.zeros(math.prod(data.shape[1:]), dtype=torch.float64), 0
-        chosen = data[rows.round().long().to(data.device)]
+        chosen = _some(data, _MAX_RESIDUALS)
 
         def squares(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
             rebuilt = self._decode(z, self.model.prior.most_probable(z))
@@ -197,8 +196,9 @@ class FittedModel:
         variances = total / n_rows
         least = max(_LEAST_RESIDUAL * float(variances.mean()), torch.finfo(torch.float32).tiny)
         known = replace(self, residual_variances=variances.clamp_min(least))
-        with self._threads(len(chosen)):
-            parts = known._encoded_batches(chosen, known._parts)
+        some = _some(chosen, _MAX_SCORES)
+        with self._threads(len(some)):
+            parts = known._encoded_batches(some, known._parts)
             scores = np.concatenate([np.stack(of_x, axis=1) for _, (_, *of_x) in parts])
         return replace(known, training_scores=torch.from_numpy(np.sort(scores, axis=0)))
 
@@ -349,6 +349,12 @@ def _padded(batch: Tensor) -> Tensor:
     if missing <= 0:
         return batch
     return torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])])
+
+
+def _some(data: Tensor, number: int) -> Tensor:
+    """Return rows at even distances, or all."""
+    rows = torch.linspace(0, len(data) - 1, min(len(data), number), dtype=torch.float64)
+    return data[rows.round().long().to(data.device)]
 
 
 def _within_limits(log_variance: Tensor) -> Tensor:

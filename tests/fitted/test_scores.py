@@ -118,7 +118,7 @@ def test_images_and_wide_tables_have_all_scores():
 
 
 def test_scores_of_training_data_are_few(monkeypatch):
-    monkeypatch.setattr(fitted_model, "_MAX_RESIDUALS", 20)
+    monkeypatch.setattr(fitted_model, "_MAX_SCORES", 20)
     aim = KINDS["AIM"]().fit(X)
     kept = aim._fitted.training_scores
     assert kept.shape == (20, 2)
@@ -148,7 +148,7 @@ def test_files_of_earlier_versions_load(tmp_path):
     restored = AIM.load(path)
     for by in fitted_model.SCORES[:-1]:
         np.testing.assert_array_equal(restored.score_samples(X, by=by), aim.score_samples(X, by=by))
-    with pytest.raises(ValueError, match="by='both'.*Fit again"):
+    with pytest.raises(ValueError, match="Fit again"):
         restored.score_samples(X, by="both")
 
 
