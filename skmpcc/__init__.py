@@ -7,12 +7,16 @@ if TYPE_CHECKING:
     from skmpcc.aim import AIM
     from skmpcc.classifier import MPCCClassifier
     from skmpcc.clusterer import MPCCClusterer
+    from skmpcc.novelty import NoveltyDetector
     from skmpcc.system.versions import show_versions
     from skmpcc.vade import VaDEClusterer
     from skmpcc.vae import VAE
 
 __version__ = "0.1.0"
-__all__ = ["AIM", "VAE", "MPCCClassifier", "MPCCClusterer", "VaDEClusterer", "show_versions"]
+__all__ = [
+    *("AIM", "VAE", "MPCCClassifier", "MPCCClusterer", "NoveltyDetector", "VaDEClusterer"),
+    "show_versions",
+]
 
 # Imported when they are asked for: what takes seconds is no part of the start of the command, which can
 # be interrupted in a sentence only after it.
@@ -20,6 +24,7 @@ _MODULES = {
     "AIM": "aim",
     "MPCCClassifier": "classifier",
     "MPCCClusterer": "clusterer",
+    "NoveltyDetector": "novelty",
     "VAE": "vae",
     "VaDEClusterer": "vade",
     "show_versions": "system.versions",

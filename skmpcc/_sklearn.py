@@ -9,22 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     Options,
     StrOptions,
     validate_parameter_constraints,
 )
 from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.metaestimators import _safe_split as fold_of
+from sklearn.utils.validation import _check_method_params as parameters_of_fold
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
+    "HasMethods",
     "Interval",
     "Options",
     "StrOptions",
     "callback_context",
     "check_sample_weight",
     "fit_context",
+    "fold_of",
     "makes_arrays",
+    "parameters_of_fold",
     "validate_parameter_constraints",
     "validate_parameters",
 ]
