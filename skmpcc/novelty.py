@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone, is_classifier
 from sklearn.model_selection import check_cv
-from sklearn.utils import Tags, get_tags
+from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from skmpcc._sklearn import (
@@ -133,6 +133,7 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
 
     def _scores_of_folds(self, X: Any, y: Any, fit_params: dict[str, Any]) -> Iterator[NDArray]:
         """Scores of each fold's samples, by a model that has not seen them."""
+        X, y = indexable(X, y)
         splits = check_cv(self.cv, y, classifier=is_classifier(self.estimator)).split(X, y)
         for train, test in splits:
             estimator = clone(self.estimator)
