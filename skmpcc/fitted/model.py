@@ -165,6 +165,26 @@ class FittedModel:
         shape = (len(X), self.model.settings.latent_dim)
         return self._collect(X, np.empty(shape, self.format.dtype), lambda z, _: z)
 
+    def posterior(self, X: Samples) -> tuple[NDArray, NDArray, float]:
+        """Means and log-variances of q(z | x), (n, J), and the relative error of reconstructions.
+
+        That is the mean square error over the variance, of samples as the networks see them.
+        """
+        moments, sums = np.empty((2, len(X), self.model.settings.latent_dim)), []
+
+        def of_batch(z: Tensor, log_variance: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+            rebuilt = self._decode(z, self.model.prior.most_probable(z))
+            error, x = self.model.error(x, rebuilt, torch.float64).sum(0), x.flatten(1).double()
+            return z, _within_limits(log_variance), torch.stack([error, x.sum(0), x.square().sum(0)])
+
+        with self._threads(len(X)):
+            for rows, (means, log_variances, of_inputs) in self._encoded_batches(X, of_batch):
+                moments[:, rows] = means, log_variances
+                sums.append(of_inputs)
+        errors, totals, squares = np.sum(sums, axis=0)
+        variance = (squares - totals**2 / len(X)).sum()
+        return moments[0], moments[1], float(errors.sum() / variance) if variance > 0 else math.nan
+
     def labels(self, X: Samples, augment: Callable[[Tensor], Tensor] = _unchanged) -> NDArray[np.int64]:
         """Most probable component of each code, shape (n,); with `augment`, of augmented batches."""
         prior = self.model.prior
