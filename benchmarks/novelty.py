@@ -12,9 +12,9 @@ test in both settings, so that it is the same.
 
 Columns are standardised by the training rows, but for pixels. Of tables with more than 5,000 rows as
 many are drawn. Methods are told the number of classes of inliers: GaussianMixture and the clusterers
-take it. Classes of this package are fitted once for all of their scores, and have a row for each, which is
-called "METHOD, by". VAE and VaDEClusterer are among them as soon as skmpcc has them. Rows that the file
-has already are not made again; --limit ends after so many new rows.
+take it. Classes of this package are fitted once for all of their scores, and have a row for each, with
+the method "METHOD, by". VAE and VaDEClusterer are among them as soon as skmpcc has them. Rows that the
+file has already are not made again; --limit ends after so many new rows.
 """
 
 import argparse
@@ -177,12 +177,12 @@ def rows_of_fit(
     start = time.perf_counter()
     try:
         scores = scores_by_name(method, train, k, seed, parameters)
-        seconds = time.perf_counter() - start
+        seconds = round(time.perf_counter() - start, 2)
         for each, score in scores.items():
             values = -np.asarray(score(test))
             figures = {
-                "auc": float(roc_auc_score(is_outlier, values)),
-                "precision": float(average_precision_score(is_outlier, values)),
+                "auc": round(float(roc_auc_score(is_outlier, values)), 4),
+                "precision": round(float(average_precision_score(is_outlier, values)), 4),
             }
             yield row | {"method": each, "seconds": seconds} | figures
     except (ValueError, FloatingPointError) as error:
