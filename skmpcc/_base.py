@@ -177,13 +177,13 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Examples
         --------
         >>> import numpy as np
-        >>> from sklearn.datasets import make_blobs
+        >>> from sklearn.datasets import load_iris
         >>> from skmpcc import AIM
-        >>> X, _ = make_blobs(200, random_state=0)
+        >>> X = load_iris().data
         >>> aim = AIM(latent_dim=2, max_iter=50, width=16, random_state=0).fit(X)
-        >>> scores = aim.score_samples(np.vstack([X, [[100.0, -100.0]]]), by="both")
+        >>> scores = aim.score_samples(np.vstack([X, [[6.0, 60.0, 4.0, 1.0]]]), by="both")
         >>> int(scores.argmin())
-        200
+        150
         """
         fitted = self._fitted_model()
         if by not in SCORES:

@@ -59,11 +59,6 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     See Also
     --------
     AIM.score_samples : What the scores are.
-    sklearn.ensemble.IsolationForest : A rival that is fitted in no time.
-
-    Notes
-    -----
-    Scores of several `by` share a fit, if the fitted estimator is frozen.
 
     Examples
     --------

@@ -9,9 +9,10 @@ data, so that unusual rows can be looked at or left out.
 import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.datasets import make_blobs
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 
-from skmpcc import MPCCClusterer
+from skmpcc import MPCCClusterer, NoveltyDetector
 
 rng = np.random.default_rng(0)
 blobs, _ = make_blobs(500, centers=[[-5, -3], [5, -3], [0, 5]], random_state=0)
@@ -44,6 +45,21 @@ _ = right.legend()
 # it.
 print(f"noise among the rows marked: {is_noise[~kept].mean():.2f}")
 print(f"ROC AUC of the score for noise: {roc_auc_score(is_noise, -scores):.3f}")
+
+# %%
+# For new rows, ``NoveltyDetector`` turns scores into 1 and -1, as scikit-learn's outlier detectors do.
+# The threshold is a quantile of the scores of the fit. ``by`` says what makes a row unusual: its code,
+# how well the code decodes, or the ranks of ``"both"``. Frozen, the clusterer is not fitted again.
+new_blobs, _ = make_blobs(300, centers=[[-5, -3], [5, -3], [0, 5]], random_state=1)
+new = np.concatenate([new_blobs, rng.uniform(-12, 12, (60, 2))])
+is_new_noise = np.arange(len(new)) >= len(new_blobs)
+
+for by in ("density", "information", "reconstruction", "both"):
+    detector = NoveltyDetector(FrozenEstimator(clusterer), by=by, contamination=1 / 12).fit(X)
+    auc = roc_auc_score(is_new_noise, -detector.score_samples(new))
+    marked = detector.predict(new) == -1
+    print(f"{by}: ROC AUC {auc:.3f}, marked {marked[is_new_noise].mean():.2f} of the noise")
+    print(f"    and {marked[~is_new_noise].mean():.2f} of the blobs")
 
 # %%
 # **Read next:** :ref:`how far to trust the score <tables:Rows that belong nowhere>`, and
