@@ -129,8 +129,8 @@ def latent_diagnostics(
         - "information_low", a lower bound of it by at most 2048 rows, never above the logarithm of
           their number [1]_;
         - "posterior_divergence", E[log q(z | x) - log p(z)], in closed form of AIM;
-        - "marginal_divergence", that less "information": how far the codes as a whole are from the
-          prior, KL(q(z) || p(z)), or a lower bound of it;
+        - "marginal_divergence", that less "information": a lower bound of KL(q(z) || p(z)), how far the
+          codes as a whole are from the prior, which may fall below 0 where that is a mixture;
         - "encoder_entropy", the mean entropy of q(z | x).
 
         And without a unit:

@@ -56,8 +56,8 @@ def _posterior_divergence(
     for _ in range(n_draws):
         noise = rng.standard_normal(means.shape)
         of_code = prior.log_density(tensor(means + np.exp(0.5 * log_variances) * noise))
-        of_posterior = -0.5 * (LOG_TWO_PI + log_variances + noise**2).sum(axis=1).mean()
-        total += of_posterior - float(of_code.mean())
+        of_posterior = -0.5 * (LOG_TWO_PI + log_variances + noise**2).sum(axis=1)
+        total += float(of_posterior.mean()) - float(of_code.mean())
     return total / n_draws
 
 

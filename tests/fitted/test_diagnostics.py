@@ -98,6 +98,7 @@ def test_measures_of_fitted_estimators(estimator):
     error = ((scaled[0] - scaled[1]) ** 2).sum() / ((scaled[0] - scaled[0].mean(0)) ** 2).sum()
     assert found["reconstruction"] == pytest.approx(error, rel=0.01)
     assert found["code_error"] > 0
+    assert {type(value) for value in found.values()} == {int, float}
     assert found == latent_diagnostics(estimator, X, n_draws=400, random_state=0)
 
 
