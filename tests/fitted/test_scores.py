@@ -178,8 +178,8 @@ def test_an_unknown_score_is_an_error(estimator, by):
         KINDS["AIM"]().score_samples(X, by=by)
 
 
-def test_noise_is_told_by_every_score():
-    """Uniform noise around blobs: no score is blind to it."""
+def test_noise_far_outside_is_told_by_every_score_that_sees_where_it_is():
+    """The encoder, and so the information, sees it clipped."""
     blobs, _ = make_blobs(300, centers=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], random_state=0)
     noise = np.random.default_rng(0).uniform(20, 40, (30, 3))
     clusterer = MPCCClusterer(3, **BRIEF | {"max_iter": 150, "width": 32, "random_state": 0}).fit(blobs)
