@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    *("AIM", "VAE", "MPCCClassifier", "MPCCClusterer", "NoveltyDetector", "VaDEClusterer"),
+    "AIM",
+    "VAE",
+    "MPCCClassifier",
+    "MPCCClusterer",
+    "NoveltyDetector",
+    "VaDEClusterer",
     "show_versions",
 ]
 

@@ -1,7 +1,6 @@
 """Information that codes carry, and how near they are to the prior; see `metrics.latent_diagnostics`."""
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.special import logsumexp
 
 from skmpcc.data.sliced import Rows
 from skmpcc.fitted.model import FittedModel
+from skmpcc.method import losses
 from skmpcc.method.prior import LOG_TWO_PI
 
 # Rows whose codes are compared with each other, and draws from the prior that are decoded.
@@ -48,16 +48,12 @@ def _posterior_divergence(
     fitted: FittedModel, means: NDArray, log_variances: NDArray, n_draws: int, rng: Any
 ) -> float:
     """E[log q(z | x) - log p(z)]: in closed form of one component, otherwise by draws."""
-    prior = fitted.model.prior
-    tensor = partial(torch.as_tensor, dtype=torch.float64, device=fitted.model.device)
-    if fitted.model.n_clusters == 1:
-        return float(prior.divergences(tensor(means), tensor(log_variances)).mean())
+    moments = torch.as_tensor(np.stack([means, log_variances]), device=fitted.model.device)
     total = 0.0
     for _ in range(n_draws):
-        noise = rng.standard_normal(means.shape)
-        of_code = prior.log_density(tensor(means + np.exp(0.5 * log_variances) * noise))
-        of_posterior = -0.5 * (LOG_TWO_PI + log_variances + noise**2).sum(axis=1)
-        total += float(of_posterior.mean()) - float(of_code.mean())
+        noise = torch.as_tensor(rng.standard_normal(means.shape)).to(moments)
+        z = moments[0] + torch.exp(0.5 * moments[1]) * noise
+        total += float(losses.divergence_of_codes(*moments, z, fitted.model.prior).mean())
     return total / n_draws
 
 

@@ -269,31 +269,31 @@ class FittedModel:
         n_codes = self.model.settings.latent_dim
         means, spread = np.empty((len(X), n_codes)), np.zeros(n_codes)
         with self._threads(len(X)):
-            for rows, (mean, variance) in self._encoded_batches(
-                X, lambda m, v, _: (m, v.clamp_max(_MAX_LOG_VARIANCE).exp())
+            for rows, (mean, variances) in self._encoded_batches(
+                X, lambda m, v, _: (m, _within_limits(v).exp())
             ):
                 means[rows] = mean
-                spread += variance.sum(0)
+                spread += variances.sum(0)
         return means.mean(0), np.cov(means.T, ddof=0).reshape(n_codes, -1) + np.diag(spread / len(X))
 
     def evidence_bounds(self, X: Rows, rng: np.random.RandomState) -> NDArray[np.float64]:
         """E log p(x | z) - KL(q(z | x) || p(z)) of each sample, at one draw z; shape (n,)."""
         assert self.residual_variances is not None
-        variances = self.residual_variances.to(self.model.device)
+        prior, variances = self.model.prior, self.residual_variances.to(self.model.device)
 
         def bounds(mean: Tensor, log_variance: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-            log_variance = log_variance.clamp_max(_MAX_LOG_VARIANCE)
+            log_variance = _within_limits(log_variance)
             noise = torch.as_tensor(rng.standard_normal(mean.shape), device=mean.device)
             z = mean + torch.exp(0.5 * log_variance) * noise
-            _, rebuilt = self._rebuilt(z)
-            likelihood = self.model.log_likelihood(x, rebuilt, variances)
-            return (likelihood - losses.divergence_of_codes(mean, log_variance, z, self.model.prior),)
+            likelihood = self.model.log_likelihood(x, self._decode(z, prior.most_probable(z)), variances)
+            return (likelihood - losses.divergence_of_codes(mean, log_variance, z, prior),)
 
         out = np.empty(len(X))
         with self._threads(len(X)):
             for rows, (values,) in self._encoded_batches(X, bounds):
                 out[rows] = values
         return out
+
     def scores(self, X: Rows, by: str = "density") -> NDArray[np.float64]:
         """Scores of samples, by one of SCORES, shape (n,); see `LatentVariableMixin.score_samples`."""
         if by == "both" and self.training_scores is None:
