@@ -195,6 +195,9 @@ class VAE(GenerativeTransformer):
         self.checkpoint = checkpoint
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, VariationalPreset]:
+        for name in _OF_CLUSTERS:
+            if name in (self.preset_params or {}):
+                raise ValueError(f"preset_params has {name!r}, which is for clusters; a VAE has none.")
         layout, preset = super()._layout_and_preset(X)
         n_rows = min(preset.batch_size, len(X))
         if preset.restriction != "posterior" and n_rows < 2 * preset.latent_dim:

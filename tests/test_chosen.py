@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 from support import BRIEF, images
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.aim_presets import AIMPreset
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import settings_of
@@ -97,7 +97,7 @@ def test_table_of_a_notebook():
     assert "settings_[&#x27;width&#x27;]" in estimator_html_repr(pipeline)
 
 
-@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM, VAE, VaDEClusterer])
 def test_chosen_settings_are_kept(kind, tmp_path):
     X, y = images((40, 3)), np.arange(40) % 2
     parameters = {"priors": [0.5, 0.5]} if kind is MPCCClassifier else {}

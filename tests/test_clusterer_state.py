@@ -18,7 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, QUICK, Interrupting, images
 from threadpoolctl import threadpool_info
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.method.model import MPCCModel
 from skmpcc.metrics import clustering_accuracy
 from skmpcc.presets import PRESETS
@@ -364,7 +364,7 @@ class EndingBadly(Interrupting):
             raise self.error
 
 
-@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM, VAE, VaDEClusterer])
 def test_an_error_of_a_callback_at_the_end_leaves_the_estimator_as_it_was(blobs, kind, tmp_path):
     X, y = blobs
     estimator = kind(max_iter=3, width=8, checkpoint=tmp_path / "kept")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 
 N_EXAMPLES = 800
 # Another number draws other examples.
@@ -20,6 +20,8 @@ PARAMETERS = {
     MPCCClusterer: BRIEF | {"n_clusters": 2},
     MPCCClassifier: BRIEF,
     AIM: BRIEF,
+    VAE: BRIEF,
+    VaDEClusterer: BRIEF | {"n_clusters": 2},
 }
 ESTIMATORS = st.sampled_from(list(PARAMETERS))
 

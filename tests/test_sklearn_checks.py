@@ -11,7 +11,14 @@ from sklearn.utils.estimator_checks import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer, NoveltyDetector
+from skmpcc import (
+    AIM,
+    VAE,
+    MPCCClassifier,
+    MPCCClusterer,
+    NoveltyDetector,
+    VaDEClusterer,
+)
 
 # Enough for the checks' well separated blobs: high rates, short averages, one step of each kind.
 SMALL = {
@@ -89,6 +96,8 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
         MPCCClusterer(**BRIEF | {"pseudo_labels": "kmeans"}),
         MPCCClassifier(**BRIEF),
         AIM(max_iter=3, width=8, random_state=0),
+        VAE(max_iter=3, width=8, random_state=0),
+        VaDEClusterer(max_iter=30, width=16, pseudo_labels="kmeans", random_state=0),
         NoveltyDetector(MPCCClusterer(2, **BRIEF | {"pseudo_labels": "kmeans"}), by="both"),
         NoveltyDetector(AIM(max_iter=3, width=8, random_state=0)),
     ]

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from support import BRIEF, images
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.data.inputs import as_given
 from skmpcc.plotting import (
     ClustersDisplay,
@@ -27,14 +27,16 @@ METHODS = {
     MPCCClusterer: OF_CLUSTERER,
     MPCCClassifier: [*OF_CLUSTERER, "predict_log_proba", "decision_function"],
     AIM: OF_ALL,
+    VAE: OF_ALL,
+    VaDEClusterer: OF_CLUSTERER,
 }
 
 
 def made(kind):
-    if kind is AIM:
-        return AIM(latent_dim=4, max_iter=3, width=8, random_state=0)
+    if kind in (AIM, VAE):
+        return kind(latent_dim=4, max_iter=3, width=8, random_state=0)
     parameters = {name: BRIEF[name] for name in BRIEF if name != "pseudo_labels"} | {"random_state": 0}
-    return kind(**parameters | ({"n_clusters": 2} if kind is MPCCClusterer else {}))
+    return kind(**parameters | ({"n_clusters": 2} if issubclass(kind, MPCCClusterer) else {}))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -55,12 +57,12 @@ def test_tensors_for_tensors(kind, shape, dtype):
     assert Z.dtype == dtype
     assert torch.equal(estimator.inverse_transform(Z=Z), estimator.inverse_transform(Z))
     np.testing.assert_array_equal(estimator.inverse_transform(Z), estimator.inverse_transform(Z.numpy()))
-    if kind is not AIM:
+    if kind not in (AIM, VAE):
         labels = estimator.predict(x)
         by_labels = estimator.inverse_transform(Z, labels=labels)
         assert torch.equal(by_labels, estimator.inverse_transform(Z, labels.numpy()))
     new = estimator.sample(3)
-    assert isinstance(new if kind is AIM else new[0], np.ndarray)
+    assert isinstance(new if kind in (AIM, VAE) else new[0], np.ndarray)
     assert all(not isinstance(value, torch.Tensor) for value in vars(estimator).values())
 
 

@@ -48,12 +48,14 @@ def _posterior_divergence(
     fitted: FittedModel, means: NDArray, log_variances: NDArray, n_draws: int, rng: Any
 ) -> float:
     """E[log q(z | x) - log p(z)]: in closed form of one component, otherwise by draws."""
-    moments = torch.as_tensor(np.stack([means, log_variances]), device=fitted.model.device)
+    device = fitted.model.device
+    mean, log_variance = (torch.as_tensor(each, device=device) for each in (means, log_variances))
     total = 0.0
     for _ in range(n_draws):
-        noise = torch.as_tensor(rng.standard_normal(means.shape)).to(moments)
-        z = moments[0] + torch.exp(0.5 * moments[1]) * noise
-        total += float(losses.divergence_of_codes(*moments, z, fitted.model.prior).mean())
+        noise = torch.as_tensor(rng.standard_normal(means.shape), device=device)
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        divergences = losses.divergence_of_codes(mean, log_variance, z, fitted.model.prior)
+        total += float(divergences.mean())
     return total / n_draws
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.build import encoder_for, generator_for, trunk_for
-from skmpcc.method.networks.layers import frozen_spectral_norms, standing_statistics
+from skmpcc.method.networks.layers import INITIAL_STD, frozen_spectral_norms, standing_statistics
 from skmpcc.method.optimizers import Adam
 from skmpcc.method.trainer import WEIGHTS_FROM, WEIGHTS_RATE, DrawBatch, Trainer, descend
 from skmpcc.settings import VariationalSettingsOnData
@@ -21,6 +21,9 @@ from skmpcc.system.devices import matmul_dtype
 # The likelihood's variance is no less than this share of the data's: there is no bound to a likelihood
 # of rows that are learned by heart.
 LEAST_VARIANCE = 1e-4
+# Share of the training over which the divergence of posteriors comes to its weight (Bowman et al., 2016):
+# at once it would often make codes that tell nothing of the data.
+WARM_UP = 0.5
 # Encoders' log-variances beyond these limits count as these.
 MAX_LOG_VARIANCE = 10.0
 # A training has collapsed if codes tell less of the data than this, in nats for each dimension.
@@ -35,6 +38,10 @@ class VaDEModel(LatentModel):
         s, shape = self.settings, self.sample_shape
         self.generator = generator_for(s, shape, 1)
         self.encoder = encoder_for(s, shape, trunk_for(s, shape, spectral=s.encoder_spectral_norm))
+        # Codes begin near the prior: of large variances nothing can be decoded, and no moment of codes
+        # brings them down.
+        for head in (self.encoder.mean, self.encoder.log_variance):
+            nn.init.normal_(head[-1].weight, std=INITIAL_STD)
 
     def _embeddings(self) -> Iterable[Tensor]:
         return ()
@@ -128,12 +135,20 @@ class VariationalTraining(Trainer):
             rebuilt = self._decode(z)
         error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
         divergence = losses.RESTRICTIONS[settings.restriction](mean, log_variance, z, prior)
-        loss = self._likelihood_loss(error, x[0].numel()) + settings.restriction_weight * divergence
+        loss = self._likelihood_loss(error, x[0].numel())
+        loss = loss + self._restriction_weight * divergence
         if prior.means.requires_grad:
             loss = loss + self._cluster_losses(prior.log_responsibilities(means), views, labels)
         self._descend(loss)
         self._update_averages()
         return {"reconstruction": error.detach(), "divergence": divergence.detach()}
+
+    @property
+    def _restriction_weight(self) -> float:
+        """Weight of the restriction, which the posterior's grows into: first codes shall tell something."""
+        settings = self.settings
+        warm_up = WARM_UP * settings.max_iter if settings.restriction == "posterior" else 0.0
+        return (settings.restriction_weight or 0.0) * min(1.0, (self.n_iter + 1) / max(warm_up, 1.0))
 
     def _decode(self, z: Tensor) -> Tensor:
         return self.model.generator(z, torch.zeros_like(z[:, 0], dtype=torch.int64))
@@ -162,7 +177,8 @@ class VariationalTraining(Trainer):
         if labels:
             loss = loss + settings.label_weight * losses.cluster_loss(log_q, torch.cat(labels))
         if views:
-            pairs = losses.consistency_loss(*log_q.chunk(2), self._log_mean_membership(log_q))
+            first, second = log_q.chunk(2)
+            pairs = losses.consistency_loss(first, second, self._log_mean_membership(log_q))
             loss = loss + settings.consistency_weight * pairs
         if settings.weights == "learned" and self.n_iter >= WEIGHTS_FROM * settings.max_iter:
             shares = self._of_whole(log_q.detach().exp().mean(0))

@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_iris
 from support import BRIEF
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer
 from skmpcc.data.frames import numbers_rows
 from skmpcc.model_selection import suggest_n_clusters
 
@@ -22,6 +22,7 @@ PARAMETERS = {
     MPCCClusterer: BRIEF | {"n_clusters": 2, "random_state": 0},
     MPCCClassifier: {"max_iter": 3, "width": 8, "random_state": 0},
     AIM: {"max_iter": 3, "width": 8, "random_state": 0},
+    VAE: {"max_iter": 3, "width": 8, "random_state": 0},
 }
 
 

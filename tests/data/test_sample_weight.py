@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from support import BRIEF, QUICK, bars, images, stripes
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.data.rows import drawn_copies, fitted_rows, sort_rows, whole_copies
 from skmpcc.data.scaling import row_hashes
 
@@ -81,7 +81,7 @@ def test_copies_go_by_ratios_and_rows_alone(kind):
     np.testing.assert_array_equal(copies(weights, order=random.permutation(50)), expected)
 
 
-@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM, VAE, VaDEClusterer])
 @pytest.mark.parametrize("weights", ["whole", "mild"])
 def test_fits_go_by_ratios_in_any_order_of_rows(kind, weights):
     """Half the weights gave other clusters, those without any: copies were drawn in the rows' order."""
@@ -89,7 +89,7 @@ def test_fits_go_by_ratios_in_any_order_of_rows(kind, weights):
     X, y = random.normal(size=(60, 3)), random.integers(-1, 3, 60)
     weights = np.tile([1.0, 2.0], 30) if weights == "whole" else random.uniform(1, 3, 60)
     parameters = {"max_iter": 3, "width": 8, "random_state": 0}
-    parameters |= {"n_clusters": 2} if kind is MPCCClusterer else {}
+    parameters |= {"n_clusters": 2} if issubclass(kind, MPCCClusterer) else {}
 
     def codes(X, y, weights):
         return kind(**parameters).fit(X, y, sample_weight=weights).transform(X)
@@ -156,17 +156,17 @@ def test_fit_does_not_depend_on_the_order_of_rows(kind):
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (24, 8, 8)])
-@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM, VAE, VaDEClusterer])
 def test_weights_are_copies_of_rows(kind, shape):
     X, random = images(shape), np.random.default_rng(0)
     weights, y = random.integers(0, 4, len(X)), random.integers(-1, 2, len(X))
     shuffled = random.permutation(len(X))
     parameters = {"max_iter": 3, "width": 8, "random_state": 0}
-    parameters |= {"n_clusters": 2, "n_init": 2} if kind is MPCCClusterer else {}
+    parameters |= {"n_clusters": 2, "n_init": 2} if issubclass(kind, MPCCClusterer) else {}
     of_copies = kind(**parameters).fit(X.repeat(weights, axis=0), y.repeat(weights))
     weighted = kind(**parameters).fit(X[shuffled], y[shuffled], sample_weight=weights[shuffled])
     np.testing.assert_array_equal(weighted.transform(X), of_copies.transform(X))
-    if kind is MPCCClusterer:
+    if issubclass(kind, MPCCClusterer):
         np.testing.assert_array_equal(weighted.labels_, of_copies.predict(X[shuffled]))
         np.testing.assert_array_equal(weighted.pseudo_labels_ < 0, weights[shuffled] == 0)
         np.testing.assert_array_equal(
@@ -208,7 +208,7 @@ def test_images_take_weights():
     assert clusterer.fit(X, sample_weight=torch.as_tensor(y + 1)).labels_.shape == (60,)
 
 
-@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM])
+@pytest.mark.parametrize("kind", [MPCCClusterer, MPCCClassifier, AIM, VAE, VaDEClusterer])
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
@@ -221,7 +221,7 @@ def test_images_take_weights():
 )
 def test_bad_weights_are_named_before_any_training(kind, weights, message, monkeypatch):
     monkeypatch.setattr("skmpcc.training.initialization.train", lambda *_: pytest.fail("trained"))
-    estimator = kind(2) if kind is MPCCClusterer else kind()
+    estimator = kind(2) if issubclass(kind, MPCCClusterer) else kind()
     before = dict(vars(estimator))
     with pytest.raises(ValueError, match=message):
         estimator.fit(images((20, 3)), np.arange(20) % 2, sample_weight=weights)

@@ -12,7 +12,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from support import BRIEF, QUICK, Interrupting, images
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.data import sliced as _sliced
 from skmpcc.training import checkpoint as _checkpoint
 
@@ -245,6 +245,8 @@ KINDS = {
     MPCCClusterer: BRIEF | {"n_clusters": 2, "random_state": 0},
     MPCCClassifier: {"max_iter": 3, "width": 8, "random_state": 0},
     AIM: {"max_iter": 3, "width": 8, "random_state": 0},
+    VAE: {"max_iter": 3, "width": 8, "random_state": 0},
+    VaDEClusterer: BRIEF | {"n_clusters": 2, "random_state": 0},
 }
 
 

@@ -12,7 +12,7 @@ from joblib import parallel_config
 from sklearn.base import clone
 from support import BRIEF, assert_same_fit, bars, slow
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.method.trainer import Trainer
 from skmpcc.pseudo_labels.augmentation import random_affine
 from skmpcc.training import checkpoint as _checkpoint
@@ -70,10 +70,24 @@ def fits(blobs):
         "n_init of images": (MPCCClusterer(9, n_init=2, **SHORT | {"random_state": 1}), images),
         "classifier": (MPCCClassifier(**SHORT), X, some),
         "AIM": (AIM(**SHORT), X),
+        "VAE": (VAE(**SHORT), X),
+        "VaDE": (VaDEClusterer(3, pseudo_labels="spectral", weights="learned", **SHORT), X),
+        "VaDE of images": (VaDEClusterer(2, **SHORT), images),
     }
 
 
-KINDS = ["table", "search", "images", "n_init", slow("n_init of images"), "classifier", "AIM"]
+KINDS = [
+    "table",
+    "search",
+    "images",
+    "n_init",
+    slow("n_init of images"),
+    "classifier",
+    "AIM",
+    "VAE",
+    "VaDE",
+    "VaDE of images",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
