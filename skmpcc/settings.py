@@ -26,9 +26,6 @@ def _again(cls: type, name: str, **default: Any) -> Any:
     return field(metadata=declared.metadata, **default)
 
 
-# Of restrictions of a batch's codes: their moments end within a tenth of the normal's.
-MOMENTS_WEIGHT = 50.0
-
 _COUNT = Interval(Integral, 1, None, closed="left")
 _COUNT_OR_ZERO = Interval(Integral, 0, None, closed="left")
 _AT_LEAST_2 = Interval(Integral, 2, None, closed="left")
@@ -454,7 +451,8 @@ class VariationalTrainingSettings(LoopSettings):
     )
     restriction_weight: float | None = setting(
         "Weight of the restriction (beta), beside a log-likelihood in nats. None is 1 for "
-        '"posterior", by which the loss is minus the evidence lower bound, and 50 for the others.',
+        '"posterior", by which the loss is minus the evidence lower bound, 50 for "wasserstein" and '
+        '1000 for "mmd", by which codes end near the normal distribution.',
         _NOT_NEGATIVE,
         None,
         default=None,
@@ -548,7 +546,7 @@ class VariationalSettingsOnData(LoopSettingsOnData, VariationalTrainingSettings)
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.restriction_weight is None:
-            weight = 1.0 if self.restriction == "posterior" else MOMENTS_WEIGHT
+            weight = {"posterior": 1.0, "wasserstein": 50.0, "mmd": 1000.0}[self.restriction]
             object.__setattr__(self, "restriction_weight", weight)
 
 

@@ -58,53 +58,68 @@ _VECTORS = VariationalPreset(
     latent_dim=24,
     generator_spectral_norm=False,
     encoder_spectral_norm=False,
+    # Components that shrink onto single codes would have any density.
     min_std=0.1,
     initial_log_variance=0.0,
     ema_decay="auto",
     ema_start=0,
     precision="auto",
-    max_iter=1000,
-    labels_only_max_iter=200,
+    max_iter=800,
+    labels_only_max_iter=100,
     batch_size=128,
-    learning_rate=2e-3,
+    learning_rate=5e-3,
+    prior_learning_rate=2e-2,
     learning_rate_decay=1.0,
     pseudo_labels="search",
+    # Beside a likelihood of so many inputs a label would be overheard.
     label_weight=10.0,
     weights="auto",
     tol=0.01,
     reseed=True,
 )
-_VECTORS_SMALL = replace(_VECTORS, name="vectors_small", width=128, batch_size=64, precision="float32")
 _IMAGES = replace(
     _VECTORS,
     name="images",
     kind="image",
-    width=64,
+    width=48,
     patch_size=4,
     resizing="pad",
     upsampling="nearest",
-    max_iter=2000,
-    labels_only_max_iter=300,
+    max_iter=3000,
+    labels_only_max_iter=600,
+    batch_size=64,
+    learning_rate=2e-3,
+    prior_learning_rate=1e-2,
     pseudo_labels="augmentation",
+    label_weight=100.0,
     consistency="augmentation",
-    consistency_weight=1.0,
+    consistency_weight=100.0,
     tol=0.005,
 )
+# Of so many images more can be learned.
+_IMAGES_MANY = replace(_IMAGES, name="images_many", max_iter=15_000)
+_IMAGES_TINY = replace(_IMAGES, name="images_tiny", width=32, patch_size=1, max_iter=1500)
 
 VARIATIONAL_PRESETS: dict[str, VariationalPreset] = {
-    preset.name: preset for preset in (_VECTORS, _VECTORS_SMALL, _IMAGES)
+    preset.name: preset for preset in (_VECTORS, _IMAGES, _IMAGES_MANY, _IMAGES_TINY)
 }
 
-_SMALL = 1000
+_MANY_IMAGES = 20_000
+# Shorter side of images below which single pixels are seen.
+_LARGE_SIDE = 12
 
 
 def choose(
     image: tuple[int, int, int] | None, n_samples: int, n_features: int, n_clusters: int
 ) -> VariationalPreset:
     """Choose the preset by the shape of the input."""
-    if image is not None:
-        return VARIATIONAL_PRESETS["images"]
-    return VARIATIONAL_PRESETS["vectors_small" if n_samples <= _SMALL else "vectors"]
+    if image is None:
+        name = "vectors"
+    elif min(image[1:]) < _LARGE_SIDE:
+        name = "images_tiny"
+    else:
+        name = "images" if n_samples <= _MANY_IMAGES else "images_many"
+    return VARIATIONAL_PRESETS[name]
 
 
 VARIATIONAL_FAMILY = PresetFamily(VariationalPreset, VARIATIONAL_PRESETS, choose)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, load_wine, make_blobs
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -17,7 +16,7 @@ from sklearn.preprocessing import scale
 from support import Interrupting, images
 
 from skmpcc import VAE
-from skmpcc.settings import MOMENTS_WEIGHT, settings_of
+from skmpcc.settings import settings_of
 from skmpcc.variational_presets import VARIATIONAL_PRESETS, VariationalPreset
 
 BRIEF = {"latent_dim": 3, "width": 8, "max_iter": 4, "random_state": 0}
@@ -36,13 +35,11 @@ def each(request, blobs):
     return VAE(2, restriction=request.param, **parameters).fit(blobs[0])
 
 
-def test_reconstructions_are_at_least_as_good_as_by_linear_codes(each, blobs):
+def test_reconstructions_keep_most_of_a_table(each, blobs):
+    """Linear codes lose 0.035; "posterior" pays for the information in its codes."""
     X = blobs[0]
-    pca = PCA(2).fit(X)
-    linear = np.square(pca.inverse_transform(pca.transform(X)) - X).sum()
-    error = np.square(each.reconstruct(X) - X).sum()
-    assert error < 1.5 * linear
-    assert error < 0.06 * np.square(X - X.mean(0)).sum()
+    lost = np.square(each.reconstruct(X) - X).sum() / np.square(X - X.mean(0)).sum()
+    assert lost < (0.07 if each.restriction == "posterior" else 0.04)
 
 
 def test_codes_of_moments_have_those_of_the_prior(each):
@@ -110,7 +107,7 @@ def test_reconstruct_is_decoding_of_codes(fitted, blobs):
 def test_images(restriction):
     X = images((20, 9, 8, 3), np.uint8)
     vae = VAE(restriction=restriction, **BRIEF).fit(X)
-    assert vae.preset_ == "images"
+    assert vae.preset_ == "images_tiny"
     assert vae.transform(X).shape == (20, 3)
     for made in (vae.reconstruct(X), vae.sample(20), vae.inverse_transform(vae.transform(X))):
         assert made.shape == X.shape
@@ -124,7 +121,7 @@ def test_images(restriction):
 def test_rows_of_pixels_are_images_beside_image_shape():
     X = load_digits().data[:50]
     vae = VAE(image_shape=(8, 8), **BRIEF).fit(X)
-    assert vae.preset_ == "images"
+    assert vae.preset_ == "images_tiny"
     assert vae.sample(2).shape == (2, 64)
     assert VAE(preset="vectors", **BRIEF).fit(load_digits().images[:50]).sample().shape == (1, 8, 8)
 
@@ -133,7 +130,7 @@ def test_a_table_is_reconstructed_with_its_details():
     X = scale(load_wine().data)
     vae = VAE(random_state=0).fit(X)
     assert np.square(vae.reconstruct(X) - X).sum() < 0.1 * np.square(X).sum()
-    assert vae.preset_ == "vectors_small"
+    assert vae.preset_ == "vectors"
 
 
 @pytest.mark.parametrize("parameters", [{}, {"restriction": "mmd"}])
@@ -177,12 +174,12 @@ def test_history_and_settings(fitted, each):
     }
     reconstruction = fitted.history_["reconstruction"]
     assert reconstruction[-1] < 0.2 * reconstruction[0]
-    weight = 1.0 if each.restriction == "posterior" else MOMENTS_WEIGHT
-    assert each.settings_["restriction_weight"] == weight
+    weights = {"posterior": 1.0, "wasserstein": 50.0, "mmd": 1000.0}
+    assert each.settings_["restriction_weight"] == weights[each.restriction]
 
 
 def test_a_heavy_restriction_collapses_and_is_warned_of(blobs):
-    vae = VAE(2, restriction_weight=1e4, width=16, max_iter=400, random_state=0)
+    vae = VAE(2, restriction_weight=1e3, width=16, max_iter=100, random_state=0)
     with pytest.warns(ConvergenceWarning, match="the posterior has collapsed"):
         vae.fit(blobs[0])
     assert np.isfinite(vae.reconstruct(blobs[0])).all()
@@ -199,7 +196,7 @@ def test_a_heavy_restriction_collapses_and_is_warned_of(blobs):
         ({"preset_params": {"discriminator_steps": 3}}, "preset_params has 'discriminator_steps'"),
         ({"preset_params": {"pseudo_labels": "search"}}, "'pseudo_labels', which is for clusters"),
         ({"preset_params": {"width": 8}, "width": 8}, "preset_params has 'width', which the parameter"),
-        ({"restriction": "mmd", "latent_dim": 101}, r"takes 2 \* latent_dim=202 rows, but .* 64"),
+        ({"restriction": "mmd", "latent_dim": 101}, r"takes 2 \* latent_dim=202 rows, but .* 128"),
         ({"image_shape": (3, 3)}, "image_shape"),
         ({"device": "tpu0"}, "device"),
     ],

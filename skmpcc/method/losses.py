@@ -220,7 +220,8 @@ def log_mean_membership(log_memberships: Tensor) -> Tensor:
 
 
 # ---- What holds the codes of a variational autoencoder to the prior: functions of mean and log-variance
-# of q(z | x), a draw z from it, and the prior; means over a batch, or of a batch as a whole.
+# of q(z | x), a draw z from it, and the prior; means over a batch, or of a batch as a whole. The latter
+# look at means, as the thesis does: draws that are noise alone would have the prior's distribution, too.
 
 
 def posterior_divergence(
@@ -279,9 +280,9 @@ def mmd(mean: Tensor, log_variance: Tensor, z: Tensor, prior: GaussianMixturePri
     codes that are far off. Its expectations over the normal have closed forms, as in the test of
     normality of Baringhaus and Henze (1988), so that nothing is drawn. Info-VAE (Zhao et al., 2019).
     """
-    n, n_codes = z.shape
-    lengths = z.square().sum(1)
-    squares = lengths.unsqueeze(1) + lengths - 2.0 * z @ z.T
+    n, n_codes = mean.shape
+    lengths = mean.square().sum(1)
+    squares = lengths.unsqueeze(1) + lengths - 2.0 * mean @ mean.T
     terms = []
     for width in (n_codes * 4.0**power for power in range(N_WIDTHS)):
         among = (torch.exp(squares / (-2.0 * width)).sum() - n) / (n * (n - 1))

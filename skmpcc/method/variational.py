@@ -4,7 +4,7 @@ They match encoder and decoder by the reverse divergence, KL(q(x, z) || p(x, z))
 take the forward one (Astorga's thesis, 2021, chapters 4 and 7). There is no game: one loss, one update.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +21,11 @@ from skmpcc.system.devices import matmul_dtype
 # The likelihood's variance is no less than this share of the data's: there is no bound to a likelihood
 # of rows that are learned by heart.
 LEAST_VARIANCE = 1e-4
-# Share of the training over which the divergence of posteriors comes to its weight (Bowman et al., 2016):
-# at once it would often make codes that tell nothing of the data.
+# Share of the training over which the divergence of posteriors comes to its weight (Bowman et al.,
+# 2016): at once it would often make codes that tell nothing of the data.
 WARM_UP = 0.5
 # Encoders' log-variances beyond these limits count as these.
 MAX_LOG_VARIANCE = 10.0
-# A training has collapsed if codes tell less of the data than this, in nats for each dimension.
-LEAST_DIVERGENCE = 0.01
-COLLAPSED = "codes tell nothing of the data (the posterior has collapsed onto the prior)"
 
 
 class VaDEModel(LatentModel):
@@ -116,12 +113,6 @@ class VariationalTraining(Trainer):
             optimizer.beta1 = self.settings.beta1
         return made
 
-    def signs_of_failure(self, losses: Mapping[str, float]) -> dict[str, bool]:
-        """Tell whether the posterior has collapsed."""
-        bound = LEAST_DIVERGENCE * self.model.settings.latent_dim
-        by_divergence = self.settings.restriction == "posterior"
-        return {COLLAPSED: by_divergence and losses["divergence"] < bound}
-
     def _updates(self, draw_real: DrawBatch, draw_pairs: DrawBatch | None) -> dict[str, Tensor]:
         """One step of all on one loss."""
         settings, prior = self.settings, self.model.prior
@@ -145,7 +136,7 @@ class VariationalTraining(Trainer):
 
     @property
     def _restriction_weight(self) -> float:
-        """Weight of the restriction, which the posterior's grows into: first codes shall tell something."""
+        """Weight of the restriction; that of posteriors grows, since codes have to tell something first."""
         settings = self.settings
         warm_up = WARM_UP * settings.max_iter if settings.restriction == "posterior" else 0.0
         return (settings.restriction_weight or 0.0) * min(1.0, (self.n_iter + 1) / max(warm_up, 1.0))

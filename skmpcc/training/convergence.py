@@ -15,6 +15,8 @@ MIN_MARGIN, MIN_AGREEMENT = 0.1, 0.6
 # Share of the samples whose labels are others than their pseudo-labels, above which a fit warns. Those
 # of images may be better than their pseudo-labels.
 MAX_DIFFERENT = {"vector": 0.02, "image": 0.1}
+# Codes have collapsed onto the prior if they diverge less from it, in nats for each dimension.
+LEAST_DIVERGENCE = 0.01
 
 
 def _failed(outcome: Outcome, rates: str) -> str:
@@ -55,6 +57,16 @@ def warnings_of_reconstructions(outcome: Outcome, tol: float) -> Iterator[str]:
             f"The training had not converged after max_iter={n_iter} iterations: in the last entry of "
             f"history_ the error of reconstructions changed by {change:.2g} of the data's variance, tol "
             f"is {tol:g}. Raise max_iter or tol."
+        )
+
+
+def warnings_of_codes(outcome: Outcome, latent_dim: int) -> Iterator[str]:
+    """Say whether codes of a VAE by posteriors tell nothing of the data."""
+    divergence = outcome.history["divergence"][-1]
+    if divergence < LEAST_DIVERGENCE * latent_dim:
+        yield (
+            f"Codes tell nothing of the data: q(z | x) diverges from the prior by {divergence:.2g} nats "
+            "alone (the posterior has collapsed). Lower restriction_weight, or check that X varies."
         )
 
 

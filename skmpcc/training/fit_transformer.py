@@ -11,9 +11,9 @@ from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.dcgan import TABLES
 from skmpcc.method.variational import VAEModel
 from skmpcc.presets import NamedSettings
-from skmpcc.settings import NetworkSettings
+from skmpcc.settings import NetworkSettings, VariationalTrainingSettings
 from skmpcc.system.processes import Processes
-from skmpcc.training.convergence import warnings_of_reconstructions
+from skmpcc.training.convergence import warnings_of_codes, warnings_of_reconstructions
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData
 from skmpcc.training.loop import Engine
@@ -59,4 +59,8 @@ def _attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[st
 
 
 def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list[str]:
-    return list(warnings_of_reconstructions(found.outcome, fit.settings.generation_tol))
+    texts = list(warnings_of_reconstructions(found.outcome, fit.settings.generation_tol))
+    settings = fit.settings
+    if isinstance(settings, VariationalTrainingSettings) and settings.restriction == "posterior":
+        texts += warnings_of_codes(found.outcome, fit.model.settings.latent_dim)
+    return texts
