@@ -38,7 +38,7 @@ class VaDEModel(LatentModel):
         # Codes begin near the prior: of large variances nothing can be decoded, and no moment of codes
         # brings them down.
         for head in (self.encoder.mean, self.encoder.log_variance):
-            nn.init.normal_(head[-1].weight, std=INITIAL_STD)
+            nn.init.normal_(next(head[-1].parameters()), std=INITIAL_STD)
 
     def _embeddings(self) -> Iterable[Tensor]:
         return ()
@@ -136,7 +136,7 @@ class VariationalTraining(Trainer):
 
     @property
     def _restriction_weight(self) -> float:
-        """Weight of the restriction; that of posteriors grows, since codes have to tell something first."""
+        """Weight of the restriction, which for posteriors grows: first codes have to tell something."""
         settings = self.settings
         warm_up = WARM_UP * settings.max_iter if settings.restriction == "posterior" else 0.0
         return (settings.restriction_weight or 0.0) * min(1.0, (self.n_iter + 1) / max(warm_up, 1.0))
