@@ -309,9 +309,8 @@ class LoopSettings(Validated):
         default="float32",
     )
     input_noise: float = setting(
-        "Gaussian noise on what discriminator and encoder read in training, in units of Scott's "
-        "bandwidth of the data, or less where neighbours are nearer, against memorizing small data "
-        "sets.",
+        "Gaussian noise on the samples that networks read in training, in units of Scott's bandwidth of "
+        "the data, or less where neighbours are nearer, against memorizing small data sets.",
         _NOT_NEGATIVE,
         default=0.0,
     )

@@ -70,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(parser, nargs="?", more=" (default: scikit-learn's digits)")
     parser.add_argument("--n-clusters", type=int, help="required with DATA; 10 for the digits")
     parser.add_argument(
+        "--estimator",
+        choices=["mpcc", "vade"],
+        default="mpcc",
+        help="mpcc: MPCCClusterer (default); vade: VaDEClusterer, which takes less time and "
+        "reconstructs better, while new samples are less like the data",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         help="a folder for labels.csv, model.safetensors, clusters.png and report.html, or a .png file "

@@ -26,11 +26,13 @@ from skmpcc.command.telling import printable, say, sentence
 from skmpcc.fitted import saving
 from skmpcc.metrics import clustering_scores
 from skmpcc.system.files import write_atomically
+from skmpcc.vade import VaDEClusterer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("accuracy", "nmi", "ari")
+CLUSTERERS: dict[str, type[MPCCClusterer]] = {"mpcc": MPCCClusterer, "vade": VaDEClusterer}
 
 
 def cluster(options: argparse.Namespace) -> None:
@@ -54,7 +56,7 @@ def cluster(options: argparse.Namespace) -> None:
         medians = medians_of(samples.X) if options.impute else None
         X = without_missing(samples.X, medians)
         try_folder(folder)
-        clusterer = MPCCClusterer(
+        clusterer = CLUSTERERS[options.estimator](
             10 if digits and options.n_clusters is None else options.n_clusters,
             image_shape=options.image_shape and tuple(options.image_shape),
             max_iter=options.max_iter,
@@ -63,7 +65,8 @@ def cluster(options: argparse.Namespace) -> None:
         ).set_callbacks(ProgressBar())
         say(f"{len(X)} samples of shape {X.shape[1:]}, {clusterer.n_clusters} clusters")
         say(f"{'':16}" + "".join(f"{name:>10}" for name in (*COLUMNS, "seconds")))
-        scores = _fit("MPCC", clusterer, X, samples.y)
+        name_of_kind = type(clusterer).__name__.removesuffix("Clusterer")
+        scores = _fit(name_of_kind, clusterer, X, samples.y)
         if digits:
             seed = options.random_state
             _fit("KMeans", KMeans(clusterer.n_clusters, n_init=10, random_state=seed), X, samples.y)
@@ -82,7 +85,8 @@ def cluster(options: argparse.Namespace) -> None:
             image_shape=image_shape,
             scores=scores,
             warnings=caught,
-            settings={"data": name} | ({"impute": options.impute} if options.impute else {}),
+            settings={"estimator": type(clusterer).__name__, "data": name}
+            | ({"impute": options.impute} if options.impute else {}),
         )
         return printable(page).encode()
 
@@ -132,7 +136,7 @@ def _fit(name: str, clusterer: Any, X: Any, y: NDArray | None) -> dict[str, floa
 
 def predict(options: argparse.Namespace) -> None:
     """Write the clusters of samples by a fitted model."""
-    clusterer, notes = saving.load_with_notes(MPCCClusterer, options.model)
+    clusterer, notes = saving.load_with_notes(options.model, *CLUSTERERS.values())
     names = getattr(clusterer, "feature_names_in_", None)
     sample_shape = clusterer.cluster_centers_.shape[1:]
     with _shown_warnings():

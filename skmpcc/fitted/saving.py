@@ -131,17 +131,21 @@ def _kept_parameters(estimator: Any) -> dict[str, Any]:
 
 def load(cls: type[Estimator], path: str | os.PathLike[str]) -> Estimator:
     """Read an estimator that `save` wrote; see `LatentVariableMixin.load`."""
-    return load_with_notes(cls, path)[0]
+    return load_with_notes(path, cls)[0]
 
 
 def load_with_notes(
-    cls: type[Estimator], path: str | os.PathLike[str]
+    path: str | os.PathLike[str], *classes: type[Estimator]
 ) -> tuple[Estimator, dict[str, Any]]:
-    """Read an estimator, and the notes that `save` wrote with it; none are an empty dictionary."""
+    """Read an estimator of one of some classes, and the notes that `save` wrote with it, or none."""
     path = os.fspath(path)
-    with as_value_error(f"{path} cannot be loaded by {cls.__name__}"):
+    names = " or ".join(cls.__name__ for cls in classes)
+    with as_value_error(f"{path} cannot be loaded by {names}"):
         header, tensors = read(path)
-        return _restored(cls, header, tensors), dict(header.get("notes", {}))
+        found = [cls for cls in classes if cls.__name__ == header["estimator"]]
+        if not found:
+            raise ValueError(f"it holds an estimator of the class {header['estimator']}.")
+        return _restored(found[0], header, tensors), dict(header.get("notes", {}))
 
 
 @contextmanager
@@ -196,8 +200,6 @@ def read(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, Tensor]) -> Estimator:
-    if header["estimator"] != cls.__name__:
-        raise ValueError(f"it holds an estimator of the class {header['estimator']}.")
     reader = Reader(tensors)
     parameters = _as_today(reader.entries(header["parameters"]))
     estimator: Any = cls(**{name: parameters[name] for name in parameters if name not in _NOT_KEPT})

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import make_blobs
 
-from skmpcc import MPCCClusterer
+from skmpcc import MPCCClusterer, VaDEClusterer
 from skmpcc.__main__ import main
 from skmpcc.command.reading import read
 from skmpcc.metrics import clustering_accuracy
@@ -896,3 +896,16 @@ def test_odd_models(here, table, fails):
         (here / "odd.safetensors").write_bytes(content)
         assert "odd.safetensors cannot be loaded" in fails("predict", "odd.safetensors", "data.csv")
     assert "results is a folder, but MODEL must be a file" in fails("predict", "results", "data.csv")
+
+
+@pytest.mark.usefixtures("pictures")
+def test_another_estimator(here, table, capsys):
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF, "--estimator", "vade")
+    clusterer = VaDEClusterer.load("results/model.safetensors")
+    assert clusterer.labels_.shape == (60,)
+    assert "VaDE  " in capsys.readouterr().out
+    assert "VaDEClusterer" in (here / "results/report.html").read_text()
+    assert predicted_as_fitted("data.csv", "results")
+    with pytest.raises(ValueError, match="of the class VaDEClusterer"):
+        MPCCClusterer.load("results/model.safetensors")
