@@ -366,6 +366,37 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return hasattr(self, "_fitted")
 
 
+# In docstrings of all transformers.
+TRANSFORMER_PARAMETERS = """device : str or torch.device, default="auto"
+        "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
+        fit is missing later, after unpickling elsewhere, the CPU serves.
+    random_state : int, RandomState instance or None, default=None
+        Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
+        same number of threads are identical and every call of `sample` gives the same samples. None is
+        a new seed each time; numpy's and torch's global states are neither used nor changed.
+    verbose : int, default=0
+        1 prints the iteration at every entry of `history_`, 2 its time and losses too.
+    checkpoint : str or path-like, default=None
+        File that `fit` keeps its state in while it runs, about every ten seconds. A `fit` with the same
+        data and parameters that finds the file there goes on from it, as if it had not been interrupted;
+        other data or parameters are an error. The file is removed at the end of the fit."""
+TRANSFORMER_ATTRIBUTES = """n_iter_ : int
+        Number of iterations.
+    converged_ : bool
+        Whether the training had settled when it stopped: reconstructions changed by less than `tol`.
+    n_features_in_ : int
+        Number of values in each sample: height x width x channels for images.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where X is a data frame whose column names are all strings.
+    preset_ : str
+        Name of the preset that was used.
+    device_ : str
+        Device that the fit ran on.
+    settings_ : dict
+        Settings that ran, by name: those of the parameters that leave the choice to the preset, and all
+        that `preset_params` may name."""
+
+
 class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstimator):
     """Base of transformers whose latent prior is the standard normal: AIM and VAE.
 
@@ -384,6 +415,14 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
     _family: ClassVar[PresetFamily]
     _preset_fields: ClassVar[tuple[str, ...]]
     _saved_attributes: ClassVar[dict[str, Any]] = FIT_ATTRIBUTES
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "preset_params": [dict, None],
+        "image_shape": [tuple, list, None],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "checkpoint": [str, os.PathLike, None],
+    }
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:

@@ -6,7 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from skmpcc._base import GenerativeTransformer
+from skmpcc._base import (
+    TRANSFORMER_ATTRIBUTES,
+    TRANSFORMER_PARAMETERS,
+    GenerativeTransformer,
+)
 from skmpcc.aim_presets import AIM_FAMILY, AIMPreset
 from skmpcc.presets import PresetFamily
 from skmpcc.settings import (
@@ -56,19 +60,7 @@ class AIM(GenerativeTransformer):
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
     {settings}
-    device : str or torch.device, default="auto"
-        "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
-        fit is missing later, after unpickling elsewhere, the CPU serves.
-    random_state : int, RandomState instance or None, default=None
-        Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
-        same number of threads are identical and every call of `sample` gives the same samples. None is
-        a new seed each time; numpy's and torch's global states are neither used nor changed.
-    verbose : int, default=0
-        1 prints the iteration at every entry of `history_`, 2 its time and losses too.
-    checkpoint : str or path-like, default=None
-        File that `fit` keeps its state in while it runs, about every ten seconds. A `fit` with the same
-        data and parameters that finds the file there goes on from it, as if it had not been interrupted;
-        other data or parameters are an error. The file is removed at the end of the fit.
+    {shared_parameters}
 
     Other Parameters
     ----------------
@@ -76,21 +68,7 @@ class AIM(GenerativeTransformer):
 
     Attributes
     ----------
-    n_iter_ : int
-        Number of iterations.
-    converged_ : bool
-        Whether the training had settled when it stopped: reconstructions changed by less than `tol`.
-    n_features_in_ : int
-        Number of values in each sample: height x width x channels for images.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a data frame whose column names are all strings.
-    preset_ : str
-        Name of the preset that was used.
-    device_ : str
-        Device that the fit ran on.
-    settings_ : dict
-        Settings that ran, by name: those of the parameters that leave the choice to the preset, and all
-        that `preset_params` may name.
+    {shared_attributes}
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, but no more often than
         every 8 iterations where it is 100 or more: "iteration";
@@ -135,12 +113,7 @@ class AIM(GenerativeTransformer):
         **{name: [*constraints_of(AIMPreset)[name], None] for name in _PRESET_FIELDS},
         "covariance": constraints_of(AIMNetworkSettings)["covariance"],
         "preset": AIM_FAMILY.constraints,
-        "preset_params": [dict, None],
-        "image_shape": [tuple, list, None],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "checkpoint": [str, os.PathLike, None],
+        **GenerativeTransformer._parameter_constraints,
     }
 
     def __init__(
@@ -192,5 +165,7 @@ if AIM.__doc__ is not None:  # it is None with python -OO
         AIM.__doc__.replace("{latent_dim}", description(AIMPreset, "latent_dim", ""))
         .replace("{covariance}", description(AIMNetworkSettings, "covariance", ""))
         .replace("{settings}", parameter_docs(AIMPreset, _PRESET_FIELDS[1:], ", default=None"))
+        .replace("{shared_parameters}", TRANSFORMER_PARAMETERS)
+        .replace("{shared_attributes}", TRANSFORMER_ATTRIBUTES)
         .replace("{preset_params}", parameter_docs(AIMPreset, _OTHER))
     )

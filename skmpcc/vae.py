@@ -7,7 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from skmpcc._base import GenerativeTransformer
+from skmpcc._base import (
+    TRANSFORMER_ATTRIBUTES,
+    TRANSFORMER_PARAMETERS,
+    GenerativeTransformer,
+)
 from skmpcc.aim_presets import AIMPreset
 from skmpcc.data.inputs import Layout
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
@@ -61,19 +65,7 @@ class VAE(GenerativeTransformer):
     {sizes}
     {tol}
     {rate}
-    device : str or torch.device, default="auto"
-        "auto" (CUDA if there is, otherwise the CPU), "cpu", "cuda" or "cuda:1". Where the device of the
-        fit is missing later, after unpickling elsewhere, the CPU serves.
-    random_state : int, RandomState instance or None, default=None
-        Determines initial parameters, batches and draws. With an int, fits on the same CPU with the
-        same number of threads are identical and every call of `sample` gives the same samples. None is
-        a new seed each time; numpy's and torch's global states are neither used nor changed.
-    verbose : int, default=0
-        1 prints the iteration at every entry of `history_`, 2 its time and losses too.
-    checkpoint : str or path-like, default=None
-        File that `fit` keeps its state in while it runs, about every ten seconds. A `fit` with the same
-        data and parameters that finds the file there goes on from it, as if it had not been interrupted;
-        other data or parameters are an error. The file is removed at the end of the fit.
+    {shared_parameters}
 
     Other Parameters
     ----------------
@@ -85,21 +77,7 @@ class VAE(GenerativeTransformer):
         Mean of the codes that are decoded in training, draws from q(z | x) of the training rows.
     code_covariance_ : ndarray of shape (latent_dim, latent_dim)
         Their covariance matrix.
-    n_iter_ : int
-        Number of iterations.
-    converged_ : bool
-        Whether the training had settled when it stopped: reconstructions changed by less than `tol`.
-    n_features_in_ : int
-        Number of values in each sample: height x width x channels for images.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where X is a data frame whose column names are all strings.
-    preset_ : str
-        Name of the preset that was used.
-    device_ : str
-        Device that the fit ran on.
-    settings_ : dict
-        Settings that ran, by name: those of the parameters that leave the choice to the preset, and all
-        that `preset_params` may name.
+    {shared_attributes}
     history_ : dict of ndarray
         Course of the training, with an entry every hundredth of `max_iter`, but no more often than
         every 8 iterations where it is 100 or more: "iteration"; "reconstruction", the square error of
@@ -153,12 +131,7 @@ class VAE(GenerativeTransformer):
     _parameter_constraints: ClassVar[dict] = {
         **{name: [*constraints_of(VariationalPreset)[name], None] for name in _PRESET_FIELDS},
         "preset": VARIATIONAL_FAMILY.constraints,
-        "preset_params": [dict, None],
-        "image_shape": [tuple, list, None],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "checkpoint": [str, os.PathLike, None],
+        **GenerativeTransformer._parameter_constraints,
     }
 
     def __init__(
@@ -248,5 +221,7 @@ if VAE.__doc__ is not None:  # it is None with python -OO
         .replace("{sizes}", parameter_docs(VariationalPreset, ("width", "max_iter"), ", default=None"))
         .replace("{tol}", parameter_docs(AIMPreset, ("tol",), ", default=None"))
         .replace("{rate}", parameter_docs(VariationalPreset, ("learning_rate",), ", default=None"))
+        .replace("{shared_parameters}", TRANSFORMER_PARAMETERS)
+        .replace("{shared_attributes}", TRANSFORMER_ATTRIBUTES)
         .replace("{preset_params}", parameter_docs(VariationalPreset, _OTHER))
     )
