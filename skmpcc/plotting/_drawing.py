@@ -11,6 +11,7 @@ from skmpcc.aim import AIM
 from skmpcc.classifier import MPCCClassifier
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.data.inputs import as_array
+from skmpcc.vae import VAE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 Estimator = MPCCClusterer | MPCCClassifier
-AnyEstimator = MPCCClusterer | MPCCClassifier | AIM
+AnyEstimator = MPCCClusterer | MPCCClassifier | AIM | VAE
 Limits = tuple[NDArray, NDArray]
 
 # More features than this are numbered along the axis instead of named.

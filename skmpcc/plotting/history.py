@@ -33,8 +33,8 @@ class HistoryDisplay:
 
     Attributes
     ----------
-    axes_ : ndarray of Axes of shape (4, 1), or (3, 1) for AIM
-        Losses, the mixture (AIM has no mixture), changes between entries, and the share of clipped
+    axes_ : ndarray of Axes of shape (4, 1), or (3, 1) for AIM and VAE
+        Losses, the mixture (AIM and VAE have none), changes between entries, and the share of clipped
         steps, over the iterations.
     bounding_ax_ : matplotlib.axes.Axes or None
         The axes that were divided, if any were given.
@@ -73,7 +73,7 @@ class HistoryDisplay:
 
         Parameters
         ----------
-        estimator : MPCCClusterer, MPCCClassifier or AIM
+        estimator : any of this package's
             Fitted.
         ax : matplotlib.axes.Axes, default=None
             Axes to divide; None makes a new figure.

@@ -115,7 +115,7 @@ class ReconstructionsDisplay:
 
         Parameters
         ----------
-        estimator : MPCCClusterer, MPCCClassifier or AIM
+        estimator : any of this package's
             Fitted.
         X : array-like
             Samples of the shape that `fit` saw.

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from support import BRIEF, images
 
-from skmpcc import MPCCClassifier, MPCCClusterer
+from skmpcc import VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.presets import PRESETS
 
 onnx = pytest.importorskip("onnx")
@@ -65,6 +65,15 @@ CASES = {
 def test_clusterer(X, parameters, tmp_path):
     estimator = MPCCClusterer(3, random_state=0, **BRIEF | parameters).fit(X)
     assert_exported(estimator, X, tmp_path)
+
+
+@pytest.mark.parametrize("X", [IRIS, images((40, 9, 8))], ids=["table", "images"])
+def test_variational_estimators(X, tmp_path):
+    assert_exported(VaDEClusterer(3, random_state=0, **BRIEF).fit(X), X, tmp_path)
+    vae = VAE(3, max_iter=3, width=8, random_state=0).fit(X)
+    vae.export_onnx(tmp_path / "vae.onnx")
+    (codes,) = onnxruntime.InferenceSession(tmp_path / "vae.onnx").run(["codes"], {"X": X})
+    np.testing.assert_allclose(codes, vae.transform(X), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from support import BRIEF, QUICK, images
 
-from skmpcc import AIM, MPCCClassifier, MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClassifier, MPCCClusterer, VaDEClusterer
 from skmpcc.plotting import (
     ClustersDisplay,
     HistoryDisplay,
@@ -248,9 +248,10 @@ def test_history(estimator):
     assert display.lines_["clipped_steps"].axes is share
 
 
-def test_aim(blobs):
+@pytest.mark.parametrize("kind", [AIM, VAE])
+def test_transformers(kind, blobs):
     X, _ = blobs
-    aim = AIM(2, width=8, max_iter=4, random_state=0).fit(X)
+    aim = kind(2, width=8, max_iter=4, random_state=0).fit(X)
     display = HistoryDisplay.from_estimator(aim)
     assert drawn(display).std() > 5
     assert set(display.lines_) == set(aim.history_) - {"iteration"}
@@ -258,8 +259,15 @@ def test_aim(blobs):
     display = ReconstructionsDisplay.from_estimator(aim, X, n_samples=3)
     drawn(display)
     np.testing.assert_array_equal(display.reconstructions, aim.reconstruct(X)[display.indices])
-    with pytest.raises(TypeError, match=r"fitted MPCCClusterer or MPCCClassifier, got.*AIM"):
+    with pytest.raises(TypeError, match=r"fitted MPCCClusterer or MPCCClassifier, got.*(AIM|VAE)"):
         MembershipsDisplay.from_estimator(aim, X)
+
+
+def test_history_of_vade(blobs):
+    clusterer = VaDEClusterer(3, **BRIEF).fit(blobs[0])
+    display = HistoryDisplay.from_estimator(clusterer)
+    assert set(display.lines_) == set(clusterer.history_) - {"iteration"}
+    assert display.axes_[0, 0].get_ylabel() == "loss"
 
 
 @pytest.mark.parametrize("display_class", [*OF_X, HistoryDisplay])
