@@ -144,11 +144,8 @@ class DistributedVariational(VariationalTraining):
         return self.share.take(super()._draw_normal(whole))
 
     def _decode(self, z: Tensor) -> Tensor:
-        with normalized_by(self.model.generator, self._normalize):
+        with normalized_by(self.model.generator, partial(_normalized, self._moments)):
             return super()._decode(z)
-
-    def _normalize(self, norm: BatchNorm, x: Tensor) -> Tensor:
-        return _Normalization.apply(x, norm, self._moments)
 
     def _descend(self, loss: Tensor) -> None:
         optimizers = self.optimizers.all
@@ -294,16 +291,18 @@ class _SynchronizedGenerator(AutogradGenerator):
         super().__init__(*arguments, **named)
         self.moments = moments
 
-    def _normalize(self, norm: BatchNorm, x: Tensor) -> Tensor:
-        normalized = _Normalization.apply(x, norm, self.moments)
-        if not norm.affine:
-            return normalized
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        return torch.addcmul(norm.bias.view(shape), normalized, norm.weight.view(shape))
-
     def _run(self, function: Callable[..., Any], *inputs: Any) -> Any:
-        with normalized_by(self.module, self._normalize):
+        with normalized_by(self.module, partial(_normalized, self.moments)):
             return super()._run(function, *inputs)
+
+
+def _normalized(moments: Moments, norm: BatchNorm, x: Tensor) -> Tensor:
+    """What a batch-norm of whole batches returns."""
+    normalized = _Normalization.apply(x, norm, moments)
+    if not norm.affine:
+        return normalized
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return torch.addcmul(norm.bias.view(shape), normalized, norm.weight.view(shape))
 
 
 class _Normalization(torch.autograd.Function):

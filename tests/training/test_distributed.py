@@ -68,6 +68,11 @@ def test_two_processes_make_the_updates_of_one(tmp_path):
     assert found == [{"cases": len(CASES), "rank": rank, "size": 2} for rank in range(2)]
 
 
+def test_variational_iterations_together_are_those_of_one_process(tmp_path):
+    found = fork(2, "variational_iterations", tmp_path)
+    assert [each["rank"] for each in found] == [0, 1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 4])
 def test_more_processes_and_cases_make_the_updates_of_one(n, tmp_path):
