@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import SETS, commit, load_file, machine, seeds_of, setting
+from common import SETS, commit, load_file, machine, mixture, seeds_of, setting
 from generation_metrics import N_NEIGHBORS, JudgeNet, fidelity, frechet_distance
 from numpy.typing import NDArray
 from quality import read
@@ -50,7 +50,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 from torch.nn import functional
-from vae import mixture
 
 from skmpcc import MPCCClassifier
 from skmpcc.data.inputs import InputFormat, Layout

@@ -257,6 +257,16 @@ def _deep(method: str, X: NDArray, n_clusters: int, seed: int) -> NDArray:
     return np.asarray(clusterer.fit((X - low) / (high - low)).labels_)
 
 
+def mixture(X: NDArray, n_clusters: int, seed: int) -> GaussianMixture:
+    """Fit a GaussianMixture that does not collapse where columns are constant or rows few.
+
+    A thousandth of the columns' mean variance is added to it. Shares that held-back likelihood chose
+    were larger, and samples worse.
+    """
+    reg_covar = 1e-3 * float(X.var(axis=0).mean())
+    return GaussianMixture(n_clusters, reg_covar=reg_covar, random_state=seed).fit(X)
+
+
 def rivals() -> dict[str, Method]:
     """Functions of (X, n_clusters, seed) that return labels; X has rows."""
     table: dict[str, Method] = {

@@ -13,13 +13,14 @@ their codes are classified by those of the fitted half, and told by their scores
 are shuffled independently and from rows of another data set. Labels enter the scores alone, and
 JudgeNet, which sees images that are neither fitted nor held out.
 
-Methods: mpcc; fitted, samples drawn from the fitted half itself, as good as samples can be; marginals,
-each column of the fitted half drawn on its own; pca, as many principal components as MPCC has latent
-dimensions; gmm, a GaussianMixture (images: on 32 principal components); vae, a VAE with a
-GaussianMixture on its codes, of MPCC's latent width; forest, an IsolationForest. Unless --vae-seconds
-says otherwise, the VAE is trained for as long as the fit of mpcc with defaults took that the file has,
-so put it behind mpcc. What a method does not have is null. Rows that the file has already are not made
-again.
+Methods: mpcc; vade, `VaDEClusterer`; vae, `VAE` of MPCC's latent width with a GaussianMixture on its
+codes, which labels them and draws those of samples; aim, `AIM`, without labels; fitted, samples drawn
+from the fitted half itself, as good as samples can be; marginals, each column of the fitted half drawn
+on its own; pca, as many principal components as MPCC has latent dimensions; gmm, a GaussianMixture
+(images: on 32 principal components); forest, an IsolationForest; and, if it is asked for, forestflow,
+Forest Flow (Jolicoeur-Martineau et al., 2024) of the package ForestDiffusion, on tables of which 200
+rows or fewer are fitted. What a method does not have is null. Rows that the file has already are not
+made again.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import NOISE, SETS, Data, commit, load_file, machine, seeds_of, setting, split
+from common import NOISE, SETS, Data, commit, load_file, machine, mixture, seeds_of, setting, split
 from generation_metrics import (
     JudgeNet,
     fidelity,
@@ -50,9 +51,8 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
-from vae import VAEMixture, mixture
 
-from skmpcc import MPCCClusterer
+from skmpcc import AIM, VAE, MPCCClusterer, VaDEClusterer
 from skmpcc.data.inputs import Layout
 from skmpcc.metrics import clustering_scores
 from skmpcc.presets import choose
@@ -112,7 +112,6 @@ class Case:
     n_clusters: int
     seed: int
     latent_dim: int
-    vae_seconds: float | None
     others: NDArray | None
     judge: JudgeNet | None
     settings: dict[str, Any]
@@ -163,16 +162,20 @@ class Fit:
 
 
 def fit_mpcc(case: Case) -> Fit:
-    """The estimator itself."""
-    settings = {"random_state": case.seed} | case.settings
-    clusterer = MPCCClusterer(case.n_clusters, **settings).fit(case.fitted)
+    """MPCC."""
+    return of_clusterer(case, MPCCClusterer(case.n_clusters, random_state=case.seed), case.settings)
+
+
+def fit_vade(case: Case) -> Fit:
+    """VaDE on MPCC's networks and pseudo-labels."""
+    return of_clusterer(case, VaDEClusterer(case.n_clusters, random_state=case.seed), {})
+
+
+def of_clusterer(case: Case, clusterer: MPCCClusterer, settings: dict[str, Any]) -> Fit:
+    """Fit a clusterer of this package with some parameters."""
+    clusterer.set_params(**settings).fit(case.fitted)
     samples, labels = clusterer.sample(len(case.held))
-    facts: dict[str, Any] = {
-        "iterations": int(clusterer.n_iter_),
-        "converged": bool(clusterer.converged_),
-        "sigma": float(np.sqrt(clusterer.covariances_).mean()),
-        "pseudo_labels": None,
-    }
+    facts = course(clusterer) | {"sigma": float(np.sqrt(clusterer.covariances_).mean())}
     if clusterer.pseudo_labels_ is not None:
         facts["pseudo_labels"] = scores(case.y, clusterer.pseudo_labels_)
     return Fit(
@@ -184,6 +187,11 @@ def fit_mpcc(case: Case) -> Fit:
         clusterer.score_samples,
         facts,
     )
+
+
+def course(fitted: Any) -> dict[str, Any]:
+    """How long a fit of this package took, and whether it settled."""
+    return {"iterations": int(fitted.n_iter_), "converged": bool(fitted.converged_)}
 
 
 def fit_fitted(case: Case) -> Fit:
@@ -234,20 +242,40 @@ def fit_gmm(case: Case) -> Fit:
 
 def fit_vae(case: Case) -> Fit:
     """A VAE with a GaussianMixture on its codes."""
-    if case.vae_seconds is None:
-        raise SystemExit("vae needs the row of mpcc on the same data and seed, or --vae-seconds.")
-    vae = VAEMixture(case.latent_dim, case.n_clusters, case.vae_seconds, case.seed).fit(case.fitted)
-    samples, labels = vae.sample(len(case.held))
-    facts = {"iterations": vae.n_iter_, "variance": vae.variance_}
+    vae = VAE(case.latent_dim, random_state=case.seed).fit(case.fitted)
+    gmm = mixture(vae.transform(case.fitted), case.n_clusters, case.seed)
+    codes, labels = gmm.sample(len(case.held))
     return Fit(
-        case.pixels(samples),
+        vae.inverse_transform(codes),
         labels,
-        vae.predict,
-        lambda X: case.pixels(vae.reconstruct(X)),
+        lambda X: gmm.predict(vae.transform(X)),
+        vae.reconstruct,
         vae.transform,
         vae.score_samples,
-        facts,
+        course(vae),
     )
+
+
+def fit_aim(case: Case) -> Fit:
+    """AIM, which has no clusters."""
+    aim = AIM(random_state=case.seed).fit(case.fitted)
+    return Fit(
+        aim.sample(len(case.held)),
+        reconstruct=aim.reconstruct,
+        codes=aim.transform,
+        score=aim.score_samples,
+        facts=course(aim),
+    )
+
+
+def fit_forestflow(case: Case) -> Fit:
+    """Forest Flow: boosted trees that move noise to the data."""
+    try:
+        from ForestDiffusion import ForestDiffusionModel
+    except ImportError as error:
+        raise SystemExit("forestflow needs the package ForestDiffusion.") from error
+    model = ForestDiffusionModel(case.fitted, diffusion_type="flow", n_jobs=1, seed=case.seed)
+    return Fit(model.generate(batch_size=len(case.held)))
 
 
 def fit_forest(case: Case) -> Fit:
@@ -262,13 +290,24 @@ def fit_forest(case: Case) -> Fit:
 
 METHODS: dict[str, Callable[[Case], Fit]] = {
     "mpcc": fit_mpcc,
+    "vade": fit_vade,
+    "vae": fit_vae,
+    "aim": fit_aim,
     "fitted": fit_fitted,
     "marginals": fit_marginals,
     "pca": fit_pca,
     "gmm": fit_gmm,
-    "vae": fit_vae,
     "forest": fit_forest,
+    "forestflow": fit_forestflow,
 }
+# Not fitted unless they are asked for, and to tables of so many rows alone.
+OPTIONAL = {"forestflow": 200}
+
+
+def can_fit(method: str, rows: NDArray) -> bool:
+    """Whether a method takes such rows."""
+    return method not in OPTIONAL or (rows.ndim == 2 and len(rows) <= OPTIONAL[method])
+
 
 # ---- Figures
 
@@ -334,15 +373,6 @@ def key(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(json.dumps(row[name]) for name in ("data", "method", "seed", "limit", "set", "param"))
 
 
-def vae_seconds(row: dict[str, Any], options: argparse.Namespace) -> float | None:
-    """Seconds that a VAE beside `row` may train for: as given, or those of MPCC with defaults."""
-    if options.vae_seconds is not None:
-        return options.vae_seconds
-    wanted = key(row | {"method": "mpcc", "set": {}, "param": {}})
-    found = [r["seconds"] for r in read([options.output]) if key(r) == wanted]
-    return found[0] if found else None
-
-
 def run(name: str, options: argparse.Namespace) -> None:
     """Make the rows of a data set that the file does not have."""
     X, y = load_set(name, options)
@@ -364,11 +394,11 @@ def run(name: str, options: argparse.Namespace) -> None:
             row: dict[str, Any] = {"kind": "generation", "data": name, "method": method, "seed": seed}
             row["limit"] = options.limit
             row |= given if method == "mpcc" else {"set": {}, "param": {}}
-            if key(row) in done:
+            if key(row) in done or not can_fit(method, X[rows]):
                 continue
             case = Case(
                 X[rows], X[held], y[rows], y[held], n_clusters, seed, preset.latent_dim,
-                vae_seconds(row, options), others(name, X[rows], options), judge, settings,
+                others(name, X[rows], options), judge, settings,
             )  # fmt: skip
             row |= {"n_fitted": len(rows), "n_held": len(held), "latent_dim": preset.latent_dim}
             row |= dict.fromkeys(FIGURES)
@@ -393,7 +423,8 @@ def main() -> None:
     parser.add_argument(
         "--sets", nargs="+", metavar="NAME", help="by default all that the given files allow"
     )
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    default = [method for method in METHODS if method not in OPTIONAL]
+    parser.add_argument("--methods", nargs="+", default=default, choices=METHODS)
     parser.add_argument("--seeds", default="0-4", help="FIRST-LAST")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="fields of MPCC's preset"
@@ -402,7 +433,6 @@ def main() -> None:
         "--param", nargs="*", default=[], metavar="NAME=VALUE", help="parameters of MPCC"
     )
     parser.add_argument("--limit", type=int, help="rows of a set that are used, both halves together")
-    parser.add_argument("--vae-seconds", type=float, help="of training")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--data", type=Path, help="an .npz file with NAME_X and NAME_y; y = 0 is noise")
     parser.add_argument("--mnist", type=Path, help="an .npz file with X and y")

@@ -31,6 +31,11 @@ SEARCH = ("skmpcc/data", "skmpcc/pseudo_labels")
 FIT = (*SEARCH, "skmpcc/method", "skmpcc/engine", "skmpcc/training", "skmpcc/presets.py")
 CLASSIFIER = (*FIT, "skmpcc/classifier.py")
 AIM = ("skmpcc/data", "skmpcc/method", "skmpcc/training", "skmpcc/aim.py", "skmpcc/aim_presets.py")
+VAE = (
+    *("skmpcc/data", "skmpcc/method", "skmpcc/training"),
+    *("skmpcc/vae.py", "skmpcc/variational_presets.py"),
+)
+VADE = (*FIT, "skmpcc/vade.py", "skmpcc/variational_presets.py")
 NETWORKS = ("skmpcc/method",)
 # By the beginning of a table's name: `suite` is also for `suite_halves`.
 MEASURED = {
@@ -46,9 +51,16 @@ MEASURED = {
     "random_starts": FIT,
     "paper": FIT,
     "aim": AIM,
+    "codes": (*FIT, *AIM, *VAE, *VADE, "skmpcc/fitted"),
 }
 # By the beginning of a row's method, where it is not all of the table's.
-OF_METHOD = {"pseudo-labels": SEARCH, "the encoder alone": NETWORKS}
+OF_METHOD = {
+    "pseudo-labels": SEARCH,
+    "the encoder alone": NETWORKS,
+    "AIM": AIM,
+    "VAE": VAE,
+    "VaDE": VADE,
+}
 # Methods of other packages.
 OTHERS = (
     "KMeans",
@@ -57,9 +69,9 @@ OTHERS = (
     "spectral",
     "UMAP",
     "Ward",
-    "VAE",
     "principal components",
     "IsolationForest",
+    "Forest Flow",
     "LabelSpreading",
     "SelfTrainingClassifier",
     "columns alone",
