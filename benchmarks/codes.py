@@ -47,6 +47,7 @@ from generation_metrics import JudgeNet, frechet_distance, relative_error
 from numpy.typing import NDArray
 from quality import read
 from scipy.stats import spearmanr
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -210,9 +211,10 @@ def run(options: argparse.Namespace) -> None:
         if row["data"] not in data:
             with np.load(vars(options)[row["data"]]) as file:
                 data = {row["data"]: (file["X"], file["y"])}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
             row = row_of_fit(row, *data[row["data"]], options.output.parent)
+        row["warnings"] = [str(warning.message) for warning in caught]
         with options.output.open("a") as file:
             file.write(json.dumps(row) + "\n")
         shown = [f"{name} {row[name]:.4g}" for name in (*SHOWN, "seconds") if name in row]
