@@ -12,9 +12,9 @@ test in both settings, so that it is the same.
 
 Columns are standardised by the training rows, but for pixels. Of tables with more than 5,000 rows as
 many are drawn. Methods are told the number of classes of inliers: GaussianMixture and the clusterers
-take it. Classes of this package are fitted once for all of their scores, and have a row for each, with
-the method "METHOD, by". VAE and VaDEClusterer are among them as soon as skmpcc has them. Rows that the
-file has already are not made again; --limit ends after so many new rows.
+take it. Classes of this package, MPCCClusterer, VaDEClusterer, AIM and VAE, have their defaults. They
+are fitted once for all of their scores, and have a row for each, with the method "METHOD, by". Rows that
+the file has already are not made again; --limit ends after so many new rows.
 """
 
 import argparse
@@ -243,8 +243,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, help="an .npz file with arrays NAME_X and NAME_y")
     parser.add_argument("--sets", nargs="+", help="tables by name; all by default")
-    ours = [name for name in OURS if hasattr(skmpcc, name)]
-    methods = [*RIVALS, *ours]
+    methods = [*RIVALS, *OURS]
     parser.add_argument("--methods", nargs="+", default=methods, choices=methods, metavar="METHOD")
     parser.add_argument("--seeds", default="0-2", help="FIRST-LAST")
     parser.add_argument(
