@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval
 from skmpcc.aim_presets import AIM_PRESETS, AIMPreset
 from skmpcc.presets import PRESETS, Preset
 from skmpcc.settings import NetworkSettings, TrainingSettings, settings_of, type_of
+from skmpcc.variational_presets import VARIATIONAL_PRESETS, VariationalPreset
 
 DOCS = Path(__file__).parent
 
@@ -38,6 +39,23 @@ AIM_COLUMNS = {
     "batch_size": "batch",
     "learning_rate": "rate",
     "max_iter": "max_iter",
+}
+VARIATIONAL_CHOSEN_FOR = {
+    "vectors": "tables",
+    "images": "images, up to 20,000 of them",
+    "images_many": "images, more than 20,000 of them",
+    "images_tiny": "images, sides below 12",
+}
+VARIATIONAL_COLUMNS = {
+    "width": "width",
+    "patch_size": "patches",
+    "latent_dim": "latent_dim",
+    "batch_size": "batch",
+    "learning_rate": "rate",
+    "max_iter": "max_iter",
+    "prior_learning_rate": "prior's rate",
+    "pseudo_labels": "pseudo_labels",
+    "label_weight": "label_weight",
 }
 COLUMNS = {
     "conditioning": "conditioning",
@@ -81,6 +99,15 @@ tables 3 and 4. "grid" is for its 25 Gaussians, of which the paper does not tell
 settings are listed in the docstring of `AIM`; those that are MPCC's as well mean the same.
 """
 
+VARIATIONAL_ABOUT = """## Presets of VAE and VaDE
+
+`VAE` and `VaDEClusterer` share presets of their own, which are frozen dataclasses, too:
+`skmpcc.variational_presets.VariationalPreset`, in the dictionary `VARIATIONAL_PRESETS` of that module.
+"auto" chooses by the shape of the input and the number of images alone. The last three columns are of
+clusters, which a `VAE` does not have. Settings are listed in the docstrings of the two estimators; those
+that are MPCC's as well mean the same.
+"""
+
 
 def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"
@@ -112,12 +139,15 @@ def presets_page() -> str:
             described = field.metadata["description"].replace("|", "\\|")
             lines.append(_row([f"`{name}`", _values_of(field), described, _values(name)]))
         lines.append("")
-    lines += [AIM_ABOUT, *_table(AIM_PRESETS, AIM_COLUMNS, AIM_CHOSEN_FOR), ""]
+    lines += [AIM_ABOUT, *_table(AIM_PRESETS, AIM_COLUMNS, AIM_CHOSEN_FOR), "", VARIATIONAL_ABOUT]
+    lines += [*_table(VARIATIONAL_PRESETS, VARIATIONAL_COLUMNS, VARIATIONAL_CHOSEN_FOR), ""]
     return "\n".join(lines)
 
 
 def _table(
-    presets: Mapping[str, Preset | AIMPreset], columns: dict[str, str], chosen_for: dict[str, str]
+    presets: Mapping[str, Preset | AIMPreset | VariationalPreset],
+    columns: dict[str, str],
+    chosen_for: dict[str, str],
 ) -> list[str]:
     """Rows of presets and their main values."""
     lines = [_row(["preset", "chosen for", *columns.values()]), _row(["---"] * (2 + len(columns)))]
