@@ -13,7 +13,9 @@ ORDER = (
     "plot_pipeline.py",
     "plot_own_csv.py",
     "plot_saving.py",
+    "plot_vade.py",
     "plot_classifier.py",
+    "plot_vae.py",
     "plot_aim_grid.py",
 )
 

@@ -54,5 +54,5 @@ print("Gaussians with samples:", near.any(axis=0).sum(), "of 25")
 print(f"new samples near a mean: {near.any(axis=1).mean():.2f}")
 
 # %%
-# **Read next:** :ref:`AIM in the reference <reference:Without clusters: AIM>`, and :ref:`how it
-# compares <benchmarks:AIM>` with other networks on this grid.
+# **Read next:** :ref:`AIM in the reference <reference:Without clusters: VAE and AIM>`, and :ref:`how
+# it compares <benchmarks:AIM>` with other networks on this grid.
