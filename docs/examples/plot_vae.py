@@ -38,7 +38,7 @@ for row, (title, images) in zip(axes, pictures.items(), strict=True):
 # search over ``latent_dim`` needs no labels. Brief fits are enough to compare.
 dimensions = [2, 5, 20]
 search = GridSearchCV(
-    VAE(max_iter=200, tol=0, random_state=0), {"latent_dim": dimensions}, cv=2, refit=False
+    VAE(max_iter=150, tol=0, random_state=0), {"latent_dim": dimensions}, cv=2, refit=False
 ).fit(seen)
 for dimension, score in zip(dimensions, search.cv_results_["mean_test_score"], strict=True):
     print(f"{dimension:2} dimensions: {score:.1f} nats")
