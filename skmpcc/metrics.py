@@ -108,7 +108,7 @@ def latent_diagnostics(
 
     Parameters
     ----------
-    estimator : MPCCClusterer, MPCCClassifier or AIM
+    estimator : MPCCClusterer, MPCCClassifier, VaDEClusterer, VAE or AIM
         A fitted one.
     X : array-like of shape (n_samples, ...)
         At least two samples of the shape that `fit` saw, better ones that it did not see.
@@ -128,7 +128,7 @@ def latent_diagnostics(
           more, and exact where codes are normal;
         - "information_low", a lower bound of it by at most 2048 rows, never above the logarithm of
           their number [1]_;
-        - "posterior_divergence", E[log q(z | x) - log p(z)], in closed form of AIM;
+        - "posterior_divergence", E[log q(z | x) - log p(z)], in closed form of AIM and VAE;
         - "marginal_divergence", that less "information": a lower bound of KL(q(z) || p(z)), how far the
           codes as a whole are from the prior, which may fall below 0 where that is a mixture;
         - "encoder_entropy", the mean entropy of q(z | x).

@@ -33,7 +33,7 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : estimator
-        One with `score_samples`, such as `MPCCClusterer`, `MPCCClassifier` or `AIM`, or for
+        One with `score_samples`, such as `MPCCClusterer`, `VaDEClusterer` or `VAE`, or for
         `by="density"` any of scikit-learn's, such as `GaussianMixture`. `fit` fits a clone; a fitted one
         in a `sklearn.frozen.FrozenEstimator` stays as it is.
     by : {"density", "information", "reconstruction", "both"}, default="density"

@@ -457,9 +457,10 @@ class VariationalTrainingSettings(LoopSettings):
         default=None,
     )
     likelihood_std: float | None = setting(
-        "Standard deviation of p(x | z), of the data as the networks see them. None: learned, the mean "
-        "error of reconstructions. The smaller, the less the restriction weighs; beta is as much as the "
-        "variance.",
+        "Standard deviation of p(x | z), of the data as the networks see them: the smaller, the less "
+        "the restriction weighs. None: learned, as the batch's root mean square error. 0.7071, a "
+        "variance of 1/2, leaves the sum of squares beside beta times the restriction, as in the thesis; "
+        "a learned variance s^2 is like a beta of 2 s^2 there.",
         _POSITIVE,
         None,
         default=None,

@@ -2,8 +2,11 @@
 
 from typing import ClassVar
 
+from numpy.typing import NDArray
+
 from skmpcc.clusterer import DOC, MPCCClusterer, documented
-from skmpcc.presets import PresetFamily
+from skmpcc.data.inputs import Layout
+from skmpcc.presets import MixtureSettings, PresetFamily
 from skmpcc.variational_presets import VARIATIONAL_FAMILY, VariationalPreset
 
 
@@ -57,6 +60,16 @@ class VaDEClusterer(MPCCClusterer):
         "preset": VARIATIONAL_FAMILY.constraints
     }
 
+    def _layout_and_preset(self, X: NDArray) -> tuple[Layout, MixtureSettings]:
+        layout, preset = super()._layout_and_preset(X)
+        restriction = getattr(preset, "restriction", None)
+        if restriction != "posterior":
+            raise ValueError(
+                f"restriction={restriction!r} compares codes with N(0, I), which is not the prior of "
+                "VaDE; it is for VAE. Take 'posterior'."
+            )
+        return layout, preset
+
 
 if VaDEClusterer.__doc__ is not None:  # it is None with python -OO
     _COMMON = DOC[DOC.index("Parameters\n") : DOC.index("    See Also")].rstrip()
@@ -64,6 +77,7 @@ if VaDEClusterer.__doc__ is not None:  # it is None with python -OO
         "skmpcc.presets.PRESETS": "skmpcc.variational_presets.VARIATIONAL_PRESETS",
         "skmpcc.presets.Preset`": "skmpcc.variational_presets.VariationalPreset`",
         "str or Preset": "str or VariationalPreset",
+        "by the shape of the input and the number of clusters": "by the shape of X and its rows' number",
     }.items():
         _COMMON = _COMMON.replace(_mpcc, _vade)
     _LOSSES = """"reconstruction", the square error of what is decoded

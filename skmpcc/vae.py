@@ -17,7 +17,7 @@ from skmpcc.data.inputs import Layout
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.presets import PresetFamily
 from skmpcc.settings import constraints_of, description, parameter_docs, settings_of
-from skmpcc.variational_presets import VARIATIONAL_FAMILY, VariationalPreset
+from skmpcc.variational_presets import OF_CLUSTERS, VARIATIONAL_FAMILY, VariationalPreset
 
 # Parameters that override the preset's field of the same name, latent_dim first.
 _PRESET_FIELDS = (
@@ -26,13 +26,6 @@ _PRESET_FIELDS = (
 )
 # Of the draws by which `score` compares fits, always the same.
 _SCORE_SEED = 0
-# Fields that are of clusters alone.
-_OF_CLUSTERS = (
-    *("pseudo_labels", "pseudo_label_share", "n_neighbors", "consistency", "consistency_weight"),
-    *("weights", "labels_only", "labels_only_max_iter", "labels_only_tol", "reseed", "label_weight"),
-    *("prior_learning_rate", "min_std", "std_floor", "initial_log_variance", "sharing"),
-    "generation_tol",
-)
 
 
 class VAE(GenerativeTransformer):
@@ -168,7 +161,7 @@ class VAE(GenerativeTransformer):
         self.checkpoint = checkpoint
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, VariationalPreset]:
-        for name in _OF_CLUSTERS:
+        for name in OF_CLUSTERS:
             if name in (self.preset_params or {}):
                 raise ValueError(f"preset_params has {name!r}, which is for clusters; a VAE has none.")
         layout, preset = super()._layout_and_preset(X)
@@ -191,8 +184,9 @@ class VAE(GenerativeTransformer):
         """Evidence lower bound of the log-likelihood, the mean over samples: the larger the better.
 
         E log p(x | z) - KL(q(z | x) || p(z)), the former at one draw z of each sample. p(x | z) is
-        Gaussian around what z decodes to, with the variances of the training data's reconstruction
-        errors. It compares fits on the same data, so that a grid search over `latent_dim` has a meaning.
+        Gaussian around what z decodes to, with one variance, the mean square error of what is decoded
+        from draws of the training data's codes. It compares fits on the same data, so that a grid
+        search over `latent_dim` has a meaning.
 
         Parameters
         ----------
@@ -212,7 +206,7 @@ class VAE(GenerativeTransformer):
 
 if VAE.__doc__ is not None:  # it is None with python -OO
     _OTHER = [
-        name for name in settings_of(VariationalPreset) if name not in (*_PRESET_FIELDS, *_OF_CLUSTERS)
+        name for name in settings_of(VariationalPreset) if name not in (*_PRESET_FIELDS, *OF_CLUSTERS)
     ]
     VAE.__doc__ = (
         VAE.__doc__.replace("{latent_dim}", description(VariationalPreset, "latent_dim", ""))

@@ -5,6 +5,14 @@ from dataclasses import dataclass, replace
 from skmpcc.presets import MixtureSettings, PresetFamily
 from skmpcc.settings import VariationalTrainingSettings, select
 
+# Fields that are of clusters alone.
+OF_CLUSTERS = (
+    *("pseudo_labels", "pseudo_label_share", "n_neighbors", "consistency", "consistency_weight"),
+    *("weights", "labels_only", "labels_only_max_iter", "labels_only_tol", "reseed", "label_weight"),
+    *("prior_learning_rate", "min_std", "std_floor", "initial_log_variance", "sharing"),
+    "generation_tol",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VariationalPreset(VariationalTrainingSettings, MixtureSettings):
@@ -85,13 +93,14 @@ _IMAGES = replace(
     patch_size=4,
     resizing="pad",
     upsampling="nearest",
-    max_iter=3000,
+    max_iter=4000,
     labels_only_max_iter=600,
     batch_size=64,
     learning_rate=2e-3,
     prior_learning_rate=1e-2,
     pseudo_labels="augmentation",
-    label_weight=100.0,
+    # Pairs weigh more than labels, some of which are wrong.
+    label_weight=15.0,
     consistency="augmentation",
     consistency_weight=100.0,
     tol=0.005,

@@ -135,6 +135,7 @@ def test_rows_of_pixels_are_images_beside_image_shape():
         ({"preset": PRESETS["vectors"]}, "preset"),
         ({"preset_params": {"discriminator_steps": 2}}, "preset_params has 'discriminator_steps'"),
         ({"pseudo_labels": "augmentation"}, "needs images"),
+        ({"preset_params": {"restriction": "mmd"}}, "restriction='mmd' compares codes with N"),
         ({"n_clusters": 0}, "n_clusters"),
     ],
 )

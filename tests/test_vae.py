@@ -175,6 +175,7 @@ def test_history_and_settings(fitted, each):
     reconstruction = fitted.history_["reconstruction"]
     assert reconstruction[-1] < 0.2 * reconstruction[0]
     weights = {"posterior": 1.0, "wasserstein": 50.0, "mmd": 1000.0}
+    assert "pseudo_labels" not in each.settings_
     assert each.settings_["restriction_weight"] == weights[each.restriction]
 
 

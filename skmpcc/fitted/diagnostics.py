@@ -79,7 +79,8 @@ def diagnostics(
     again = fitted.codes(fitted.decode(codes, labels))
     return {
         "information": information,
-        "information_low": float(np.mean(pairs)),
+        # An estimate by few rows: its noise may carry it beyond the other bound.
+        "information_low": min(float(np.mean(pairs)), information),
         "posterior_divergence": divergence,
         "marginal_divergence": divergence - information,
         "encoder_entropy": 0.5 * float((1.0 + LOG_TWO_PI + log_variances).sum(axis=1).mean()),

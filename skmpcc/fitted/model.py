@@ -17,6 +17,7 @@ from skmpcc.data.inputs import InputFormat
 from skmpcc.data.sliced import Rows, in_batches
 from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.variational import VaDEModel
 from skmpcc.system.devices import at_most_threads, threads_for
 
 # Values of one activation that a batch may hold.
@@ -277,9 +278,10 @@ class FittedModel:
         return means.mean(0), np.cov(means.T, ddof=0).reshape(n_codes, -1) + np.diag(spread / len(X))
 
     def evidence_bounds(self, X: Rows, rng: np.random.RandomState) -> NDArray[np.float64]:
-        """E log p(x | z) - KL(q(z | x) || p(z)) of each sample, at one draw z; shape (n,)."""
-        assert self.residual_variances is not None
-        prior, variances = self.model.prior, self.residual_variances.to(self.model.device)
+        """E log p(x | z) - KL(q(z | x) || p(z)) of each sample of a VAE, at one draw z; shape (n,)."""
+        assert isinstance(self.model, VaDEModel)
+        prior = self.model.prior
+        variances = self.model.variance.double().expand(math.prod(self.model.sample_shape))
 
         def bounds(mean: Tensor, log_variance: Tensor, x: Tensor) -> tuple[Tensor, ...]:
             log_variance = _within_limits(log_variance)

@@ -29,10 +29,20 @@ MAX_LOG_VARIANCE = 10.0
 
 
 class VaDEModel(LatentModel):
-    """Encoder, decoder and mixture of VaDE (Jiang et al., 2017), in which x depends on z alone."""
+    """Encoder, decoder and mixture of VaDE (Jiang et al., 2017), in which x depends on z alone.
+
+    Attributes
+    ----------
+    variance : Tensor of shape ()
+        Of p(x | z): the mean square error of what is decoded from draws of codes of the data, once the
+        model is prepared for inference.
+    """
+
+    variance: Tensor
 
     def _build_networks(self) -> None:
         s, shape = self.settings, self.sample_shape
+        self.register_buffer("variance", torch.ones(()))
         self.generator = generator_for(s, shape, 1)
         self.encoder = encoder_for(s, shape, trunk_for(s, shape, spectral=s.encoder_spectral_norm))
         # Codes begin near the prior: of large variances nothing can be decoded, and no moment of codes
@@ -52,17 +62,24 @@ class VaDEModel(LatentModel):
     def collect_standing_statistics(
         self, n_passes: int, batch_size: int, rng: torch.Generator, data: Tensor | None = None
     ) -> None:
-        """Collect the averaged decoder's statistics from codes of the data, as in training."""
+        """Collect the averaged decoder's statistics, and the variance, from codes of the data."""
         decoder = self.averaged_generator
-        if n_passes == 0 or data is None:
-            decoder.eval()
+        decoder.eval()
+        if data is None:
             return
-        with standing_statistics(decoder), frozen_spectral_norms(decoder):
-            for _ in range(n_passes):
-                rows = torch.randint(len(data), (batch_size,), generator=rng, device=rng.device)
-                mean, log_variance = self.encode(data[rows.to(data.device)].to(self.device))
-                noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
-                decoder(reparameterized(mean, log_variance, noise), rows.new_zeros(batch_size))
+        batches = []
+        for _ in range(max(n_passes, 1)):
+            rows = torch.randint(len(data), (batch_size,), generator=rng, device=rng.device)
+            x = data[rows.to(data.device)].to(self.device)
+            mean, log_variance = self.encode(x)
+            noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+            batches.append((x, reparameterized(mean, log_variance, noise), torch.zeros_like(rows)))
+        if n_passes:
+            with standing_statistics(decoder), frozen_spectral_norms(decoder):
+                for _, z, y in batches:
+                    decoder(z, y)
+        errors = [self.error(x, decoder(z, y)).mean() for x, z, y in batches]
+        self.variance.copy_(torch.stack(errors).mean().clamp_min(torch.finfo(torch.float32).tiny))
 
 
 class VAEModel(VaDEModel):

@@ -17,7 +17,7 @@ from skmpcc.training.convergence import warnings_of_codes, warnings_of_reconstru
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData
 from skmpcc.training.loop import Engine
-from skmpcc.variational_presets import VariationalPreset
+from skmpcc.variational_presets import OF_CLUSTERS, VariationalPreset
 
 # Of a single component that never changes.
 _NOT_IN_HISTORY = ("mean_std", "mean_norm", "change")
@@ -55,6 +55,8 @@ def _attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[st
     if isinstance(fit.model, VAEModel):
         mean, covariance = found.fitted.code_moments(data.encoded)
         attributes |= {"code_mean_": mean, "code_covariance_": covariance}
+        for name in OF_CLUSTERS:
+            del attributes["settings_"][name]
     return attributes
 
 
