@@ -459,7 +459,7 @@ class VariationalTrainingSettings(LoopSettings):
     likelihood_std: float | None = setting(
         "Standard deviation of p(x | z), of the data as the networks see them: the smaller, the less "
         "the restriction weighs. None: learned, as the batch's root mean square error. 0.7071, a "
-        "variance of 1/2, leaves the sum of squares beside beta times the restriction, as in the thesis; "
+        "variance of 1/2, leaves the sum of squares and beta times the restriction, as in the thesis; "
         "a learned variance s^2 is like a beta of 2 s^2 there.",
         _POSITIVE,
         None,
