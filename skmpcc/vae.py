@@ -40,7 +40,7 @@ class VAE(GenerativeTransformer):
     ----------
     latent_dim : int, default=None
         {latent_dim}
-    restriction : {"posterior", "wasserstein", "mmd"}, default=None
+    restriction : {"posterior", "wasserstein", "mmd"}, default="posterior"
         {restriction}
     restriction_weight : float, default=None
         {restriction_weight}
@@ -123,6 +123,7 @@ class VAE(GenerativeTransformer):
     }
     _parameter_constraints: ClassVar[dict] = {
         **{name: [*constraints_of(VariationalPreset)[name], None] for name in _PRESET_FIELDS},
+        "restriction": constraints_of(VariationalPreset)["restriction"],
         "preset": VARIATIONAL_FAMILY.constraints,
         **GenerativeTransformer._parameter_constraints,
     }
@@ -131,7 +132,7 @@ class VAE(GenerativeTransformer):
         self,
         latent_dim: int | None = None,
         *,
-        restriction: str | None = None,
+        restriction: str = "posterior",
         restriction_weight: float | None = None,
         preset: str | VariationalPreset = "auto",
         preset_params: dict[str, Any] | None = None,
@@ -210,7 +211,10 @@ if VAE.__doc__ is not None:  # it is None with python -OO
     ]
     VAE.__doc__ = (
         VAE.__doc__.replace("{latent_dim}", description(VariationalPreset, "latent_dim", ""))
-        .replace("{restriction}", description(VariationalPreset, "restriction", ""))
+        .replace(
+            "{restriction}",
+            description(VariationalPreset, "restriction", "It takes the place of the preset's."),
+        )
         .replace("{restriction_weight}", description(VariationalPreset, "restriction_weight", ""))
         .replace("{sizes}", parameter_docs(VariationalPreset, ("width", "max_iter"), ", default=None"))
         .replace("{tol}", parameter_docs(AIMPreset, ("tol",), ", default=None"))
