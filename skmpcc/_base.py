@@ -524,6 +524,8 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
     def sample(self, n_samples: int = 1) -> NDArray:
         """Draw new samples: z from the standard normal distribution, x = G(z).
 
+        Of a VAE whose restriction is "wasserstein" or "mmd", z is from the Gaussian of its codes.
+
         Parameters
         ----------
         n_samples : int, default=1
