@@ -524,7 +524,7 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
     def sample(self, n_samples: int = 1) -> NDArray:
         """Draw new samples: z from the standard normal distribution, x = G(z).
 
-        Of a VAE whose restriction is "wasserstein" or "mmd", z is from the Gaussian of its codes.
+        Of a VAE, z is from the Gaussian that has the moments of its codes.
 
         Parameters
         ----------

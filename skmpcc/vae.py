@@ -89,6 +89,10 @@ class VAE(GenerativeTransformer):
     A method that is given a torch tensor returns tensors, on the device of that one. Fitted attributes
     and what `sample` draws are arrays.
 
+    `sample` draws codes from the Gaussian of `code_mean_` and `code_covariance_`: codes in which
+    reconstructions find more to tell than the standard normal has room for spread beyond it, so that
+    samples from that would be of a part of the data alone.
+
     With "posterior" codes that tell nothing of the data cost nothing, so that dimensions which are not
     worth their nats are given up: see `skmpcc.metrics.latent_diagnostics`. "wasserstein" and "mmd" hold
     the codes of a batch, and not those of each sample, to the normal, so that nothing is given up [2]_.
@@ -176,9 +180,7 @@ class VAE(GenerativeTransformer):
         return layout, preset.without_clusters()
 
     def _draw_codes(self, n_samples: int, rng: np.random.RandomState) -> NDArray[np.float64]:
-        if self.settings_["restriction"] == "posterior":
-            return super()._draw_codes(n_samples, rng)
-        # Codes that are held to the prior by their moments alone fill it badly.
+        # Where reconstructions want more of the codes than the prior has room for, these spread beyond it.
         return rng.multivariate_normal(self.code_mean_, self.code_covariance_, n_samples, "ignore")
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
