@@ -180,7 +180,7 @@ class VAE(GenerativeTransformer):
         return layout, preset.without_clusters()
 
     def _draw_codes(self, n_samples: int, rng: np.random.RandomState) -> NDArray[np.float64]:
-        # Where reconstructions want more of the codes than the prior has room for, these spread beyond it.
+        # Codes spread beyond the prior where reconstructions need more of them than it has room for.
         return rng.multivariate_normal(self.code_mean_, self.code_covariance_, n_samples, "ignore")
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
