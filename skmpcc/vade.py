@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from skmpcc.clusterer import DOC, MPCCClusterer, documented
@@ -16,9 +17,14 @@ class VaDEClusterer(MPCCClusterer):
     VaDE is a variational autoencoder whose prior is a learnable mixture of Gaussians [1]_. The cluster
     of a sample is the most probable component at its code, and new samples of each cluster can be
     drawn. It is the sibling of MPCC that has no game to lose: it encodes real samples where MPCC
-    encodes generated ones. It is faster and reconstructs better; samples of MPCC are nearer to the data.
+    encodes generated ones. It is faster and reconstructs better.
 
     {as_mpcc}
+    code_means_ : ndarray of shape (n_clusters, latent_dim)
+        Means of the codes of each cluster's training samples, draws from q(z | x).
+    code_covariances_ : ndarray of shape (n_clusters, latent_dim, latent_dim)
+        Their covariance matrices. `sample` draws by these moments instead of those of the mixture,
+        which is diagonal and has to tell clusters apart as well.
 
     See Also
     --------
@@ -59,6 +65,19 @@ class VaDEClusterer(MPCCClusterer):
     _parameter_constraints: ClassVar[dict] = MPCCClusterer._parameter_constraints | {
         "preset": VARIATIONAL_FAMILY.constraints
     }
+    _saved_attributes: ClassVar[dict] = MPCCClusterer._saved_attributes | {
+        "code_means_": ("float64", "n_clusters", "latent_dim"),
+        "code_covariances_": ("float64", "n_clusters", "latent_dim", "latent_dim"),
+    }
+    code_means_: NDArray[np.float64]
+    code_covariances_: NDArray[np.float64]
+
+    def _draw_from(self, y: NDArray[np.int64], rng: np.random.RandomState) -> NDArray:
+        codes = np.empty((len(y), self._n_features_out))
+        for k in np.unique(y):
+            moments = self.code_means_[k], self.code_covariances_[k]
+            codes[y == k] = rng.multivariate_normal(*moments, int(np.sum(y == k)), "ignore")
+        return self._fitted_model().decode(codes, y)
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, MixtureSettings]:
         layout, preset = super()._layout_and_preset(X)

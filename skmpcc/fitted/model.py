@@ -262,20 +262,27 @@ class FittedModel:
                 out[2, rows] -= 0.5 * self.format.beyond(values) / of_column
         return out
 
-    def code_moments(self, X: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and covariance of q(z), the draws from q(z | x) of all samples.
+    def code_moments(
+        self, X: Samples, labels: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Means (K, J) and covariances (K, J, J) of draws from q(z | x) of each component's samples.
 
-        By the law of total covariance: that of the encoder's means, and the mean of its variances.
+        By the law of total covariance: that of the encoder's means, and the mean of its variances. A
+        component without samples has its own.
         """
-        n_codes = self.model.settings.latent_dim
-        means, spread = np.empty((len(X), n_codes)), np.zeros(n_codes)
+        prior, n_codes = self.model.prior, self.model.settings.latent_dim
+        moments = np.empty((2, len(X), n_codes))
         with self._threads(len(X)):
-            for rows, (mean, variances) in self._encoded_batches(
-                X, lambda m, v, _: (m, _within_limits(v).exp())
-            ):
-                means[rows] = mean
-                spread += variances.sum(0)
-        return means.mean(0), np.cov(means.T, ddof=0).reshape(n_codes, -1) + np.diag(spread / len(X))
+            for rows, each in self._encoded_batches(X, lambda m, v, _: (m, _within_limits(v).exp())):
+                moments[:, rows] = each
+        means = prior.means.detach().double().cpu().numpy().copy()
+        covariances = np.stack([np.diag(each) for each in prior.variances.detach().cpu().numpy()])
+        for k in np.unique(labels):
+            codes, variances = moments[:, labels == k]
+            means[k] = codes.mean(0)
+            within = np.cov(codes.T, ddof=0).reshape(n_codes, -1) if len(codes) > 1 else 0.0
+            covariances[k] = within + np.diag(variances.mean(0))
+        return means, covariances
 
     def evidence_bounds(self, X: Rows, rng: np.random.RandomState) -> NDArray[np.float64]:
         """E log p(x | z) - KL(q(z | x) || p(z)) of each sample of a VAE, at one draw z; shape (n,)."""

@@ -60,12 +60,21 @@ def _mixture_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
 def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
     attributes = _mixture_attributes(fit, data, found)
     means = attributes["means_"]
+    if isinstance(fit.model, VaDEModel):
+        attributes |= _code_attributes(data, found)
     return attributes | {
         "labels_": found.labels,
         "pseudo_labels_": found.pseudo_labels,
         "pseudo_label_choice_": _choice(found),
         "cluster_centers_": found.fitted.decode(means, np.arange(len(means))),
     }
+
+
+def _code_attributes(data: FitData, found: FittedInitialization) -> dict[str, Any]:
+    """Fitted attributes of VaDE, which draws new samples by the codes of its clusters."""
+    labels = data.row_map.to_fitted(found.labels)
+    means, covariances = found.fitted.code_moments(data.encoded, labels)
+    return {"code_means_": means, "code_covariances_": covariances}
 
 
 def _choice(found: FittedInitialization) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from skmpcc.aim_presets import AIMPreset
@@ -53,7 +54,8 @@ def _attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[st
     kept = {name: history[name] for name in history if name not in _NOT_IN_HISTORY}
     attributes = {"history_": kept, **fit_summary_attributes(fit, data, found)}
     if isinstance(fit.model, VAEModel):
-        mean, covariance = found.fitted.code_moments(data.encoded)
+        one = np.zeros(len(data.encoded), np.int64)
+        (mean,), (covariance,) = found.fitted.code_moments(data.encoded, one)
         attributes |= {"code_mean_": mean, "code_covariance_": covariance}
         for name in OF_CLUSTERS:
             del attributes["settings_"][name]
