@@ -4,7 +4,7 @@ Two clusterers that generate: VaDE and MPCC
 
 ``VaDEClusterer`` has the parameters and methods of ``MPCCClusterer``, and begins with the same
 clusters. Behind it is a variational autoencoder instead of an adversarial game: it takes less time
-and reconstructs better, and its samples are a little less near to the data.
+and reconstructs better, and its samples are smoother.
 """
 
 import time

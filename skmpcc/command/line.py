@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=["mpcc", "vade"],
         default="mpcc",
         help="mpcc: MPCCClusterer (default); vade: VaDEClusterer, which takes less time and "
-        "reconstructs better, while new samples are less like the data",
+        "reconstructs better, while new samples are smoother",
     )
     parser.add_argument(
         "--output",
