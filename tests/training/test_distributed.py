@@ -114,6 +114,7 @@ def test_all_processes_have_the_same_fit(tmp_path):
     ("name", "changes"),
     [
         ("MPCCClusterer", {"n_init": 2, "n_jobs": 2, "weights": "learned"}),
+        ("VaDEClusterer", {"n_init": 2, "weights": "learned", "preset_params": {}}),
         ("MPCCClusterer", {"random_state": None, "preset_params": {"reseed": True}}),
         ("MPCCClassifier", {"preset_params": {"ema_decay": 0.9}}),
     ],
