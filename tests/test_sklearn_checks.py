@@ -97,7 +97,7 @@ class ImageClusterer(ClusterMixin, TransformerMixin, BaseEstimator):
         MPCCClassifier(**BRIEF),
         AIM(max_iter=3, width=8, random_state=0),
         VAE(max_iter=3, width=8, random_state=0),
-        VaDEClusterer(max_iter=30, width=16, pseudo_labels="kmeans", random_state=0),
+        VaDEClusterer(max_iter=8, width=16, pseudo_labels="kmeans", random_state=0),
         NoveltyDetector(MPCCClusterer(2, **BRIEF | {"pseudo_labels": "kmeans"}), by="both"),
         NoveltyDetector(AIM(max_iter=3, width=8, random_state=0)),
     ]
