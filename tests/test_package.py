@@ -128,8 +128,8 @@ def test_private_names_of_scikit_learn_are_in_one_module():
     assert found == {"_sklearn"}
 
 
-# Functions of more than 60 lines, or more than seven parameters: what users call, and what is
-# still to be divided. The list may only shrink.
+# Functions of more than seven parameters: what users call, and what is still to be divided. The list may
+# only shrink.
 LONG_LISTS = {
     "aim.__init__",
     "vae.__init__",
@@ -141,7 +141,6 @@ LONG_LISTS = {
     "training.batches.__init__",
     "training.loop.train",
 }
-LONG = {"command.run.cluster"}
 
 
 def functions():
@@ -158,7 +157,7 @@ def n_lines(node):
 
 
 def test_functions_are_short():
-    assert {name for name, node in functions() if n_lines(node) > 60} == LONG
+    assert not {name for name, node in functions() if n_lines(node) > 60}
 
 
 def test_functions_have_few_parameters():

@@ -45,13 +45,7 @@ def cluster(options: argparse.Namespace) -> None:
     from skmpcc.report import html_report
 
     with _shown_warnings() as caught:
-        if digits:
-            samples, image_shape = Samples(*load_digits(return_X_y=True)), (8, 8)
-        else:
-            samples, image_shape = (
-                _read(options, options.columns, label_column=options.label_column),
-                None,
-            )
+        samples, image_shape = _samples_of_fit(options)
         name = "scikit-learn's digits" if digits else printable(options.data.resolve().name)
         medians = medians_of(samples.X) if options.impute else None
         X = without_missing(samples.X, medians)
@@ -99,6 +93,23 @@ def cluster(options: argparse.Namespace) -> None:
         ),
         "report.html": lambda path: write_atomically(path, report()),
     }
+    written, failed = _write(steps, paths, caught)
+    say(f"preset {clusterer.preset_}; written: {', '.join(written) or 'nothing'}")
+    if failed:
+        raise OSError(f"{', '.join(failed)} could not be written; the warnings say why.")
+
+
+def _samples_of_fit(options: argparse.Namespace) -> tuple[Samples, tuple[int, int] | None]:
+    """Samples that are clustered, and the sides of images that are rows without being said to be."""
+    if options.data is None:
+        return Samples(*load_digits(return_X_y=True)), (8, 8)
+    return _read(options, options.columns, label_column=options.label_column), None
+
+
+def _write(
+    steps: dict[str, Callable[[Path], None]], paths: dict[str, Path], caught: list[str]
+) -> tuple[list[str], list[str]]:
+    """Write the results that have a path; return which were written, and which could not be."""
     written, failed = [], []
     for result, write in steps.items():
         if result in paths:
@@ -109,9 +120,7 @@ def cluster(options: argparse.Namespace) -> None:
                 failed.append(str(paths[result]))
                 caught.append(f"{paths[result]} could not be written: {sentence(error)}")
                 say(f"warning: {caught[-1]}", sys.stderr)
-    say(f"preset {clusterer.preset_}; written: {', '.join(written) or 'nothing'}")
-    if failed:
-        raise OSError(f"{', '.join(failed)} could not be written; the warnings say why.")
+    return written, failed
 
 
 def _read(options: argparse.Namespace, columns: list[str] | None, **of_kind: Any) -> Samples:
