@@ -485,19 +485,18 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
         params, given = self.preset_params or {}, given_fields(self, self._preset_fields)
         check_given_once(given, params)
         preset = preset.override(params, "preset_params").override(given, type(self).__name__)
-        if preset.kind == "vector":
-            layout = layout.flattened()
-        self._check_networks(preset, "image" if layout.image else "vector")
-        return layout, preset
-
-    def _check_networks(self, preset: Any, kind: str) -> None:
-        """Check that the networks of a preset are for images, or for tables."""
-        if preset.kind != kind:
+        kind, (networks, kinds) = "image" if layout.image else "vector", self._networks_for(preset)
+        if kind not in kinds or preset.kind != kind:
             raise ValueError(
-                f"preset={preset.name!r} is not for "
+                f"preset={preset.name!r}{networks} is not for "
                 f"{'images' if kind == 'image' else 'tables, as which X is used'}. Set image_shape if "
                 "rows are images, or another preset."
             )
+        return layout, preset
+
+    def _networks_for(self, preset: Any) -> tuple[str, tuple[str, ...]]:
+        """Return what a message says of a preset's networks, and the kinds that they are for."""
+        return "", (preset.kind,)
 
     @tensor_for_tensor
     def inverse_transform(self, Z: ArrayLike) -> NDArray:

@@ -150,13 +150,8 @@ class AIM(GenerativeTransformer):
     def _networks_of(self, preset: AIMPreset) -> AIMNetworkSettings:
         return preset.network_settings(self.covariance)
 
-    def _check_networks(self, preset: AIMPreset, kind: str) -> None:
-        if kind not in _NETWORKS[preset.networks] or preset.kind != kind:
-            raise ValueError(
-                f"preset={preset.name!r} with networks={preset.networks!r} is not for "
-                f"{'images' if kind == 'image' else 'tables, as which X is used'}. Set image_shape if "
-                "rows are images, or another preset."
-            )
+    def _networks_for(self, preset: AIMPreset) -> tuple[str, tuple[str, ...]]:
+        return f" with networks={preset.networks!r}", _NETWORKS[preset.networks]
 
 
 if AIM.__doc__ is not None:  # it is None with python -OO

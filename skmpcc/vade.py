@@ -81,11 +81,11 @@ class VaDEClusterer(MPCCClusterer):
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, MixtureSettings]:
         layout, preset = super()._layout_and_preset(X)
-        restriction = getattr(preset, "restriction", None)
-        if restriction != "posterior":
+        assert isinstance(preset, VariationalPreset)
+        if preset.restriction != "posterior":
             raise ValueError(
-                f"restriction={restriction!r} compares codes with N(0, I), which is not the prior of "
-                "VaDE; it is for VAE. Take 'posterior'."
+                f"restriction={preset.restriction!r} compares codes with N(0, I), which is not the "
+                "prior of VaDE; it is for VAE. Take 'posterior'."
             )
         return layout, preset
 

@@ -6,7 +6,7 @@ mean membership of pairs. So an update is that of one process with the whole bat
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -90,9 +90,7 @@ class DistributedAlgorithm1(FastAlgorithm1):
 
         Parameters lie end to end, so that an update takes three messages at most.
         """
-        gradients = [p.grad for each in optimizers for p in each.parameters if p.grad is not None]
-        torch._foreach_mul_(gradients, self.share.weight)
-        self.processes.all_reduce(*gradients)
+        _reduce_gradients(optimizers, self.processes, self.share)
         super()._step(*optimizers)
 
     def _mixture_pass(self) -> MixturePass:
@@ -106,9 +104,7 @@ class DistributedAlgorithm1(FastAlgorithm1):
 
     def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return the losses of the whole batch."""
-        whole = torch.stack(list(losses.values())) * self.share.weight
-        self.processes.all_reduce(whole)
-        return dict(zip(losses, whole.tolist(), strict=True))
+        return _measured_by_all(losses, self.processes, self.share)
 
 
 class DistributedVariational(VariationalTraining):
@@ -150,9 +146,7 @@ class DistributedVariational(VariationalTraining):
     def _descend(self, loss: Tensor) -> None:
         optimizers = self.optimizers.all
         backward(loss, *optimizers)
-        gradients = [p.grad for each in optimizers for p in each.parameters if p.grad is not None]
-        torch._foreach_mul_(gradients, self.share.weight)
-        self.processes.all_reduce(*gradients)
+        _reduce_gradients(optimizers, self.processes, self.share)
         step(*optimizers)
 
     def _log_mean_membership(self, log_q: Tensor) -> Tensor:
@@ -166,7 +160,20 @@ class DistributedVariational(VariationalTraining):
 
     def measured(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return the losses of the whole batch."""
-        return super().measured({name: self._of_whole(value) for name, value in losses.items()})
+        return _measured_by_all(losses, self.processes, self.share)
+
+
+def _reduce_gradients(optimizers: Iterable[Adam], processes: Processes, share: Share) -> None:
+    """Turn the gradients of means over shares into those of means over whole batches."""
+    gradients = [p.grad for each in optimizers for p in each.parameters if p.grad is not None]
+    torch._foreach_mul_(gradients, share.weight)
+    processes.all_reduce(*gradients)
+
+
+def _measured_by_all(losses: dict[str, Tensor], processes: Processes, share: Share) -> dict[str, float]:
+    whole = torch.stack(list(losses.values())) * share.weight
+    processes.all_reduce(whole)
+    return dict(zip(losses, whole.tolist(), strict=True))
 
 
 class _LogMeanOfAll(torch.autograd.Function):
@@ -297,7 +304,7 @@ class _SynchronizedGenerator(AutogradGenerator):
 
 
 def _normalized(moments: Moments, norm: BatchNorm, x: Tensor) -> Tensor:
-    """What a batch-norm of whole batches returns."""
+    """Normalize a batch by the moments of whole batches, with the norm's gain and bias."""
     normalized = _Normalization.apply(x, norm, moments)
     if not norm.affine:
         return normalized

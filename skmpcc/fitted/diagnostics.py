@@ -63,7 +63,7 @@ def _posterior_divergence(
 def diagnostics(
     fitted: FittedModel, X: Rows, n_draws: int, rng: np.random.RandomState
 ) -> dict[str, float]:
-    """What `metrics.latent_diagnostics` returns."""
+    """Compute the figures of `metrics.latent_diagnostics`, by their names."""
     means, log_variances, error = fitted.posterior(X)
     n, latent_dim = means.shape
     some = rng.permutation(n)[:MAX_PAIRS]

@@ -242,7 +242,7 @@ class FittedModel:
 
     @torch.no_grad()
     def _score_parts(self, X: Rows) -> NDArray[np.float64]:
-        """What `_parts` returns, of all samples; shape (3, n).
+        """log p(z), the information score and log p(x | z) of all samples; shape (3, n).
 
         The encoder sees outliers within limits, p(x | z) sees them where they are.
         """

@@ -22,6 +22,11 @@ _FAR = 1e4
 _BUILDING = threading.Lock()
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """Lay out images or weights of convolutions with their channels last; others stay as they are."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 @dataclass(frozen=True)
 class AveragedTensors:
     """Tensors of the moving averages, and those of the networks that they follow, in the same order."""
@@ -223,9 +228,12 @@ class LatentModel(nn.Module):
             self.double()
         else:
             self.prior.double()
-            for p in self.parameters():
-                if p.ndim == 4:
-                    p.data = p.data.contiguous(memory_format=torch.channels_last)
+            self.lay_channels_last()
+
+    def lay_channels_last(self) -> None:
+        """Lay out convolutions with their channels last in memory, by which they are faster."""
+        for p in self.parameters():
+            p.data = channels_last(p.data)
 
     @property
     def is_ready_to_encode(self) -> bool:

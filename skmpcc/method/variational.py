@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skmpcc.method import losses
-from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.latent_model import LatentModel, channels_last
 from skmpcc.method.networks.build import encoder_for, generator_for, trunk_for
 from skmpcc.method.networks.layers import INITIAL_STD, frozen_spectral_norms, standing_statistics
 from skmpcc.method.optimizers import Adam
@@ -111,8 +111,7 @@ class VariationalTraining(Trainer):
         self, model: VaDEModel, settings: VariationalSettingsOnData, rng: torch.Generator
     ) -> None:
         # Convolutions take two thirds of the time where channels lie last.
-        for parameter in model.parameters():
-            parameter.data = _channels_last(parameter.data)
+        model.lay_channels_last()
         super().__init__(model, settings, rng)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
@@ -134,7 +133,7 @@ class VariationalTraining(Trainer):
         """One step of all on one loss."""
         settings, prior = self.settings, self.model.prior
         x, views, labels = self._draw(draw_real, draw_pairs)
-        given = self._noisy(_channels_last(torch.cat([x, *views])))
+        given = self._noisy(channels_last(torch.cat([x, *views])))
         dtype = matmul_dtype(settings.precision, prior.means)
         with torch.autocast(x.device.type, dtype, enabled=dtype is not None, cache_enabled=False):
             means, log_variance = self.model.encoder(given, len(x))
@@ -206,7 +205,3 @@ class VariationalTraining(Trainer):
             return 0.5 * settings.total_variance / settings.likelihood_std**2 * error
         variance = self._of_whole(error.detach()) + LEAST_VARIANCE
         return 0.5 * n_inputs * (error / variance + torch.log(variance) - 1.0)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
