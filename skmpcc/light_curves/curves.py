@@ -101,17 +101,8 @@ class LightCurves:
         *,
         period: ArrayLike | None = None,
     ) -> None:
-        columns = {"times": times, "values": values, "errors": errors, "bands": bands}
-        arrays = {name: _series(name, column) for name, column in columns.items() if column is not None}
-        counts = [len(curve) for curve in arrays["times"]]
-        for name, column in arrays.items():
-            _check_lengths(name, column, counts)
-        flat = {name: np.concatenate(column) for name, column in arrays.items()}
-        points = _Points(
-            np.repeat(np.arange(len(counts)), counts),
-            *(flat.get(name) for name in columns),  # type: ignore[arg-type]
-        )
-        self._fill(points, len(counts), period)
+        points, n_curves = _flat({"times": times, "values": values, "errors": errors, "bands": bands})
+        self._fill(points, n_curves, period)
 
     @classmethod
     def of(cls, X: Any) -> Self:
@@ -148,17 +139,15 @@ class LightCurves:
         >>> LightCurves.of({"red": red, "blue": blue})
         LightCurves(1 curves, 5 points, bands=('red', 'blue'))
         """
-        if isinstance(X, cls):
-            if not len(X):
-                raise ValueError("X has no curves.")
-            return X
+        if isinstance(X, LightCurves) and len(X):
+            return X  # type: ignore[return-value]
         if isinstance(X, Mapping):
             return cls._of_bands(X)
-        tables = _sequence("X", X)
-        if all(isinstance(each, cls) for each in tables):
-            return cls._concatenated(tables)
-        columns = _columns(tables)
-        return cls(*columns)
+        curves = _sequence("X", X)
+        if all(isinstance(each, LightCurves) for each in curves):
+            return cls._concatenated(curves)
+        points, n_curves = _flat(_columns(curves, 4))
+        return cls.__new__(cls)._fill(points, n_curves)
 
     @classmethod
     def from_frame(
@@ -215,31 +204,26 @@ class LightCurves:
         >>> curves.ids.tolist(), curves.n_points.tolist()
         (['b', 'a'], [3, 3])
         """
-        names = np.asarray(_column(frame, "id", id))
+        columns = {"id": id, "time": time, "value": value, "error": error, "band": band}
+        read: dict[str, Any] = {
+            argument: None if name is None else _column(frame, argument, name)
+            for argument, name in (columns | {"period": period}).items()
+        }
+        for argument, column in read.items():
+            if column is not None and column.shape != read["id"].shape[:1]:
+                raise ValueError(
+                    f"Column {argument} must have shape ({len(read['id'])},), got {column.shape}."
+                )
         rows: dict[Any, int] = {}
-        curve = [rows.setdefault(name, len(rows)) for name in names.tolist()]
-        missing = [name for name in rows if name is None or name != name]
+        curve = np.array([rows.setdefault(each, len(rows)) for each in read["id"].tolist()], np.int64)
+        missing = [each for each in rows if each is None or each != each]
         if missing or not rows:
-            raise ValueError(
-                f"Column {id!r} must name a curve in every row, got {missing or 'no rows'}."
-            )
-        read = [
-            None if name is None else _floats(_column(frame, argument, name), f"Column {name!r}")
-            for argument, name in (
-                ("time", time),
-                ("value", value),
-                ("error", error),
-                ("period", period),
-            )
-        ]
-        labels = None if band is None else np.asarray(_column(frame, "band", band), dtype=object)
-        ids = np.empty(len(rows), dtype=names.dtype)
+            raise ValueError(f"id={id!r} must name a curve in every row, got {missing or 'no rows'}.")
+        ids = np.empty(len(rows), dtype=read["id"].dtype)
         ids[:] = list(rows)
-        points = _Points(np.array(curve), read[0], read[1], read[2], labels)  # type: ignore[arg-type]
-        curves = cls.__new__(cls)
-        periods = None if read[3] is None else _constant(read[3], points.curve, ids)
-        curves._fill(points, len(rows), periods, ids)
-        return curves
+        periods = None if period is None else _constant(read["period"], curve, ids)
+        points = _Points(curve, read["time"], read["value"], read["error"], read["band"])
+        return cls.__new__(cls)._fill(points, len(rows), periods, ids)
 
     def with_period(self, period: ArrayLike | None) -> Self:
         """The same curves with other periods.
@@ -278,18 +262,7 @@ class LightCurves:
             A curve has a point in a band that is not among them.
         """
         names = tuple(band_names)
-        if names == self.band_names:
-            return self
-        codes = np.array([names.index(name) if name in names else -1 for name in self.band_names])
-        bands, curve = codes[self.bands], self._curve_of_points()
-        unknown = np.flatnonzero(bands < 0)
-        if len(unknown):
-            name = self.band_names[self.bands[unknown[0]]]
-            _refuse(curve[unknown[0]], self.ids, f"band {name!r} is unknown, wanted one of {names}")
-        order = np.lexsort((self.times, bands, curve))  # stable: ties stay in the order of values
-        points = {name: getattr(self, name) for name in ("times", "values", "errors")}
-        sorted_points = {name: None if x is None else x[order] for name, x in points.items()}
-        return self._with(**sorted_points, bands=bands[order], band_names=names)
+        return self if names == self.band_names else self._concatenated([self], names)
 
     @property
     def shape(self) -> tuple[int]:
@@ -333,7 +306,7 @@ class LightCurves:
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         # numpy would take it for a sequence of sequences without end.
-        raise TypeError("Curves of different lengths are no table of numbers: transform them first.")
+        raise TypeError("LightCurves are no table of numbers: LightCurveGrid makes one of them.")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _FIELDS}
@@ -349,72 +322,65 @@ class LightCurves:
         curves.__setstate__(self.__getstate__() | fields)
         return curves
 
-    def _curve_of_points(self) -> NDArray[np.int64]:
-        return np.repeat(np.arange(len(self)), self.n_points)
-
     def _fill(
-        self, points: "_Points", n_curves: int, period: ArrayLike | None, ids: NDArray | None = None
-    ) -> None:
+        self,
+        points: "_Points",
+        n_curves: int,
+        period: ArrayLike | None = None,
+        ids: NDArray | None = None,
+        band_names: tuple | None = None,
+    ) -> Self:
         """Check the points of all curves, and keep them in their order."""
-        points = points.take(np.flatnonzero(~np.isnan(points.values)))
+        points = points.take(~np.isnan(points.values))
         points.check(ids)
         counts = np.bincount(points.curve, minlength=n_curves)
-        short = np.flatnonzero(counts < MIN_POINTS)
-        if len(short):
-            count = counts[short[0]]
-            _refuse(short[0], ids, f"at least {MIN_POINTS} points with a value are wanted, got {count}")
-        bands, names = _band_codes(points.labels, points.curve, ids)
-        keys = [points.values, points.times, bands, points.curve]
-        order = np.lexsort(keys if points.errors is None else [points.errors, *keys])
-        points, splits = points.take(order), np.concatenate([[0], np.cumsum(counts)])
-        starts = splits[:-1]
-        span = np.maximum.reduceat(points.times, starts) - np.minimum.reduceat(points.times, starts)
+        if counts.min() < MIN_POINTS:
+            few = f"at least {MIN_POINTS} points with a value are wanted, got {counts.min()}"
+            _refuse(counts.argmin(), ids, few)
+        bands, names = _band_codes(points, ids, band_names)
+        # Ties by value and error, so that the order in which points come is of no matter.
+        keys = (points.errors, points.values, points.times, bands, points.curve)
+        order = np.lexsort([key for key in keys if key is not None])
+        points, splits = points.take(order), np.append(0, np.cumsum(counts))
+        first, times = splits[:-1], points.times
+        span = np.maximum.reduceat(times, first) - np.minimum.reduceat(times, first)
         if not span.all():
-            _refuse(np.argmin(span), ids, f"all times are {points.times[starts[np.argmin(span)]]}")
+            _refuse(span.argmin(), ids, f"all times are {times[first[span.argmin()]]}")
         state = points._asdict() | {"bands": bands[order], "splits": splits, "band_names": names}
         state |= {"period": _periods(period, n_curves, ids), "ids": ids}
         self.__setstate__({name: state[name] for name in _FIELDS})
+        return self
 
     @classmethod
     def _of_bands(cls, X: Mapping[Any, Any]) -> Self:
-        if not X:
-            raise ValueError("X has no bands.")
-        bands = {name: _columns(_sequence(f"X[{name!r}]", each), (2, 3)) for name, each in X.items()}
-        first, *others = bands.values()
-        for name, each in bands.items():
-            if len(each) != len(first) or len(each[0]) != len(first[0]):
-                raise ValueError(
-                    f"X[{name!r}] has {len(each[0])} curves of {len(each)} columns, and "
-                    f"X[{next(iter(X))!r}] {len(first[0])} of {len(first)}: the same are wanted."
-                )
-        joined = [
-            [np.concatenate(parts) for parts in zip(*columns, strict=True)]
-            for columns in zip(first, *others, strict=True)
+        flat = {name: _flat(_columns(_sequence(f"X[{name!r}]", each), 3)) for name, each in X.items()}
+        parts = [
+            points._replace(labels=np.full(len(points.curve), name, dtype=object))
+            for name, (points, _) in flat.items()
         ]
-        labels = [
-            np.repeat(np.array(list(X), dtype=object), [len(each[0][i]) for each in bands.values()])
-            for i in range(len(first[0]))
-        ]
-        errors = joined[2] if len(joined) > 2 else None
-        return cls(joined[0], joined[1], errors, labels).with_bands(tuple(X))
+        lengths = {name: n_curves for name, (_, n_curves) in flat.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"X must have as many curves in each of its bands, got {lengths}.")
+        return cls.__new__(cls)._fill(_join_points(parts), max(lengths.values()), band_names=tuple(X))
 
     @classmethod
-    def _concatenated(cls, parts: Sequence[Self]) -> Self:
-        if not sum(map(len, parts)):
+    def _concatenated(cls, parts: Sequence["LightCurves"], names: tuple | None = None) -> Self:
+        starts = np.append(0, np.cumsum([len(part) for part in parts]))
+        if not starts[-1]:
             raise ValueError("X has no curves.")
-        for name in ("errors", "period"):
-            without = [getattr(part, name) is None for part in parts]
-            if any(without) and not all(without):
-                raise ValueError(f"X[{without.index(True)}] has no {name}, and others have.")
-        names = tuple(dict.fromkeys(name for part in parts for name in part.band_names))
-        _check_names(names)
-        parts = [part.with_bands(names) for part in parts]
-        fields: dict[str, Any] = {}
-        for name in ("times", "values", "errors", "bands", "period", "ids"):
-            arrays = [getattr(part, name) for part in parts]
-            fields[name] = None if any(x is None for x in arrays) else np.concatenate(arrays)
-        counts = np.concatenate([part.n_points for part in parts])
-        return parts[0]._with(**fields, splits=np.concatenate([[0], np.cumsum(counts)]))
+        points = [
+            _Points(
+                np.repeat(np.arange(start, start + len(part)), part.n_points),
+                *(part.times, part.values, part.errors),
+                np.array(part.band_names, dtype=object)[part.bands],
+            )
+            for part, start in zip(parts, starts[:-1], strict=True)
+        ]
+        names = names or tuple(dict.fromkeys(name for part in parts for name in part.band_names))
+        period = _joined("period", [part.period for part in parts])
+        ids = [part.ids for part in parts if part.ids is not None]
+        all_ids = np.concatenate(ids) if len(ids) == len(parts) else None
+        return cls.__new__(cls)._fill(_join_points(points), starts[-1], period, all_ids, names)
 
 
 class _Points(NamedTuple):
@@ -426,137 +392,153 @@ class _Points(NamedTuple):
     errors: NDArray[np.float64] | None
     labels: NDArray[np.object_] | None
 
-    def take(self, rows: NDArray[np.int64]) -> "_Points":
+    def take(self, rows: NDArray) -> "_Points":
         return _Points(*(None if each is None else each[rows] for each in self))  # type: ignore[arg-type]
 
     def check(self, ids: NDArray | None) -> None:
-        finite = [
-            ("times", "finite", np.isfinite(self.times)),
-            ("values", "finite", np.isfinite(self.values)),
-        ]
-        if self.errors is not None:
-            good = np.isfinite(self.errors) & (self.errors > 0)
-            finite.append(("errors", "finite and above 0", good))
-        for name, wanted, good in finite:
+        for name, array in (("times", self.times), ("values", self.values), ("errors", self.errors)):
+            if array is None:
+                continue
+            good = np.isfinite(array) & ((array > 0) | (name != "errors"))
             if not good.all():
-                first = np.argmin(good)
-                got = getattr(self, name)[first]
-                _refuse(self.curve[first], ids, f"{name} must be {wanted}, got {got}")
+                first, wanted = good.argmin(), "finite and above 0" if name == "errors" else "finite"
+                _refuse(self.curve[first], ids, f"{name} must be {wanted}, got {array[first]}")
+
+
+def _joined(name: str, arrays: Sequence[NDArray | None]) -> Any:
+    there = [array for array in arrays if array is not None]
+    if there and len(there) < len(arrays):
+        raise ValueError(f"X must have {name} in all of its parts, or in none of them.")
+    return np.concatenate(there) if there else None
+
+
+def _join_points(parts: Sequence[_Points]) -> _Points:
+    # What has no points does not say whether it has errors.
+    parts = [part for part in parts if len(part.curve)] or parts
+    columns = zip(_Points._fields, zip(*parts, strict=True), strict=True)
+    return _Points(*(_joined(name, arrays) for name, arrays in columns))
 
 
 def _refuse(curve: Any, ids: NDArray | None, what: str) -> NoReturn:
-    called = "" if ids is None else f" ({ids[curve]!r})"
+    called = "" if ids is None else f" ({ids.tolist()[curve]!r})"
     raise ValueError(f"Curve {curve}{called}: {what}.")
 
 
 def _sequence(name: str, X: Any) -> Sequence[Any]:
-    """The curves of X one by one, where it is a sequence of them."""
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
-        raise TypeError(f"{name} must be a sequence of curves, got {type(X).__name__}.")
+    """The curves of X, where it is a sequence of them."""
     if hasattr(X, "columns"):
         raise TypeError(f"{name} is a data frame: LightCurves.from_frame(frame) reads it.")
+    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
+        raise TypeError(f"{name} must be a sequence of curves, got {type(X).__name__}.")
     if not len(X):
         raise ValueError(f"{name} has no curves.")
     return X
 
 
 def _floats(data: Any, what: str) -> NDArray[np.float64]:
+    """A copy as float64, with NaN where it is masked."""
     try:
         array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
-        numbers = array.dtype.kind in "iuf" or (
-            array.dtype.kind == "O" and not any(isinstance(x, str | bytes) for x in array.flat)
-        )
-        if numbers:
-            floats = array.astype(np.float64)
-            return floats.filled(np.nan) if isinstance(floats, np.ma.MaskedArray) else floats
         got = f"{array.dtype}"
-    except (TypeError, ValueError) as error:  # lists of different lengths, or dates and other objects
+        if array.dtype.kind in "OUS" and (text := [x for x in array.flat if isinstance(x, str | bytes)]):
+            got = f"text such as {str(text[0])!r}"
+        elif array.dtype.kind in "iufO":
+            return np.ma.filled(array.astype(np.float64), np.nan)
+    except (TypeError, ValueError) as error:  # dates and other objects, lists of different lengths
         got = str(error)
     raise TypeError(f"{what} must hold numbers, got {got}.")
 
 
-def _series(name: str, column: Any) -> list[NDArray]:
-    """A 1-d array for each curve, of numbers or, for bands, of whatever labels there are."""
-    arrays = []
-    for i, each in enumerate(_sequence(name, column)):
-        what = f"Curve {i}: {name}"
-        array = np.asarray(each, dtype=object) if name == "bands" else _floats(each, what)
-        if array.ndim != 1:
-            raise ValueError(
-                f"{what} must have one axis, got shape {array.shape}; one curve is [curve]."
-            )
-        arrays.append(array)
-    return arrays
+def _flat(columns: Mapping[str, Any]) -> tuple[_Points, int]:
+    """The points of all curves, and the number of curves."""
+    counts: list[int] = []
+    flat: dict[str, Any] = dict.fromkeys(("times", "values", "errors", "bands"))
+    for name, column in columns.items():
+        if column is None:
+            continue
+        arrays = [
+            np.asarray(each, dtype=object) if name == "bands" else _floats(each, f"Curve {i}: {name}")
+            for i, each in enumerate(_sequence(name, column))
+        ]
+        counts = counts or [array.size for array in arrays]
+        if len(arrays) != len(counts):
+            raise ValueError(f"{name} must have {len(counts)} curves as times has, got {len(arrays)}.")
+        for i, (array, count) in enumerate(zip(arrays, counts, strict=True)):
+            if array.ndim != 1:
+                _refuse(i, None, f"{name} must have one axis, got shape {array.shape}")
+            if len(array) != count:
+                _refuse(i, None, f"{name} must have {count} points as times has, got {len(array)}")
+        flat[name] = np.concatenate(arrays)
+    return _Points(np.repeat(np.arange(len(counts)), counts), *flat.values()), len(counts)
 
 
-def _columns(tables: Sequence[Any], allowed: tuple[int, ...] = (2, 3, 4)) -> list[list[NDArray]]:
+def _columns(curves: Sequence[Any], most: int) -> dict[str, list[NDArray]]:
     """Times, values, errors and bands, as far as they are there, of curves with these columns."""
-    curves = [
-        np.ma.asarray(table) if np.ma.isMaskedArray(table) else np.asarray(table) for table in tables
+    # Lists as objects: numpy would make text of the numbers beside a label.
+    arrays = [
+        np.ma.asanyarray(each)
+        if np.ma.isMaskedArray(each)
+        else np.asarray(each, dtype=object if isinstance(each, list | tuple) else None)
+        for each in curves
     ]
-    widths = {curve.shape[1] for curve in curves if curve.ndim == 2}
-    width = min(widths) if widths else 0
-    for i, curve in enumerate(curves):
-        if curve.size and (curve.ndim != 2 or curve.shape[1] not in allowed):
-            wanted = f"(n_points, {allowed[0]} to {allowed[-1]})"
-            raise ValueError(f"Curve {i}: an array of shape {wanted} is wanted, got {curve.shape}.")
-    return [[c[:, k] if c.size else np.empty(0) for c in curves] for k in range(width)]
+    widths = [a.shape[1] for a in arrays if a.ndim == 2 and a.size and 2 <= a.shape[1] <= most]
+    wanted = widths[0] if widths else f"2 to {most}"
+    for i, array in enumerate(arrays):
+        if array.size and (array.ndim != 2 or array.shape[1] != wanted):
+            _refuse(i, None, f"an array of shape (n_points, {wanted}) is wanted, got {array.shape}")
+    width = widths[0] if widths else 2  # all are without points
+    tables = [array if array.size else np.empty((0, width)) for array in arrays]
+    names = ("times", "values", "errors", "bands")[:width]
+    return {name: [table[:, k] for table in tables] for k, name in enumerate(names)}
 
 
-def _column(frame: Any, argument: str, name: str) -> Any:
+def _column(frame: Any, argument: str, name: str) -> NDArray:
+    """A column of a frame, of numbers unless it holds ids or bands."""
     names = list(getattr(frame, "column_names", getattr(frame, "columns", frame)))
     if name not in names:
-        none = ", or None if there is none" if argument in ("error", "band", "period") else ""
-        raise ValueError(f"{argument}={name!r} must be a column of the frame{none}: it has {names}.")
-    return frame[name]
-
-
-def _check_lengths(name: str, column: list[NDArray], counts: list[int]) -> None:
-    if len(column) != len(counts):
-        raise ValueError(f"{name} has {len(column)} curves, and times has {len(counts)}.")
-    for i, (curve, count) in enumerate(zip(column, counts, strict=True)):
-        if len(curve) != count:
-            _refuse(i, None, f"{name} has {len(curve)} points, and times has {count}")
-
-
-def _check_names(names: Any) -> None:
-    if len({isinstance(name, str) for name in names}) > 1:
-        raise TypeError(f"Bands must be all numbers or all text, got {sorted(names, key=str)}.")
+        none = " or None" if argument in ("error", "band", "period") else ""
+        raise ValueError(f"{argument} must be a column of the frame{none}, {names}, got {name!r}.")
+    if argument == "id":
+        return np.asarray(frame[name])
+    if argument == "band":
+        return np.asarray(frame[name], dtype=object)
+    return _floats(frame[name], f"{argument}={name!r}")
 
 
 def _band_codes(
-    labels: NDArray[np.object_] | None, curve: NDArray[np.int64], ids: NDArray | None
+    points: _Points, ids: NDArray | None, names: tuple | None
 ) -> tuple[NDArray[np.int64], tuple]:
-    """The index of each point's band, and the names of the bands in their order."""
-    if labels is None:
-        return np.zeros(len(curve), dtype=np.int64), (0,)
-    known: dict[Any, Any] = {}
-    for i, label in enumerate(labels.tolist()):
-        if label in known:
+    """The index of each point's band in the names of all bands, and these."""
+    if points.labels is None:
+        return np.zeros(len(points.curve), dtype=np.int64), (0,)
+    labels, found = points.labels.tolist(), set()
+    for label, curve in zip(labels, points.curve, strict=True):
+        if label in found:
             continue
-        if isinstance(label, str):
-            known[label] = str(label)
-        elif isinstance(label, Integral) or (isinstance(label, float) and label.is_integer()):
-            known[label] = int(label)
-        else:
-            _refuse(curve[i], ids, f"bands must be whole numbers or text, got {label!r}")
-    _check_names(known)
-    names = tuple(sorted(set(known.values())))
+        if isinstance(label, float) and label.is_integer():
+            label = int(label)
+        if not isinstance(label, str | Integral):
+            _refuse(curve, ids, f"bands must be whole numbers or text, got {label!r}")
+        if names is not None and label not in names:
+            _refuse(curve, ids, f"band {label!r} is unknown, wanted one of {names}")
+        found.add(label if isinstance(label, str) else int(label))
+    given = found if names is None else names
+    if len({isinstance(name, str) for name in given}) > 1:
+        raise TypeError(f"Bands must be all numbers or all text, got {sorted(given, key=str)}.")
+    names = tuple(sorted(found)) if names is None else names
     codes = {name: k for k, name in enumerate(names)}
-    return np.array([codes[label] for label in labels.tolist()], dtype=np.int64), names
+    return np.array([codes[label] for label in labels], dtype=np.int64), names
 
 
-def _constant(
-    values: NDArray[np.float64], curve: NDArray[np.int64], ids: NDArray
-) -> NDArray[np.float64]:
+def _constant(values: NDArray, curve: NDArray, ids: NDArray) -> NDArray[np.float64]:
     """The value of each curve's rows, which have to agree."""
-    first = np.unique(curve, return_index=True)[1]
-    other = values != values[first][curve]
-    varies = np.flatnonzero(other & ~(np.isnan(values) & np.isnan(values[first][curve])))
-    if len(varies):
-        i = curve[varies[0]]
-        _refuse(i, ids, f"period must be one, got {values[first[i]]} and {values[varies[0]]}")
-    return values[first]
+    first = values[np.unique(curve, return_index=True)[1]]
+    varies = values != first[curve]
+    if varies.any():
+        row = varies.argmax()
+        got = f"{first[curve[row]]} and {values[row]}"
+        _refuse(curve[row], ids, f"period must be one number in all rows, got {got}")
+    return first
 
 
 def _periods(period: ArrayLike | None, n_curves: int, ids: NDArray | None) -> NDArray[np.float64] | None:
@@ -567,6 +549,6 @@ def _periods(period: ArrayLike | None, n_curves: int, ids: NDArray | None) -> ND
         raise ValueError(f"period must have shape ({n_curves},), got {periods.shape}.")
     good = np.isfinite(periods) & (periods > 0)
     if not good.all():
-        first = np.argmin(good)
+        first = good.argmin()
         _refuse(first, ids, f"period must be finite and above 0, got {periods[first]}")
     return periods

@@ -186,4 +186,5 @@ def _nights(random: RandomState) -> NDArray[np.float64]:
     """Times of single points in different nights, in order."""
     n = random.randint(N_POINTS[0], N_POINTS[1] + 1)
     year, day = np.divmod(random.choice(N_YEARS * SEASON, n, replace=False), SEASON)
-    return np.sort(FIRST_NIGHT + 365.25 * year + day + random.uniform(0, NIGHT, n))
+    # Whole days: nights stay at the same part of the day, which periods near a day have to cope with.
+    return np.sort(FIRST_NIGHT + 365 * year + day + random.uniform(0, NIGHT, n))
