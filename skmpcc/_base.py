@@ -25,7 +25,7 @@ from skmpcc.data.rows import fitted_rows
 from skmpcc.data.sliced import Rows, SlicedArray, in_slices
 from skmpcc.fitted import onnx as export
 from skmpcc.fitted import saving
-from skmpcc.fitted.model import SCORES, FittedModel
+from skmpcc.fitted.model import SCORES, FittedModel, Samples
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.presets import PresetFamily
 from skmpcc.settings import NetworkSettings
@@ -56,8 +56,8 @@ def tensor_for_tensor(method: Callable[P, Any]) -> Callable[P, Any]:
     return with_tensors
 
 
-class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Methods of an estimator whose `fit` sets `_fitted`.
+class FittedLatentMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Methods of an estimator whose `fit` sets `_fitted`, of any kind of X.
 
     It is a TransformerMixin itself, because scikit-learn's `set_output` wraps `transform` where it is
     defined.
@@ -76,48 +76,9 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     # What a file keeps beside parameters and model; see `saving.FIT_ATTRIBUTES`.
     _saved_attributes: ClassVar[dict[str, Any]]
 
-    def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[Rows, Any]:
-        """Check what `fit` is given, by default without `y`, and set what it has to know of X.
-
-        Of data that are read in slices, what is in them is checked when they are.
-        """
-        check_columns(X)
-        if getattr(self, "warm_start", False) and hasattr(self, "_fitted"):
-            # Names of columns alone, as predict checks them: those of the fit that goes on.
-            validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
-        warn_of_row_numbers(X)
-        X = in_slices(X)
-        if isinstance(X, SlicedArray):
-            X.check_rows()
-            self.n_features_in_ = math.prod(X.shape[1:])
-            # Of a fit before, of a data frame.
-            if hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
-            if not isinstance(y, str):
-                y = column_or_1d(as_array(y), warn=True)
-                check_consistent_length(X, y)
-            return X, y
-        checked = validate_data(self, as_array(X), as_array(y), allow_nd=True, ensure_min_samples=2)
-        X, y = checked if isinstance(checked, tuple) else (checked, None)
-        self.n_features_in_ = math.prod(X.shape[1:])
-        return as_real(X), y
-
-    def _check_X(self, X: Any) -> Rows:
-        """Return X, of the shape that `fit` saw, as an array of real numbers, or of slices of them."""
-        check_columns(X)
-        X, wanted = in_slices(as_array(X)), self._fitted.format.layout.shape
-        sliced = isinstance(X, SlicedArray)
-        if len(wanted) == 1 and not sliced:
-            X = validate_data(self, X, reset=False)
-        else:
-            if not sliced:
-                X = check_array(X, allow_nd=True, estimator=self, input_name="X")
-            if X.shape[1:] != wanted:
-                raise ValueError(
-                    f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
-                    f"samples of shape {wanted}."
-                )
-        return X if sliced else as_real(X)
+    def _check_X(self, X: Any) -> Samples:
+        """Return X as the fitted model takes it."""
+        raise NotImplementedError
 
     def _check_codes(self, Z: Any) -> NDArray[np.float64]:
         """Return Z, of the latent space's dimensions, as an array."""
@@ -154,8 +115,8 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         scores : ndarray or Tensor of shape (n_samples,)
-            In nats but for "both", of the data as the networks see them, which are scaled: for
-            comparisons of samples, not of models.
+            In nats but for "both", of the data as the networks see them, which are scaled:
+            for comparisons of samples, not of models.
 
         Raises
         ------
@@ -206,43 +167,6 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         codes = self._fitted_model().codes(self._check_X(X))
         # `set_output` makes other containers of arrays.
         return as_given(codes, X) if makes_arrays(self) else codes
-
-    @tensor_for_tensor
-    def reconstruct(self, X: ArrayLike) -> NDArray:
-        """Encode and decode X: G at each sample's code, in its most probable component.
-
-        Parameters
-        ----------
-        X : array-like
-            Samples of the shape that `fit` saw.
-
-        Returns
-        -------
-        X : ndarray or Tensor of shape (n_samples, ...)
-            In the shape and units of the fitted data.
-        """
-        return self._fitted_model().reconstruct(self._check_X(X))
-
-    @tensor_for_tensor
-    def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
-        """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
-
-        Parameters
-        ----------
-        X : array-like
-            Samples of the shape that `fit` saw.
-        n_samples : int, default=1
-            Draws for each sample; each is decoded in its own most probable component.
-
-        Returns
-        -------
-        X : ndarray or Tensor of shape (n, n_samples, ...)
-            In the shape and units of the fitted data.
-        """
-        fitted = self._fitted_model()
-        rows = self._check_X(X)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        return fitted.posterior_samples(rows, n_samples, random_state_of(self.random_state))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file of safetensors, from which `load` restores it.
@@ -312,6 +236,111 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return saving.load(cls, path)
 
+    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+        """Return scikit-learn's table of fitted attributes, begun by the settings that were chosen."""
+        table = super()._get_fitted_attr_html(doc_link)
+        rows = {}
+        for name, value in getattr(self, "settings_", {}).items():
+            given = getattr(self, name, "")  # by preset_params, if it is no parameter
+            if given is None or (isinstance(given, str) and given == "auto"):
+                rows[f"settings_[{name!r}]"] = {"type_name": type(value).__name__, "value": value}
+        table.data = rows | table.data
+        for row in table.data.values():
+            if isinstance(row["value"], str):
+                row["value"] = _Untruncated(row["value"])
+        return table
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._fitted.model.settings.latent_dim
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+
+class LatentVariableMixin(FittedLatentMixin):
+    """Methods of an estimator that takes tables or images, in arrays."""
+
+    def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[Rows, Any]:
+        """Check what `fit` is given, by default without `y`, and set what it has to know of X.
+
+        Of data that are read in slices, what is in them is checked when they are.
+        """
+        check_columns(X)
+        if getattr(self, "warm_start", False) and hasattr(self, "_fitted"):
+            # Names of columns alone, as predict checks them: those of the fit that goes on.
+            validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
+        warn_of_row_numbers(X)
+        X = in_slices(X)
+        if isinstance(X, SlicedArray):
+            X.check_rows()
+            self.n_features_in_ = math.prod(X.shape[1:])
+            # Of a fit before, of a data frame.
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            if not isinstance(y, str):
+                y = column_or_1d(as_array(y), warn=True)
+                check_consistent_length(X, y)
+            return X, y
+        checked = validate_data(self, as_array(X), as_array(y), allow_nd=True, ensure_min_samples=2)
+        X, y = checked if isinstance(checked, tuple) else (checked, None)
+        self.n_features_in_ = math.prod(X.shape[1:])
+        return as_real(X), y
+
+    def _check_X(self, X: Any) -> Rows:
+        """Return X, of the shape that `fit` saw, as an array of real numbers, or of slices of them."""
+        check_columns(X)
+        X, wanted = in_slices(as_array(X)), self._fitted.format.layout.shape
+        sliced = isinstance(X, SlicedArray)
+        if len(wanted) == 1 and not sliced:
+            X = validate_data(self, X, reset=False)
+        else:
+            if not sliced:
+                X = check_array(X, allow_nd=True, estimator=self, input_name="X")
+            if X.shape[1:] != wanted:
+                raise ValueError(
+                    f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
+                    f"samples of shape {wanted}."
+                )
+        return X if sliced else as_real(X)
+
+    @tensor_for_tensor
+    def reconstruct(self, X: ArrayLike) -> NDArray:
+        """Encode and decode X: G at each sample's code, in its most probable component.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+
+        Returns
+        -------
+        X : ndarray or Tensor of shape (n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        return self._fitted_model().reconstruct(self._check_X(X))
+
+    @tensor_for_tensor
+    def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
+        """Draw variants of each sample: decoded draws from q(z | x), as in AIM.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape that `fit` saw.
+        n_samples : int, default=1
+            Draws for each sample; each is decoded in its own most probable component.
+
+        Returns
+        -------
+        X : ndarray or Tensor of shape (n, n_samples, ...)
+            In the shape and units of the fitted data.
+        """
+        fitted = self._fitted_model()
+        rows = self._check_X(X)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        return fitted.posterior_samples(rows, n_samples, random_state_of(self.random_state))
+
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write X to memberships and codes as an ONNX model, for onnxruntime and others. Needs onnx.
 
@@ -343,27 +372,6 @@ class LatentVariableMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         export.export_onnx(self, path)
-
-    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
-        """Return scikit-learn's table of fitted attributes, begun by the settings that were chosen."""
-        table = super()._get_fitted_attr_html(doc_link)
-        rows = {}
-        for name, value in getattr(self, "settings_", {}).items():
-            given = getattr(self, name, "")  # by preset_params, if it is no parameter
-            if given is None or (isinstance(given, str) and given == "auto"):
-                rows[f"settings_[{name!r}]"] = {"type_name": type(value).__name__, "value": value}
-        table.data = rows | table.data
-        for row in table.data.values():
-            if isinstance(row["value"], str):
-                row["value"] = _Untruncated(row["value"])
-        return table
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._fitted.model.settings.latent_dim
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted")
 
 
 # In docstrings of all transformers.

@@ -36,8 +36,8 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         One with `score_samples`, such as `MPCCClusterer`, `VaDEClusterer` or `VAE`, or for
         `by="density"` any of scikit-learn's, such as `GaussianMixture`. `fit` fits a clone; a fitted one
         in a `sklearn.frozen.FrozenEstimator` stays as it is.
-    by : {"density", "information", "reconstruction", "both"}, default="density"
-        The score, see `AIM.score_samples`.
+    by : {"density", "information", "reconstruction", "both", "class"}, default="density"
+        The score, see `AIM.score_samples`; "class" of `LightCurveVaDE` alone.
     contamination : float, default=0.05
         Share of the training samples that `predict` calls outliers, above 0 and at most 0.5.
     cv : int, cross-validation generator, iterable or None, default=None
@@ -74,7 +74,7 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit", "score_samples"])],
-        "by": [StrOptions(set(SCORES))],
+        "by": [StrOptions({*SCORES, "class"})],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "cv": ["cv_object"],
     }

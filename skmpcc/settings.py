@@ -161,6 +161,27 @@ class AIMNetworkSettings(NetworkSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LightCurveNetworkSettings(NetworkSettings):
+    """Settings that shape the networks of LC-VaDE."""
+
+    n_bands: int = setting("Bands of a curve.", _COUNT, default=1)
+    n_features: int = setting(
+        "Features, which are the last of the `latent_dim` codes.", _COUNT_OR_ZERO, default=0
+    )
+    n_points: int = setting(
+        "Phases, in each band, to which the encoder interpolates a curve.", _AT_LEAST_2, default=32
+    )
+    n_inducing: int = setting(
+        "Phases at which the decoder says where its Gaussian process passes.", _AT_LEAST_2, default=24
+    )
+    feature_std: float = setting(
+        "Standard deviation of the codes of features, which have one over all curves.",
+        _POSITIVE,
+        default=0.1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoopSettings(Validated):
     """Settings of the training loop, of pseudo-labels and of the checks that any model is trained with.
 
@@ -470,6 +491,28 @@ class VariationalTrainingSettings(LoopSettings):
     beta1: float = _again(AIMTrainingSettings, "beta1", default=0.9)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LightCurveTrainingSettings(VariationalTrainingSettings):
+    """Settings of a training of LC-VaDE, as a user states them."""
+
+    likelihood_weight: float = setting(
+        "Points that each curve counts as, of whatever number it has: weight of the mean of their "
+        "log-likelihoods.",
+        _POSITIVE,
+        default=40.0,
+    )
+    points_at_once: int = setting(
+        "Points of each curve and band, at most, that an iteration looks at, at random.",
+        _AT_LEAST_2,
+        default=64,
+    )
+    left_out: float = setting(
+        "Share of these, at most, that the encoder does not see; the decoder has to tell them.",
+        _SHARE,
+        default=0.6,
+    )
+
+
 # ---- After they met the data and the pseudo-labels
 
 
@@ -550,10 +593,20 @@ class VariationalSettingsOnData(LoopSettingsOnData, VariationalTrainingSettings)
             object.__setattr__(self, "restriction_weight", weight)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LightCurveSettingsOnData(VariationalSettingsOnData, LightCurveTrainingSettings):
+    """Settings of a training of LC-VaDE on given data; errors of curves are relative to their noise."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "total_variance", 1.0)
+
+
 LoopSettings.on_data = LoopSettingsOnData
 TrainingSettings.on_data = ResolvedSettings
 AIMTrainingSettings.on_data = AIMSettingsOnData
 VariationalTrainingSettings.on_data = VariationalSettingsOnData
+LightCurveTrainingSettings.on_data = LightCurveSettingsOnData
 
 
 # ---- What the declarations serve for

@@ -3,7 +3,12 @@
 from dataclasses import dataclass, replace
 
 from skmpcc.presets import MixtureSettings, PresetFamily
-from skmpcc.settings import VariationalTrainingSettings, select
+from skmpcc.settings import (
+    LightCurveNetworkSettings,
+    LightCurveTrainingSettings,
+    VariationalTrainingSettings,
+    select,
+)
 
 # Fields that are of clusters alone.
 OF_CLUSTERS = (
@@ -55,6 +60,19 @@ class VariationalPreset(VariationalTrainingSettings, MixtureSettings):
             # A single component has settled when reconstructions have.
             generation_tol=self.tol,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightCurvePreset(LightCurveTrainingSettings, MixtureSettings, LightCurveNetworkSettings):
+    """All settings of a fit of `skmpcc.light_curves.LightCurveVaDE`."""
+
+    def network_settings(self) -> LightCurveNetworkSettings:
+        """Return what shapes the networks."""
+        return select(self, LightCurveNetworkSettings)
+
+    def training_settings(self) -> LightCurveTrainingSettings:
+        """Return what the training takes."""
+        return select(self, LightCurveTrainingSettings)
 
 
 _VECTORS = VariationalPreset(
@@ -132,3 +150,27 @@ def choose(
 
 
 VARIATIONAL_FAMILY = PresetFamily(VariationalPreset, VARIATIONAL_PRESETS, choose)
+
+LIGHT_CURVES = LightCurvePreset(
+    name="light_curves",
+    kind="vector",
+    conditioning="embedding",
+    width=128,
+    n_layers=2,
+    latent_dim=10,
+    generator_spectral_norm=False,
+    encoder_spectral_norm=False,
+    scaling="none",
+    min_std=0.1,
+    initial_log_variance=0.0,
+    ema_decay="auto",
+    ema_start=0,
+    max_iter=1000,
+    batch_size=128,
+    learning_rate=2e-3,
+    learning_rate_decay=1.0,
+    prior_learning_rate=2e-2,
+    pseudo_labels="search",
+    label_weight=10.0,
+    weights="auto",
+)

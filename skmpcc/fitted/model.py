@@ -17,6 +17,7 @@ from skmpcc.data.inputs import InputFormat
 from skmpcc.data.sliced import Rows, in_batches
 from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.prior import divergences_from_gaussians
 from skmpcc.method.variational import VaDEModel
 from skmpcc.system.devices import at_most_threads, threads_for
 
@@ -37,7 +38,7 @@ _LEAST_RESIDUAL = 1e-3
 # variances whose draws would not be finite.
 _MAX_LOG_VARIANCE = 20.0
 
-# What samples can be scored by; see `LatentVariableMixin.score_samples`.
+# What samples can be scored by; see `FittedLatentMixin.score_samples`.
 SCORES = ("density", "information", "reconstruction", "both")
 
 # Samples in the user's form, read at once or slice by slice, or already encoded.
@@ -65,6 +66,9 @@ class FittedModel:
         Mean square errors of reconstructions of the training data, by input; see `with_residuals`.
     training_scores : Tensor of shape (n_kept, 2) or None
         Information scores and log-likelihoods of training data, each sorted; see `with_residuals`.
+    code_means, code_covariances : Tensor of shape (K, J) and (K, J, J), or None
+        Of the components' codes, where the information score compares with these Gaussians, and not
+        with the components, which are diagonal and have to tell clusters apart; see `with_residuals`.
     """
 
     model: LatentModel
@@ -72,6 +76,8 @@ class FittedModel:
     n_neighbors: int
     residual_variances: Tensor | None = None
     training_scores: Tensor | None = None
+    code_means: Tensor | None = None
+    code_covariances: Tensor | None = None
     _copies: dict[torch.device, "FittedModel"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -186,6 +192,14 @@ class FittedModel:
         variance = (squares - totals**2 / len(X)).sum()
         return moments[0], moments[1], float(errors.sum() / variance) if variance > 0 else math.nan
 
+    def distributions(self, X: Samples) -> NDArray[np.float64]:
+        """Means and log-variances of q(z | x), (2, n, J)."""
+        moments = np.empty((2, len(X), self.model.settings.latent_dim))
+        with self._threads(len(X)):
+            for rows, each in self._encoded_batches(X, lambda m, v, _: (m, _within_limits(v))):
+                moments[:, rows] = each
+        return moments
+
     def labels(self, X: Samples, augment: Callable[[Tensor], Tensor] = _unchanged) -> NDArray[np.int64]:
         """Most probable component of each code, shape (n,); with `augment`, of augmented batches."""
         prior = self.model.prior
@@ -203,7 +217,7 @@ class FittedModel:
 
     def with_residuals(self, data: Tensor) -> "FittedModel":
         """Return this with errors of reconstructions and scores of the training data, or some of it."""
-        total, n_rows = torch.zeros(math.prod(data.shape[1:]), dtype=torch.float64), 0
+        total, n_rows = torch.zeros(self.model.n_errors, dtype=torch.float64), 0
         chosen = _some(data, _MAX_RESIDUALS)
 
         def squares(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
@@ -217,6 +231,13 @@ class FittedModel:
         variances = total / n_rows
         least = max(_LEAST_RESIDUAL * float(variances.mean()), torch.finfo(torch.float32).tiny)
         known = replace(self, residual_variances=variances.clamp_min(least))
+        if self.model.has_full_gaussians:
+            means, covariances = known.code_moments(data, known.labels(data), shrinking=True)
+            known = replace(
+                known,
+                code_means=torch.from_numpy(means),
+                code_covariances=torch.from_numpy(covariances),
+            )
         some = _some(chosen, _MAX_SCORES)
         with self._threads(len(some)):
             parts = known._encoded_batches(some, known._parts)
@@ -235,13 +256,18 @@ class FittedModel:
         assert self.residual_variances is not None
         prior, variances = self.model.prior, self.residual_variances.to(self.model.device)
         joint = prior.joint_log_density(z)
-        divergences = prior.divergences(z, _within_limits(log_variance))
+        log_variance = _within_limits(log_variance)
+        if self.code_means is None or self.code_covariances is None:
+            divergences = prior.divergences(z, log_variance)
+        else:
+            gaussians = self.code_means.to(z), self.code_covariances.to(z)
+            divergences = divergences_from_gaussians(z, log_variance, *gaussians)
         information = -(torch.softmax(joint, 1) * divergences).sum(1)
         likelihood = self.model.log_likelihood(x, self._decode(z, joint.argmax(1)), variances)
         return torch.logsumexp(joint, 1), information, likelihood
 
     @torch.no_grad()
-    def _score_parts(self, X: Rows) -> NDArray[np.float64]:
+    def _score_parts(self, X: Samples) -> NDArray[np.float64]:
         """log p(z), the information score and log p(x | z) of all samples; shape (3, n).
 
         The encoder sees outliers within limits, p(x | z) sees them where they are.
@@ -251,6 +277,11 @@ class FittedModel:
         n_columns = 1 if self.format.rotation is None else self.format.rotation.shape[1]
         of_column = float(self.residual_variances.sum()) / n_columns
         out, batches = np.empty((3, len(X))), list(self._batches(len(X)))
+        if isinstance(X, Tensor):
+            with self._threads(len(X)):
+                for rows, parts in self._encoded_batches(X, self._parts):
+                    out[:, rows] = parts
+            return out
         with self._threads(len(X)):
             for rows, values in zip(batches, in_batches(X, batches), strict=True):
                 x = given = self._to_device(self.format.encode(values).to(self.dtype))
@@ -263,18 +294,17 @@ class FittedModel:
         return out
 
     def code_moments(
-        self, X: Samples, labels: NDArray[np.int64]
+        self, X: Samples, labels: NDArray[np.int64], *, shrinking: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Means (K, J) and covariances (K, J, J) of draws from q(z | x) of each component's samples.
 
         By the law of total covariance: that of the encoder's means, and the mean of its variances. A
-        component without samples has its own.
+        component without samples has its own. With `shrinking` a correlation of J codes in n samples
+        is n / (n + J) of what it is in these.
         """
         prior, n_codes = self.model.prior, self.model.settings.latent_dim
-        moments = np.empty((2, len(X), n_codes))
-        with self._threads(len(X)):
-            for rows, each in self._encoded_batches(X, lambda m, v, _: (m, _within_limits(v).exp())):
-                moments[:, rows] = each
+        moments = self.distributions(X)
+        moments[1] = np.exp(moments[1])
         means = prior.means.detach().double().cpu().numpy().copy()
         covariances = np.stack([np.diag(each) for each in prior.variances.detach().cpu().numpy()])
         for k in np.unique(labels):
@@ -282,6 +312,10 @@ class FittedModel:
             means[k] = codes.mean(0)
             within = np.cov(codes.T, ddof=0).reshape(n_codes, -1) if len(codes) > 1 else 0.0
             covariances[k] = within + np.diag(variances.mean(0))
+            if shrinking:
+                kept = len(codes) / (len(codes) + n_codes)
+                diagonal = np.diag(np.diag(covariances[k]))
+                covariances[k] = kept * covariances[k] + (1 - kept) * diagonal
         return means, covariances
 
     def evidence_bounds(self, X: Rows, rng: np.random.RandomState) -> NDArray[np.float64]:
@@ -303,8 +337,8 @@ class FittedModel:
                 out[rows] = values
         return out
 
-    def scores(self, X: Rows, by: str = "density") -> NDArray[np.float64]:
-        """Scores of samples, by one of SCORES, shape (n,); see `LatentVariableMixin.score_samples`."""
+    def scores(self, X: Samples, by: str = "density") -> NDArray[np.float64]:
+        """Scores of samples, by one of SCORES, shape (n,); see `FittedLatentMixin.score_samples`."""
         if by == "both" and self.training_scores is None:
             raise ValueError(
                 "by='both' compares with scores of the training data, which this model, of a file of an "

@@ -26,10 +26,11 @@ from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.aim import AIMModel
 from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.light_curves import LightCurveModel
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.variational import VaDEModel, VAEModel
 from skmpcc.presets import Preset
-from skmpcc.settings import AIMNetworkSettings, NetworkSettings
+from skmpcc.settings import AIMNetworkSettings, LightCurveNetworkSettings, NetworkSettings
 from skmpcc.system.files import write_atomically
 from skmpcc.system.versions import installed_versions
 from skmpcc.variational_presets import VariationalPreset
@@ -54,6 +55,8 @@ _CLASSES: dict[str, type] = {
         VAEModel,
         VaDEModel,
         VariationalPreset,
+        LightCurveModel,
+        LightCurveNetworkSettings,
     )
 }
 
@@ -213,7 +216,7 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
     names = attributes.get("feature_names_in_")
     if not all(isinstance(name, str) for name in (() if names is None else names)):
         raise ValueError("feature_names_in_ has names that are not text.")
-    if (attributes["n_features_in_"],) != sizes["n_features"]:
+    if "n_features_in_" in attributes and (attributes["n_features_in_"],) != sizes["n_features"]:
         raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
     vars(estimator).update(attributes, _fitted=fitted)
     return estimator
@@ -403,6 +406,7 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         "columns": (n_columns,),
         "scaled": layout.shape if layout.image is None else (),
         "n_inputs": (math.prod(model.sample_shape),),
+        "n_errors": (model.n_errors,),
         "ends": (2,),
         "sample": layout.shape,
         "n_features": (math.prod(layout.shape),),
@@ -411,7 +415,7 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     }
     of_format = ("centre", "scale", "limits", "columns", "rotation", "ends")
     found = {name: getattr(fitted.format, name) for name in of_format}
-    for name in ("residual_variances", "training_scores"):
+    for name in ("residual_variances", "training_scores", "code_means", "code_covariances"):
         known = getattr(fitted, name)
         found[name] = None if known is None else known.numpy()
     declared = {
@@ -421,8 +425,10 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         "columns": (None, "int64", "columns"),
         "rotation": (None, "float64", "n_inputs", "columns"),
         "ends": (None, "float64", "ends", "scaled"),
-        "residual_variances": (None, "float64", "n_inputs"),
+        "residual_variances": (None, "float64", "n_errors"),
         "training_scores": (None, "float64", "n_kept", "ends"),
+        "code_means": (None, "float64", "n_clusters", "latent_dim"),
+        "code_covariances": (None, "float64", "n_clusters", "latent_dim", "latent_dim"),
     }
     _check(found, declared, sizes, fitted.format.dtype)
     if fitted.training_scores is not None and len(fitted.training_scores) == 0:

@@ -54,6 +54,8 @@ class LatentModel(nn.Module):
         Seed of the initial parameters. torch's global random state is left as it was.
     """
 
+    # Whether components are told from one another by their codes' full covariances once it is trained.
+    has_full_gaussians = False
     generator: nn.Module
     encoder: Encoder
     n_averages: Tensor
@@ -102,6 +104,11 @@ class LatentModel(nn.Module):
         """Floating-point operations of the largest hidden layer for `n` samples."""
         taps = 9 if len(self.sample_shape) == 3 else 1
         return 2 * n * self.n_places * taps * self.settings.width**2
+
+    @property
+    def n_errors(self) -> int:
+        """Errors of a sample's reconstruction that `error` tells apart."""
+        return math.prod(self.sample_shape)
 
     @property
     def n_places(self) -> int:

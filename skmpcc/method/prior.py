@@ -177,3 +177,16 @@ class GaussianMixturePrior(nn.Module):
         spread = log_variance.exp() @ self.variances.reciprocal().T
         entropy = 0.5 * (1.0 + LOG_TWO_PI + log_variance).sum(1, keepdim=True)
         return 0.5 * spread - self.component_log_density(mean) - entropy
+
+
+def divergences_from_gaussians(
+    mean: Tensor, log_variance: Tensor, means: Tensor, covariances: Tensor
+) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(m_k, S_k)) for Gaussians of full covariance; shape (n, K)."""
+    factors = torch.linalg.cholesky(covariances)
+    apart = (mean[:, None] - means).movedim(0, 2)
+    quadratic = torch.linalg.solve_triangular(factors, apart, upper=False).square().sum(1).T
+    precisions = torch.cholesky_inverse(factors).diagonal(dim1=1, dim2=2)
+    spread = log_variance.exp() @ precisions.T
+    log_determinant = 2.0 * factors.diagonal(dim1=1, dim2=2).log().sum(1)
+    return 0.5 * (quadratic + spread + log_determinant - (1.0 + log_variance).sum(1, keepdim=True))

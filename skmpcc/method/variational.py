@@ -133,16 +133,15 @@ class VariationalTraining(Trainer):
         """One step of all on one loss."""
         settings, prior = self.settings, self.model.prior
         x, views, labels = self._draw(draw_real, draw_pairs)
-        given = self._noisy(channels_last(torch.cat([x, *views])))
+        given, x = self._seen(x, views)
         dtype = matmul_dtype(settings.precision, prior.means)
         with torch.autocast(x.device.type, dtype, enabled=dtype is not None, cache_enabled=False):
             means, log_variance = self.model.encoder(given, len(x))
             mean = means[: len(x)]
             z = reparameterized(mean, log_variance, self._draw_normal(mean))
             rebuilt = self._decode(z)
-        error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
+        loss, error = self._reconstruction(x, rebuilt)
         divergence = losses.RESTRICTIONS[settings.restriction](mean, log_variance, z, prior)
-        loss = self._likelihood_loss(error, x[0].numel())
         loss = loss + self._restriction_weight * divergence
         if prior.means.requires_grad:
             loss = loss + self._cluster_losses(prior.log_responsibilities(means), views, labels)
@@ -156,6 +155,15 @@ class VariationalTraining(Trainer):
         settings = self.settings
         warm_up = WARM_UP * settings.max_iter if settings.restriction == "posterior" else 0.0
         return (settings.restriction_weight or 0.0) * min(1.0, (self.n_iter + 1) / max(warm_up, 1.0))
+
+    def _seen(self, x: Tensor, views: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """What the encoder reads of samples and their partners, and what samples are compared with."""
+        return self._noisy(channels_last(torch.cat([x, *views]))), x
+
+    def _reconstruction(self, x: Tensor, rebuilt: Tensor) -> tuple[Tensor, Tensor]:
+        """-log p(x | z), but for a constant, and the error that the history shows."""
+        error = losses.reconstruction_loss(rebuilt, x, self.settings.total_variance)
+        return self._likelihood_loss(error, x[0].numel()), error
 
     def _decode(self, z: Tensor) -> Tensor:
         return self.model.generator(z, torch.zeros_like(z[:, 0], dtype=torch.int64))

@@ -158,6 +158,7 @@ class Fit:
                 None if data.known is None else data.known.numbers,
                 self.engine,
                 self.processes,
+                data.table,
             )
 
     def ready_for_use(self, data: FitData, trained: TrainedModel, seeds: Seeds) -> FittedInitialization:
@@ -361,12 +362,15 @@ def run_fit(
     y: Any,
     checkpoint: Checkpoint | None = None,
     n_jobs: int | None = None,
+    *,
+    given: Any = None,
 ) -> None:
     """Train, warn of what is not as it should be, and set the fitted attributes at the very end.
 
-    To be called by `fit` itself: warnings go to its caller, past scikit-learn's wrapper.
+    To be called by `fit` itself: warnings go to its caller, past scikit-learn's wrapper. Callbacks are
+    handed what was `given` as X, if that is not `data.X`.
     """
-    monitor = _monitor(estimator, fit, data, y)
+    monitor = _monitor(estimator, fit, data.X if given is None else given, y)
     try:
         best = _Run(fit, data, monitor, checkpoint).best(n_jobs)
     except DivergedError:
@@ -390,9 +394,9 @@ def run_fit(
         checkpoint.remove()
 
 
-def _monitor(estimator: Any, fit: Fit, data: FitData, y: Any) -> FitMonitor:
+def _monitor(estimator: Any, fit: Fit, X: Any, y: Any) -> FitMonitor:
     """Start monitoring a fit; only the first of several processes reports."""
     if not fit.processes.is_first:
         estimator = copy.copy(estimator).set_callbacks().set_params(verbose=0)
     max_iter = fit.settings.max_iter
-    return FitMonitor(estimator, data.X, y, max_iter, interval_of(max_iter), len(fit.seeds))
+    return FitMonitor(estimator, X, y, max_iter, interval_of(max_iter), len(fit.seeds))

@@ -33,6 +33,8 @@ class FitData:
         Of the encoded rows; None if clusters are to be found.
     graph : NeighborGraph or None
         Neighbours among the encoded rows, where training or score look at them.
+    table : Tensor of shape (n_rows, n_columns) or None
+        The encoded rows in another form, in which neighbours and pseudo-labels are found.
     """
 
     X: Rows
@@ -42,6 +44,7 @@ class FitData:
     validated: dict[str, Any]
     known: KnownClasses | None = None
     graph: NeighborGraph | None = None
+    table: Tensor | None = None
 
     @classmethod
     def encode(
@@ -68,6 +71,11 @@ class FitData:
         """Return these data with the nearest neighbours of each row, on the device of `rng`."""
         first = None if self.known is None else self.known.numbers.to(rng.device) >= 0
         graph = NeighborGraph.from_data(
-            self.encoded, n_neighbors, n_clusters, rng, first, all_values=self.format.one_length
+            self.encoded if self.table is None else self.table,
+            n_neighbors,
+            n_clusters,
+            rng,
+            first,
+            all_values=self.format.one_length,
         )
         return replace(self, graph=graph)

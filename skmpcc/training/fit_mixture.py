@@ -1,12 +1,14 @@
-"""A fit of MPCC or VaDE, to clusters or to known classes: model, fitted attributes and warnings."""
+"""A fit of MPCC, VaDE or LC-VaDE, to clusters or to known classes: model, attributes and warnings."""
 
 import copy
 from typing import Any
 
 import numpy as np
 
+from skmpcc.fitted.light_curves import KERNEL_ATTRIBUTES, Kernels
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.latent_model import LatentModel
+from skmpcc.method.light_curves import LightCurveModel, LightCurveTraining
 from skmpcc.method.model import MPCCModel
 from skmpcc.method.variational import VaDEModel
 from skmpcc.presets import MixtureSettings, Preset
@@ -18,12 +20,13 @@ from skmpcc.training.convergence import (
 )
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData
-from skmpcc.variational_presets import VariationalPreset
+from skmpcc.variational_presets import LightCurvePreset, VariationalPreset
 
 # Models by the class of their settings.
 _MODELS: dict[type[MixtureSettings], type[LatentModel]] = {
     Preset: MPCCModel,
     VariationalPreset: VaDEModel,
+    LightCurvePreset: LightCurveModel,
 }
 
 
@@ -41,8 +44,12 @@ def mixture_fit(
     else:
         shape = data.format.tensor_shape
         model = _MODELS[type(preset)](preset.network_settings(), shape, n_clusters, seeds[0].model)
-    attributes = _cluster_attributes if data.known is None else _class_attributes
-    return Fit(preset, model, seeds, attributes, _warning_texts, processes=processes)
+    if isinstance(preset, LightCurvePreset):
+        attributes, engine = _light_curve_attributes, LightCurveTraining
+    else:
+        attributes = _cluster_attributes if data.known is None else _class_attributes
+        engine = None
+    return Fit(preset, model, seeds, attributes, _warning_texts, engine, processes)
 
 
 def _mixture_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
@@ -65,8 +72,29 @@ def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
     return attributes | {
         "labels_": found.labels,
         "pseudo_labels_": found.pseudo_labels,
-        "pseudo_label_choice_": _choice(found),
+        "pseudo_label_choice_": choice_of(found),
         "cluster_centers_": found.fitted.decode(means, np.arange(len(means))),
+    }
+
+
+def _light_curve_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
+    classes = np.arange(fit.model.n_clusters) if data.known is None else data.known.classes
+    given, choice = found.pseudo_labels, None if data.known is not None else choice_of(found)
+    means, covariances = found.fitted.code_means, found.fitted.code_covariances
+    assert means is not None
+    assert covariances is not None
+    kernels = dict.fromkeys(KERNEL_ATTRIBUTES)
+    taught = data.row_map.to_fitted(found.labels if given is None else given)
+    if len(np.unique(taught)) == fit.model.n_clusters > 1:
+        kernels |= Kernels.learned(found.fitted.codes(data.encoded), taught).attributes()
+    return _mixture_attributes(fit, data, found) | {
+        **kernels,
+        "classes_": classes,
+        "labels_": classes[found.labels],
+        "pseudo_labels_": None if given is None else classes[given],
+        "pseudo_label_choice_": choice,
+        "code_means_": means.numpy().copy(),
+        "code_covariances_": covariances.numpy().copy(),
     }
 
 
@@ -77,7 +105,7 @@ def _code_attributes(data: FitData, found: FittedInitialization) -> dict[str, An
     return {"code_means_": means, "code_covariances_": covariances}
 
 
-def _choice(found: FittedInitialization) -> dict[str, Any] | None:
+def choice_of(found: FittedInitialization) -> dict[str, Any] | None:
     """Tell what found the pseudo-labels, and how sure the choice of them was."""
     if found.pseudo_labels is None:
         return None
@@ -106,7 +134,7 @@ def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list
     labels, pseudo_labels = data.row_map.to_fitted(found.labels), found.pseudo_labels
     if pseudo_labels is not None:
         pseudo_labels = data.row_map.to_fitted(pseudo_labels)
-    choice = None if data.known is not None else _choice(found)
+    choice = None if data.known is not None else choice_of(found)
     return [
         *warnings_of_choice(choice),
         *warnings_of_training(found.outcome, fit.recipe),

@@ -71,6 +71,8 @@ class Initialization:
         What trains the model; None is MPCC's fastest for the device.
     processes : Processes
         Those that train it processes.
+    table : Tensor of shape (n_samples, n_columns) or None
+        The data in another form, in which pseudo-labels are found.
     """
 
     model: LatentModel
@@ -83,6 +85,7 @@ class Initialization:
     known: Tensor | None = None
     engine: Engine | None = None
     processes: Processes = ALONE
+    table: Tensor | None = None
 
     def run(
         self,
@@ -140,6 +143,7 @@ class Initialization:
 
         Images are often told apart better than their pseudo-labels do, and known labels may be wrong.
         Where labels are all that is wanted of images, few iterations are followed by steps on views.
+        What was found in another form of the data, the networks need not follow to the last.
         """
         if labels is None or settings.supervised_iter < settings.max_iter:
             return
@@ -153,7 +157,7 @@ class Initialization:
                 self.processes.broadcast_(list(model.state_dict().values()))
                 return
             self.processes.run_on_first(finishing.choose_encoder)
-            if self.known is None:
+            if self.known is None and self.table is None:
                 self.processes.run_on_first(finishing.finish_encoder)
         self.processes.broadcast_(list(model.state_dict().values()))
 
@@ -163,6 +167,7 @@ class Initialization:
         if settings.pseudo_labels is None or not settings.pseudo_label_share:
             return None, {"pseudo_labels": None}
         rng = torch.Generator(self.device).manual_seed(self.pseudo_label_seed)
+        data = data if self.table is None else self.table.to(self.device)
         # On CUDA, for the same convolutions each time.
         with matmul_precision(self.device, tf32=settings.precision != "float32"):
             found = (settings.pseudo_labels, data, self.graph, self.model.n_clusters, rng)

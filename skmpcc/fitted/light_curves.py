@@ -1,0 +1,106 @@
+"""Curves of a fitted LC-VaDE at phases that are asked for, and how sure it is of classes."""
+
+from dataclasses import astuple, dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel
+from torch import Tensor
+
+from skmpcc.fitted.model import FittedModel
+from skmpcc.method.networks.series import posterior
+
+# Kernels, at most, and inverse strength of the regularization of their coefficients.
+_MAX_KERNELS, _C = 300, 30.0
+# Draws of a sample's code, always the same, by which a curve's uncertainty knows that of the code.
+_N_DRAWS, _SEED = 16, 0
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """A logistic regression by Gaussian kernels exp(-|x - c|^2 / J) of codes x in units of scales.
+
+    Away from all codes that it has seen it is as unsure as can be, where linear ones are ever surer.
+
+    Attributes
+    ----------
+    centers : ndarray of shape (n_kernels, J)
+    scales : ndarray of shape (J,)
+    coef : ndarray of shape (K, n_kernels)
+    intercept : ndarray of shape (K,)
+    """
+
+    centers: NDArray[np.float64]
+    scales: NDArray[np.float64]
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+
+    @classmethod
+    def learned(cls, codes: NDArray[np.float64], labels: NDArray[np.int64]) -> Self:
+        """Learn the classes 0 to K - 1, with kernels around some of the codes."""
+        rows = np.linspace(0, len(codes) - 1, min(len(codes), _MAX_KERNELS)).round().astype(int)
+        scales = codes.std(axis=0)
+        scales[scales == 0] = 1.0
+        centers = codes[rows]
+        found = LogisticRegression(C=_C, max_iter=1000).fit(_kernels(codes, centers, scales), labels)
+        coef, intercept = found.coef_, found.intercept_
+        if len(coef) == 1:
+            coef, intercept = np.vstack([0 * coef, coef]), np.append([0.0], intercept)
+        return cls(centers, scales, coef, intercept)
+
+    def log_probabilities(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Logarithms of the classes' probabilities, (n, K)."""
+        kernels = _kernels(codes, self.centers, self.scales)
+        return log_softmax(kernels @ self.coef.T + self.intercept, axis=1)
+
+    def attributes(self) -> dict[str, NDArray[np.float64]]:
+        """Fitted attributes that the estimator has of it."""
+        return dict(zip(KERNEL_ATTRIBUTES, astuple(self), strict=True))
+
+
+KERNEL_ATTRIBUTES = ("kernel_centers_", "kernel_scales_", "kernel_coef_", "kernel_intercept_")
+
+
+def _kernels(
+    codes: NDArray[np.float64], centers: NDArray[np.float64], scales: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return rbf_kernel(codes / scales, centers / scales, gamma=1 / codes.shape[1])
+
+
+def curves_of_samples(
+    fitted: FittedModel, X: Tensor, phases: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and standard deviations of samples' curves at phases (n, n_bands, m), of that shape.
+
+    Moments over draws of the code, by the law of total variance.
+    """
+    means, log_variances = fitted.distributions(X)
+    noise = np.random.RandomState(_SEED).standard_normal((_N_DRAWS, means.shape[1]))
+    draws = [
+        curves_of_codes(fitted, means + np.exp(0.5 * log_variances) * each, phases) for each in noise
+    ]
+    mean = np.mean([mean for mean, _ in draws], axis=0)
+    variance = np.mean([np.square(mean) + np.square(std) for mean, std in draws], axis=0)
+    return mean, np.sqrt(variance - np.square(mean))
+
+
+@torch.no_grad()
+def curves_of_codes(
+    fitted: FittedModel, codes: NDArray[np.float64], phases: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and standard deviations of decoded curves at phases (n, n_bands, m), of that shape."""
+    mean, std = np.empty(phases.shape), np.empty(phases.shape)
+    device = fitted.model.device
+    # A kernel has n_inducing values for each phase, of which the batch size knows a few hundred.
+    size = max(1, fitted.batch_size * 256 // max(256, phases.shape[2]))
+    for begin in range(0, len(codes), size):
+        rows = slice(begin, begin + size)
+        z = torch.as_tensor(codes[rows], device=device)
+        decoded = fitted.model.decode(z, torch.zeros(len(z), dtype=torch.int64, device=device))
+        found = posterior(decoded, torch.as_tensor(phases[rows], device=device))
+        mean[rows], std[rows] = found[0].cpu(), found[1].sqrt().cpu()
+    return mean, std

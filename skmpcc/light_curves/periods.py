@@ -1,0 +1,347 @@
+"""Periods of irregular, noisy series: a periodogram proposes, the evidence of periodic curves decides."""
+
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.signal import argrelmax
+from scipy.special import ive
+from sklearn.utils.validation import check_scalar
+
+from skmpcc.light_curves.curves import LightCurves
+
+Array = NDArray[np.float64]
+
+# Frequencies of the periodogram in each 1 / span, and how many of them at most: memory.
+OVERSAMPLING, MAX_FREQUENCIES = 6, 2**23
+# Values are clipped here, in robust standard deviations from the median, before any fit.
+CLIP = 5.0
+# Peaks of the periodogram that are looked at; those of them and of their halves that reach the last stage.
+N_PEAKS, N_FINALISTS = 30, 10
+# A spectral window above this at a frequency makes what is slower than SLOW cycles appear beside it.
+WINDOW, FIRST_WINDOW = 0.6, 20
+# Cycles for each harmonic: in a few cycles any curve is periodic with enough of them.
+CYCLES_OF_HARMONIC = 4
+# A double period is wanted to repeat this often, and to be that much likelier (log).
+CYCLES_OF_DOUBLE, MARGIN_OF_DOUBLE = 10, 3.0
+CL=1
+MO=3.3
+NS,NI=3.,2.
+
+
+class _Band(NamedTuple):
+    """Points of one curve in one band: weighted mean 0 and variance 1, mean weight 1."""
+
+    times: Array
+    values: Array
+    weights: Array
+
+
+class _Kernel(NamedTuple):
+    """Periodic Gaussian processes of several lengths and variances, up to a harmonic."""
+
+    n_harmonics: int
+    lengths: tuple[float, ...]
+    variances: tuple[float, ...]
+    odd: tuple[float, ...] = ()
+
+    @property
+    def priors(self) -> Array:
+        """Variance of each Fourier coefficient, of shape (processes, 2 * n_harmonics)."""
+        inverse = np.array(self.lengths)[:, None] ** -2
+        harmonic = np.arange(1, self.n_harmonics + 1)
+        spectrum = np.maximum(ive(-(-harmonic // 2) if self.odd else harmonic, inverse), 1e-12)
+        spectrum /= spectrum.sum(axis=1, keepdims=True)
+        of_all = np.array(self.variances)[:, None, None] * spectrum
+        if self.odd:
+            of_all = of_all * 2 * np.where(harmonic % 2, np.array(self.odd)[:, None, None, None] ** 2, 1)
+        return np.tile(of_all.reshape(-1, self.n_harmonics), 2)
+
+
+COARSE = _Kernel(6, (0.3, 0.6, 1.2), (3.0, 100.0))
+DOUBLE = _Kernel(24, (0.15, 0.3, 0.6, 1.2), (1.0, 10.0, 100.0, 1000.0), (0.03, 0.1, 0.3))
+FINE = _Kernel(12, (0.15, 0.3, 0.6, 1.2), (1.0, 10.0, 100.0, 1000.0))
+
+
+def find_periods(
+    curves: Any,
+    *,
+    min_period: float = 0.1,
+    max_period: float | None = None,
+    dips: str | None = "high",
+    n_jobs: int | None = None,
+) -> Array:
+    r"""Period of each curve.
+
+    The weighted Lomb-Scargle periodogram with a floating mean [1]_, of all bands together, proposes
+    periods: its highest peaks and their doubles. Among them, the marginal likelihood of a periodic
+    Gaussian process decides, whose kernel :math:`\exp(-2 \sin^2(\pi \Delta\phi) / l^2)` of phases is a
+    sum of harmonics with variances :math:`2 e^{-1/l^2} I_k(1/l^2)` [2]_. So a shape of any kind counts,
+    such as two unequal dips in one period, where the periodogram sees half of it. Lengths l, the
+    variance of the curve, and the scale of the errors are those that suit each band best, and the prior
+    of the period is flat in its logarithm.
+
+    A curve without a period gets the one that fits best.
+
+    Parameters
+    ----------
+    curves : LightCurves, or what `LightCurves.of` takes
+        Points of n curves. Without errors, all points of a band count alike.
+    min_period : float, default=0.1
+        Shortest period, in the unit of the times. Work grows with the time from the first point to the
+        last over `min_period`.
+    max_period : float or None, default=None
+        Longest period. None: the time from the first point to the last, for each curve.
+    dips : {"high", "low"} or None, default="high"
+        Where the dips of eclipses are: at high values, as in magnitudes, or at low ones, as in fluxes.
+        Dips of equal depth repeat twice in each period of two stars, which no likelihood can tell. So
+        a shape like `abs(cos)`, symmetric in time with dips sharper than what is between them, is
+        taken as half of a period. None: it is a whole one.
+    n_jobs : int or None, default=None
+        Processes that share the curves, as joblib counts them.
+
+    Returns
+    -------
+    period : ndarray of shape (n_curves,)
+        In the unit of the times.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A parameter is out of its range, `min_period` is too long or too short for the times of a curve,
+        or `curves` are none.
+
+    Notes
+    -----
+    Values are clipped at 5 robust standard deviations from the median of their band. Points of the same
+    band and time are averaged first. Where points come at about the same part of each day, slow changes
+    look as if they had a period of a day: frequencies within 5 cycles of such peaks of the spectral
+    window are left out.
+
+    References
+    ----------
+    .. [1] Zechmeister and Kürster, "The generalised Lomb-Scargle periodogram", Astronomy and Astrophysics
+       496, 2009.
+    .. [2] Solin and Särkkä, "Explicit Link Between Periodic Covariance Functions and State Space Models",
+       AISTATS 2014.
+
+    Examples
+    --------
+    >>> from skmpcc.light_curves import find_periods, make_light_curves
+    >>> curves, _ = make_light_curves(3, classes=["RRab"], random_state=0)
+    >>> curves.period.round(4), find_periods(curves).round(4)
+    """
+    curves = LightCurves.of(curves)
+    for name, value in (("min_period", min_period), ("max_period", max_period)):
+        if value is not None:
+            check_scalar(value, name, Real, min_val=0, include_boundaries="neither")
+            if not np.isfinite(value):
+                raise ValueError(f"{name} must be finite, got {value}.")
+    if dips not in ("high", "low", None):
+        raise ValueError(f"dips must be 'high', 'low' or None, got {dips!r}.")
+    ranges = [_frequencies(i, curve, min_period, max_period) for i, curve in enumerate(curves)]
+    sign = {"high": 1, "low": -1, None: 0}[dips]
+    found = Parallel(n_jobs=n_jobs)(
+        delayed(_period)(curve, *limits, sign) for curve, limits in zip(curves, ranges, strict=True)
+    )
+    return np.array(found)
+
+
+def _frequencies(
+    i: int, curve: LightCurves, min_period: float, max_period: float | None
+) -> tuple[float, float]:
+    """Lowest and highest frequency of curve i."""
+    span = float(np.ptp(curve.times))
+    longest = span if max_period is None else max_period
+    if longest <= min_period:
+        what = f"the {span:g} from its first point to its last" if max_period is None else "max_period"
+        raise ValueError(f"Curve {i}: min_period={min_period} must be less than {what}.")
+    if span / min_period * OVERSAMPLING > MAX_FREQUENCIES:
+        raise ValueError(
+            f"Curve {i}: min_period={min_period} is too short for times over {span:g}, at least "
+            f"{span * OVERSAMPLING / MAX_FREQUENCIES:.3g} is wanted."
+        )
+    return 1 / longest, 1 / min_period
+
+
+def _period(curve: LightCurves, lowest: float, highest: float, sign: int) -> float:
+    bands, span = list(_bands(curve)), float(np.ptp(curve.times))
+    peaks, windows = _peaks(bands, span, lowest, highest)
+    often = _cycles(peaks, windows, span) >= 2 * CYCLES_OF_DOUBLE
+    halves = peaks[often & (peaks / 2 >= lowest)] / 2
+    candidates = np.concatenate([peaks, halves])
+    handicap = np.repeat([0, MARGIN_OF_DOUBLE], [len(peaks), len(halves)])
+    # Each step is fine enough for the harmonics that are left to tell phases apart.
+    for kernel, step, n_left in ((COARSE, 0.05, N_FINALISTS), (FINE, 0.0125, 1), (FINE, 0.003, 1)):
+        if kernel is FINE and CL:
+            cycles = _cycles(candidates, windows, span)
+            bands = [_without_outliers(band, candidates, cycles, FINE) for band in bands]
+        grid = np.clip(candidates[:, None] + np.arange(-4, 5) * step / span, lowest, highest)
+        score = _log_evidence(bands, grid.ravel(), _cycles(grid.ravel(), windows, span), kernel).reshape(grid.shape)
+        score -= np.log(grid) + handicap[:, None]
+        best = score.argmax(axis=1)
+        order = np.argsort(-score.max(axis=1), kind="stable")[:n_left]
+        candidates, handicap = grid[order, best[order]], handicap[order]
+    frequency = candidates[0]
+    often = _cycles(candidates[:1], windows, span) >= 2 * CYCLES_OF_DOUBLE
+    if often and frequency / 2 >= lowest:
+        c = _cycles(candidates[:1], windows, span)
+        one = np.array([frequency])
+        gain = _log_evidence(bands, one / 2, 2 * c, DOUBLE) - _log_evidence(bands, one, c, FINE)
+        if gain[0] > MO or _equal_dips(bands, frequency, sign):
+            frequency /= 2
+    return float(1 / frequency)
+
+
+def _bands(curve: LightCurves) -> Iterator[_Band]:
+    """Each band with three times or more, which have one point each."""
+    errors = np.ones_like(curve.values) if curve.errors is None else curve.errors
+    for band in np.unique(curve.bands):
+        rows = curve.bands == band
+        times, first = np.unique(curve.times[rows], return_index=True)
+        if len(times) < 3:
+            continue
+        precision = np.add.reduceat(errors[rows] ** -2.0, first)
+        values = np.add.reduceat(curve.values[rows] * errors[rows] ** -2.0, first) / precision
+        # No model is exact: the most precise points must not be all that counts.
+        weights = 1 / (1 / precision + np.median(1 / precision))
+        weights /= weights.mean()
+        values -= np.median(values)
+        scale = CLIP * 1.4826 * np.median(np.abs(values)) or np.abs(values).max()
+        values = np.clip(values, -scale, scale)
+        values -= np.average(values, weights=weights)
+        deviation = np.sqrt(np.average(values**2, weights=weights))
+        yield _Band(times - curve.times.min(), values / (deviation or 1), weights)
+
+
+def _periodogram(bands: list[_Band], step: float, n: int) -> tuple[Array, Array]:
+    """Gain of the fit of a sine at n multiples of `step`, and the spectral window."""
+    width = int(np.ceil(np.sqrt(n)))
+    power, window = np.zeros(n), np.zeros(n, dtype=complex)
+    for times, values, weights in bands:
+        # exp(i w t) of all frequencies as products of those of a block and those of its start.
+        start = np.exp(2j * np.pi * step * width * np.outer(np.arange(-(-n // width)), times))
+        block = np.exp(2j * np.pi * step * np.outer(times, np.arange(width)))
+        weights = weights / weights.sum()
+        first = ((start * weights) @ block).ravel()[:n]
+        second = ((start**2 * weights) @ block**2).ravel()[:n]
+        product = ((start * (weights * values)) @ block).ravel()[:n]
+        c, s, yc, ys = first.real, first.imag, product.real, product.imag
+        cc, ss, cs = (1 + second.real) / 2 - c * c, (1 - second.real) / 2 - s * s, second.imag / 2 - c * s
+        determinant = cc * ss - cs * cs
+        explained = ss * yc**2 + cc * ys**2 - 2 * cs * yc * ys
+        share = np.where(determinant > 1e-9, explained / np.maximum(determinant, 1e-9), 0)
+        power -= len(times) * np.log(np.maximum(1 - share, 1e-3))
+        window += len(times) * first
+    return power, np.abs(window) / max(sum(len(band.times) for band in bands), 1)
+
+
+def _peaks(bands: list[_Band], span: float, lowest: float, highest: float) -> tuple[Array, Array]:
+    """Frequencies of the highest peaks of the periodogram, and those of the spectral window."""
+    step = 1 / (span * OVERSAMPLING)
+    n = int(highest / step) + 2
+    power, window = _periodogram(bands, step, n)
+    grid = np.arange(n) * step
+    window[(window < WINDOW) | (grid < FIRST_WINDOW / span)] = 0
+    inside = grid >= lowest
+    at = argrelmax(np.where(inside, power, 0))[0]
+    at = at[inside[at - 1]]
+    at = at[np.argsort(-power[at], kind="stable")[:N_PEAKS]]
+    left, middle, right = power[at - 1], power[at], power[at + 1]
+    peaks = (at + 0.5 * (left - right) / (left - 2 * middle + right)) * step
+    return np.clip(peaks if len(at) else lowest, lowest, highest, dtype=float), grid[argrelmax(window)[0]]
+
+
+def _harmonics(band: _Band, frequency: Array, n: int) -> Array:
+    """Columns 1, cos, sin and values, times the root of the weights; (frequencies, points, 2 n + 2)."""
+    cycles = np.outer(frequency, band.times)
+    root = np.sqrt(band.weights)
+    turn = np.exp(2j * np.pi * (cycles - np.floor(cycles)))
+    columns = np.empty((*cycles.shape, 2 * n + 2))
+    columns[..., 0], columns[..., -1] = root, root * band.values
+    power = root * turn
+    for k in range(1, n + 1):
+        columns[..., k], columns[..., n + k] = power.real, power.imag
+        power = power * turn
+    return columns
+
+
+def _cycles(frequency: Array, windows: Array, span: float) -> Array:
+    """Cycles in the span, as slow as a frequency looks beside a peak of the spectral window."""
+    away = np.abs(frequency[:, None] - windows)
+    return span * np.minimum(frequency, away.min(axis=1, initial=np.inf))
+
+
+def _log_evidence(bands: list[_Band], frequency: Array, cycles: Array, kernel: _Kernel) -> Array:
+    """Log marginal likelihood of each frequency, by the best process for each band."""
+    total = np.zeros(len(frequency))
+    for band in bands:
+        rows = max(1, 2**21 // (len(band.times) * (2 * kernel.n_harmonics + 2)))
+        for i in range(0, len(frequency), rows):
+            part = slice(i, i + rows)
+            total[part] += _regression(band, frequency[part], cycles[part], kernel)[0].max(axis=1)
+    return total
+
+
+def _regression(
+    band: _Band, frequency: Array, cycles: Array, kernel: _Kernel
+) -> tuple[Array, Array, Array]:
+    """Log evidence and normal equations of each frequency and process, and the columns of these.
+
+    Fourier coefficients have Gaussian priors P, the mean is flat. With the scale s of the errors fitted,
+    log N(y; 0, s^2 (W^-1 + F P F')) = -log|P^-1 + F'WF| / 2 - log|P| / 2 - (n - 1) log(residual) + ...
+    One Cholesky factor of (F, y)'W(F, y) + P^-1 holds both determinant and residual.
+    """
+    n, k = len(band.times), np.tile(np.arange(1, kernel.n_harmonics + 1), 2)
+    allowed = k <= np.maximum(1, cycles[:, None, None] / CYCLES_OF_HARMONIC)
+    priors = np.where(allowed, kernel.priors, 1e-9)
+    columns = _harmonics(band, frequency, kernel.n_harmonics)
+    gram = np.swapaxes(columns, 1, 2) @ columns
+    gram[:, -1, -1] += 1e-9 * n
+    gram = np.repeat(gram[:, None], priors.shape[1], axis=1)
+    inner = np.arange(1, len(k) + 1)
+    gram[..., inner, inner] += 1 / priors
+    logs = np.log(np.diagonal(np.linalg.cholesky(gram), axis1=-2, axis2=-1))
+    volume = logs[..., 1:-1].sum(axis=-1) + np.log(priors).sum(axis=-1) / 2
+    return -volume - (n - 1) * logs[..., -1], gram, columns
+
+
+def _without_outliers(band: _Band, frequency: Array, cycles: Array, kernel: _Kernel) -> _Band:
+    """The band with its values clipped around that curve of some frequencies which is nearest to each."""
+    evidence, gram, columns = _regression(band, frequency, cycles, kernel)
+    normal = gram[np.arange(len(frequency)), evidence.argmax(axis=1)]
+    fit = columns[..., :-1] @ np.linalg.solve(normal[:, :-1, :-1], normal[:, :-1, -1:])
+    residual = columns[..., -1] - fit[..., 0]
+    limit = CLIP * 1.4826 * np.median(np.abs(residual), axis=1, keepdims=True)
+    nearest = np.argmin(np.abs(residual) / np.maximum(limit, 1e-300), axis=0), np.arange(residual.shape[1])
+    change = np.clip(residual, -limit, limit) - residual
+    return band._replace(values=band.values + change[nearest] / np.sqrt(band.weights))
+
+
+def _equal_dips(bands: list[_Band], frequency: float, sign: int) -> bool:
+    """Whether the shape is that of abs(cos): symmetric, the dips sharper than what is between them.
+
+    Then the second harmonic is in phase with the first, which has its maximum at the dip, with
+    0.2 of its amplitude; eclipses are a little sharper, those of detached stars far more.
+    """
+    n, ratio, precision = 4, 0j, 0.0
+    for band in bands:
+        columns = _harmonics(band, np.array([frequency]), n)[0]
+        design, values = columns[:, :-1], columns[:, -1]
+        freedom = len(values) - design.shape[1]
+        if freedom < 1:
+            continue
+        inverse = np.linalg.inv(design.T @ design + 1e-6 * len(values) * np.eye(design.shape[1]))
+        fit = inverse @ (design.T @ values)
+        noise = np.sum((values - design @ fit) ** 2) / freedom
+        one, two = fit[[1, 2]] + 1j * fit[[n + 1, n + 2]]
+        variance = noise * (inverse[2, 2] + inverse[n + 2, n + 2]) / 2 / abs(one) ** 2
+        ratio += two * np.conj(one / abs(one)) ** 2 / abs(one) / variance
+        precision += 1 / variance
+    if not sign or not precision:
+        return False
+    cosine, sine, error = sign * ratio.real / precision, ratio.imag / precision, precision**-0.5
+    return bool(max(0.1, NS * error) < cosine < 0.45 and abs(sine) < max(0.3 * cosine, NI * error))
