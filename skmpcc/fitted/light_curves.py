@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
-from torch import Tensor
 
 from skmpcc.fitted.model import FittedModel
-from skmpcc.method.networks.series import posterior
+from skmpcc.method.light_curves import LightCurveModel
 
 # Kernels, at most, and inverse strength of the regularization of their coefficients.
 _MAX_KERNELS, _C = 300, 30.0
-# Draws of a sample's code, always the same, by which a curve's uncertainty knows that of the code.
-_N_DRAWS, _SEED = 16, 0
 
 
 @dataclass(frozen=True)
@@ -71,29 +68,13 @@ def _kernels(
     return rbf_kernel(codes / scales, centers / scales, gamma=1 / codes.shape[1])
 
 
-def curves_of_samples(
-    fitted: FittedModel, X: Tensor, phases: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means and standard deviations of samples' curves at phases (n, n_bands, m), of that shape.
-
-    Moments over draws of the code, by the law of total variance.
-    """
-    means, log_variances = fitted.distributions(X)
-    noise = np.random.RandomState(_SEED).standard_normal((_N_DRAWS, means.shape[1]))
-    draws = [
-        curves_of_codes(fitted, means + np.exp(0.5 * log_variances) * each, phases) for each in noise
-    ]
-    mean = np.mean([mean for mean, _ in draws], axis=0)
-    variance = np.mean([np.square(mean) + np.square(std) for mean, std in draws], axis=0)
-    return mean, np.sqrt(variance - np.square(mean))
-
-
 @torch.no_grad()
 def curves_of_codes(
     fitted: FittedModel, codes: NDArray[np.float64], phases: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Means and standard deviations of decoded curves at phases (n, n_bands, m), of that shape."""
     mean, std = np.empty(phases.shape), np.empty(phases.shape)
+    assert isinstance(fitted.model, LightCurveModel)
     device = fitted.model.device
     # A kernel has n_inducing values for each phase, of which the batch size knows a few hundred.
     size = max(1, fitted.batch_size * 256 // max(256, phases.shape[2]))
@@ -101,6 +82,6 @@ def curves_of_codes(
         rows = slice(begin, begin + size)
         z = torch.as_tensor(codes[rows], device=device)
         decoded = fitted.model.decode(z, torch.zeros(len(z), dtype=torch.int64, device=device))
-        found = posterior(decoded, torch.as_tensor(phases[rows], device=device))
+        found = fitted.model.curve(decoded, torch.as_tensor(phases[rows], device=device))
         mean[rows], std[rows] = found[0].cpu(), found[1].sqrt().cpu()
     return mean, std

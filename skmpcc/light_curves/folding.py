@@ -64,13 +64,18 @@ class FoldedCurves:
         return np.sqrt(0.5 * spread[:, 1:].sum(1)).reshape(-1, self.n_bands)
 
     def excess(self) -> NDArray[np.float64]:
-        """Root mean square distance from the smooth curve, beyond errors; (n, n_bands)."""
+        """Root mean square distance from the smooth curve that errors do not explain; (n, n_bands).
+
+        What chance may add to them, of two standard deviations, counts as theirs: otherwise the noisier a
+        curve is, the more it would scatter.
+        """
         found = np.empty(len(self.splits) - 1)
         for i, (start, stop) in enumerate(pairwise(self.splits)):
             phases = self.phases[start:stop] + self.shifts[i // self.n_bands]
             smooth = waves(phases) @ self.regression.coefficients[i]
             squares = np.square(self.values[start:stop] - smooth)
-            found[i] = max(np.mean(squares) - np.median(self.variances[start:stop]), 0.0)
+            chance = 1.0 + 2.0 * np.sqrt(2.0 / len(squares))
+            found[i] = max(np.mean(squares) - chance * np.mean(self.variances[start:stop]), 0.0)
         return np.sqrt(found).reshape(-1, self.n_bands)
 
     def skews(self) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from skmpcc.light_curves.folding import FoldedCurves, fold
 from skmpcc.light_curves.periods import find_periods
 
 # Logarithms are taken of ratios that are no less than this.
-_LEAST_RATIO = 1e-2
+_LEAST_RATIO = 0.05
 
 
 def _stepwise(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ class LightCurveGrid(TransformerMixin, BaseEstimator):
         level from the one before, a colour if values are magnitudes; "skew" of the smooth curve,
         "log_harmonics", of its second harmonic's amplitude over the first one's, and "log_scatter", of
         the points' distances from it beyond their errors, over its amplitude, all three of the bands
-        together. Logarithms are natural, and those of ratios at least log 0.01.
+        together. Logarithms are natural, and those of ratios at least log 0.05.
     min_period : float, default=0.1
         The shortest period to look for, in the unit of times.
     n_jobs : int, default=None

@@ -27,9 +27,9 @@ WINDOW, FIRST_WINDOW = 0.6, 20
 CYCLES_OF_HARMONIC = 4
 # A double period is wanted to repeat this often, and to be that much likelier (log).
 CYCLES_OF_DOUBLE, MARGIN_OF_DOUBLE = 10, 3.0
-CL=1
-MO=3.3
-NS,NI=3.,2.
+CL = 1
+MO = 3.3
+NS, NI = 3.0, 2.0
 
 
 class _Band(NamedTuple):
@@ -180,7 +180,9 @@ def _period(curve: LightCurves, lowest: float, highest: float, sign: int) -> flo
             cycles = _cycles(candidates, windows, span)
             bands = [_without_outliers(band, candidates, cycles, FINE) for band in bands]
         grid = np.clip(candidates[:, None] + np.arange(-4, 5) * step / span, lowest, highest)
-        score = _log_evidence(bands, grid.ravel(), _cycles(grid.ravel(), windows, span), kernel).reshape(grid.shape)
+        score = _log_evidence(bands, grid.ravel(), _cycles(grid.ravel(), windows, span), kernel).reshape(
+            grid.shape
+        )
         score -= np.log(grid) + handicap[:, None]
         best = score.argmax(axis=1)
         order = np.argsort(-score.max(axis=1), kind="stable")[:n_left]
@@ -230,7 +232,11 @@ def _periodogram(bands: list[_Band], step: float, n: int) -> tuple[Array, Array]
         second = ((start**2 * weights) @ block**2).ravel()[:n]
         product = ((start * (weights * values)) @ block).ravel()[:n]
         c, s, yc, ys = first.real, first.imag, product.real, product.imag
-        cc, ss, cs = (1 + second.real) / 2 - c * c, (1 - second.real) / 2 - s * s, second.imag / 2 - c * s
+        cc, ss, cs = (
+            (1 + second.real) / 2 - c * c,
+            (1 - second.real) / 2 - s * s,
+            second.imag / 2 - c * s,
+        )
         determinant = cc * ss - cs * cs
         explained = ss * yc**2 + cc * ys**2 - 2 * cs * yc * ys
         share = np.where(determinant > 1e-9, explained / np.maximum(determinant, 1e-9), 0)
@@ -252,7 +258,9 @@ def _peaks(bands: list[_Band], span: float, lowest: float, highest: float) -> tu
     at = at[np.argsort(-power[at], kind="stable")[:N_PEAKS]]
     left, middle, right = power[at - 1], power[at], power[at + 1]
     peaks = (at + 0.5 * (left - right) / (left - 2 * middle + right)) * step
-    return np.clip(peaks if len(at) else lowest, lowest, highest, dtype=float), grid[argrelmax(window)[0]]
+    return np.clip(peaks if len(at) else lowest, lowest, highest, dtype=float), grid[
+        argrelmax(window)[0]
+    ]
 
 
 def _harmonics(band: _Band, frequency: Array, n: int) -> Array:
@@ -316,7 +324,10 @@ def _without_outliers(band: _Band, frequency: Array, cycles: Array, kernel: _Ker
     fit = columns[..., :-1] @ np.linalg.solve(normal[:, :-1, :-1], normal[:, :-1, -1:])
     residual = columns[..., -1] - fit[..., 0]
     limit = CLIP * 1.4826 * np.median(np.abs(residual), axis=1, keepdims=True)
-    nearest = np.argmin(np.abs(residual) / np.maximum(limit, 1e-300), axis=0), np.arange(residual.shape[1])
+    nearest = (
+        np.argmin(np.abs(residual) / np.maximum(limit, 1e-300), axis=0),
+        np.arange(residual.shape[1]),
+    )
     change = np.clip(residual, -limit, limit) - residual
     return band._replace(values=band.values + change[nearest] / np.sqrt(band.weights))
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_array, check_scalar
@@ -26,7 +27,6 @@ from skmpcc.fitted.light_curves import (
     KERNEL_ATTRIBUTES,
     Kernels,
     curves_of_codes,
-    curves_of_samples,
 )
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.light_curves.curves import LightCurves
@@ -52,6 +52,8 @@ _RESERVED = ("n_bands", "n_features", "pseudo_labels", "scaling")
 _LEARNED = ("bands_", "period_", "levels_", "amplitudes_", "feature_centers_", "feature_scales_")
 # Features are within so many standard deviations, as robust ones.
 _MAX_FEATURE = 10.0
+# The same, where known classes spread to neighbours.
+_MAX_SPREAD = 5.0
 # Of a class's log-probability, beside the information of a single code.
 _CONFIDENCE_WEIGHT = 3.0
 # Phases of a decoded curve, and of shapes in which pseudo-labels are found.
@@ -285,8 +287,9 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
             n_features=n_features,
             latent_dim=preset.latent_dim + n_features,
         )
+        table = validated._table(folded, of_features=known is not None and n_features > 0)
         # The networks take any number of points.
-        data = _data(rows, validated._table(folded), known, n_features + 3 * n_bands)
+        data = _data(rows, table, known, n_features + 3 * n_bands)
         seeds = Seeds.draw(random_state_of(validated.random_state), 1)
         n_components = int(self.n_clusters) if known is None else len(known.classes)
         processes = Processes(device=resolve_device(self.device))
@@ -362,8 +365,13 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         points = folded.packed()
         return np.concatenate([self._features(folded), points.reshape(len(points), -1)], axis=1)
 
-    def _table(self, folded: FoldedCurves) -> NDArray[np.float64]:
-        """Rows in which pseudo-labels are found: shapes that weigh as much as the features together."""
+    def _table(self, folded: FoldedCurves, *, of_features: bool) -> NDArray[np.float64]:
+        """Rows in which pseudo-labels are found, of features alone, which few known classes are told by.
+
+        Otherwise shapes weigh as much as all features.
+        """
+        if of_features:
+            return self._features(folded).clip(-_MAX_SPREAD, _MAX_SPREAD)
         shapes, _ = folded.shapes(np.arange(_N_PHASES) / _N_PHASES)
         features, shapes = self._features(folded), shapes.reshape(len(shapes), -1)
         weight = np.sqrt(max(features.shape[1], 1) / shapes.shape[1])
@@ -391,8 +399,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         -------
         labels : ndarray of shape (n,)
         """
-        fitted = self._fitted_model()
-        return self.classes_[fitted.labels(self._check_X(X))]
+        return self.classes_[self._log_probabilities(X).argmax(axis=1)]
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray:
         """Learn as `fit` does, and return `labels_`.
@@ -409,7 +416,10 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         return self.fit(X, y).labels_
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Predict probabilities q(y | z, f) of the classes or clusters.
+        """Predict probabilities of the classes or clusters.
+
+        Of clusters they are q(y | z, f), by the mixture. Of classes they are the normalized geometric
+        mean of this and of what the classifier by kernels says, which is a little better than either.
 
         Parameters
         ----------
@@ -420,7 +430,23 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         probabilities : ndarray of shape (n, n_classes)
             In the order of `classes_`. Rows sum to one.
         """
-        return self._fitted_model().memberships(self._check_X(X))
+        return np.exp(self._log_probabilities(X))
+
+    def _log_probabilities(self, X: Any) -> NDArray[np.float64]:
+        """Logarithms of what `predict_proba` returns."""
+        fitted, rows = self._fitted_model(), self._check_X(X)
+        of_mixture = fitted.log_memberships(rows)
+        # Only clusters have a choice of what found them.
+        if self.pseudo_label_choice_ is not None or self._kernels is None:
+            return of_mixture
+        both = of_mixture + self._kernels.log_probabilities(fitted.codes(rows))
+        return log_softmax(0.5 * both, axis=1)
+
+    @property
+    def _kernels(self) -> Kernels | None:
+        if self.kernel_centers_ is None:
+            return None
+        return Kernels(*(getattr(self, name) for name in KERNEL_ATTRIBUTES))
 
     def score_samples(self, X: Any, by: str = "information") -> NDArray[np.float64]:
         """Score how much each curve is like those that `fit` saw; low for those unlike them.
@@ -451,10 +477,9 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         if by != "class":
             return super().score_samples(X, by)
         fitted, rows = self._fitted_model(), self._check_X(X)
-        if self.kernel_centers_ is None:
+        if self._kernels is None:
             raise ValueError("by='class' needs several classes, but there is 1 with curves.")
-        kernels = Kernels(*(getattr(self, name) for name in KERNEL_ATTRIBUTES))
-        confidence = kernels.log_probabilities(fitted.codes(rows)).max(axis=1)
+        confidence = self._kernels.log_probabilities(fitted.codes(rows)).max(axis=1)
         information = fitted.scores(rows, "information")
         return information / self._n_features_out + _CONFIDENCE_WEIGHT * confidence
 
@@ -488,7 +513,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
             )
         phases = (times - folded.starts[:, None]) / folded.periods[:, None] - folded.shifts[:, None]
         at = np.repeat(phases[:, None] % 1.0, folded.n_bands, axis=1)
-        mean, std = curves_of_samples(fitted, rows, at)
+        mean, std = curves_of_codes(fitted, fitted.codes(rows), at)
         levels, amplitudes = folded.levels[..., None], folded.amplitudes[..., None]
         return levels + amplitudes * mean, amplitudes * std
 

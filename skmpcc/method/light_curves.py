@@ -29,10 +29,19 @@ from skmpcc.settings import LightCurveNetworkSettings, LightCurveSettingsOnData
 _MANY_POINTS = 256
 # Points that are farther from a decoded curve than so many standard deviations count as these.
 _MAX_DEVIATION = 5.0
+# Samples, at most, by which variances are calibrated, and share of their points that is held out.
+_MAX_CALIBRATING, _LEFT_OUT = 1024, 0.2
 
 
 class LightCurveModel(VaDEModel):
-    """Encoder, decoder and mixture of LC-VaDE."""
+    """Encoder, decoder and mixture of LC-VaDE.
+
+    Attributes
+    ----------
+    variance : Tensor of shape ()
+        What variances of decoded curves are multiplied by, 1 in training; once the model is prepared for
+        inference, by which points that the encoder does not see are as far off as they should be.
+    """
 
     has_full_gaussians = True
     settings: LightCurveNetworkSettings
@@ -66,10 +75,47 @@ class LightCurveModel(VaDEModel):
         """Features and series of samples."""
         return unpacked(x, self.settings.n_bands, self.settings.n_features)
 
+    @torch.no_grad()
+    def collect_standing_statistics(
+        self, n_passes: int, batch_size: int, rng: torch.Generator, data: Tensor | None = None
+    ) -> None:
+        """Collect the averaged decoder's statistics, and calibrate its variances, on data.
+
+        The encoder is not shown `_LEFT_OUT` of the points, at random, of which the mean square deviation
+        shall be 1.
+        """
+        self.variance.fill_(1.0)
+        super().collect_standing_statistics(n_passes, batch_size, rng, data)
+        self.variance.fill_(1.0)
+        if data is None:
+            return
+        parts = []
+        rows = torch.randperm(len(data), generator=rng, device=rng.device)[:_MAX_CALIBRATING]
+        for some in rows.to(data.device).split(batch_size):
+            features, series = self.unpacked(data[some].to(self.device))
+            shape, error = series[:, :, ERROR].shape, series[:, :, ERROR]
+            held_out = torch.rand(shape, generator=rng, device=rng.device).to(error) < _LEFT_OUT
+            given = torch.cat([series[:, :, :ERROR], (error * ~held_out)[:, :, None]], dim=2)
+            mean, _ = self.encode(packed(features, given))
+            decoded = self.decode(mean, torch.zeros(len(mean), dtype=torch.int64, device=self.device))
+            squares, variance, _ = self.deviations(packed(features, series), decoded)
+            chosen = held_out & (error > 0)
+            noise = error.square()[chosen]
+            parts.append(torch.stack([squares[chosen], variance[chosen] - noise, noise]))
+        squares, variance, noise = torch.cat(parts, dim=1)
+        factors = torch.logspace(-1.5, 1.0, 51, device=self.device)
+        off = torch.stack([_mean_deviation(squares, f * variance + noise) for f in factors])
+        self.variance.copy_(factors[(off - 1.0).abs().argmin()])
+
+    def curve(self, decoded: Tensor, phases: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of decoded curves at phases (n, n_bands, n_points), of that shape."""
+        mean, variance = posterior(decoded, phases)
+        return mean, self.variance.to(variance) * variance
+
     def deviations(self, x: Tensor, rebuilt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Square residuals of points, variances s^2 + e^2 of curve and errors, and where points are."""
         _, series = self.unpacked(x)
-        mean, variance = posterior(rebuilt, series[:, :, PHASE])
+        mean, variance = self.curve(rebuilt, series[:, :, PHASE])
         error = series[:, :, ERROR]
         residual = series[:, :, VALUE] - mean
         return residual.square(), variance + error.square(), (error > 0).to(mean)
@@ -96,6 +142,13 @@ class LightCurveModel(VaDEModel):
         noisy it is.
         """
         return -0.5 * self.error(x, rebuilt, variances.dtype)[:, 0]
+
+
+def _mean_deviation(squares: Tensor, variance: Tensor) -> Tensor:
+    """Mean square deviation, without what is too far off to be noise."""
+    deviations = squares / variance
+    near = deviations < _MAX_DEVIATION**2
+    return (deviations * near).sum() / near.sum().clamp_min(1)
 
 
 def _mean(values: Tensor, there: Tensor) -> Tensor:
