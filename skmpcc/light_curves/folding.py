@@ -81,14 +81,14 @@ class FoldedCurves:
     def skews(self) -> NDArray[np.float64]:
         """Skewness of the smooth curve over the phases, (n,)."""
         curve = _of_all_bands(self.regression, self.n_bands)[:, 1:] @ waves(_grid(_FINE))[:, 1:].T
-        return (curve**3).mean(1) / np.square(curve).mean(1) ** 1.5
+        return _ratio((curve**3).mean(1), np.square(curve).mean(1) ** 1.5)
 
     def harmonics(self) -> NDArray[np.float64]:
         """Amplitude of the second harmonic over that of the first, (n,)."""
         coefficients = _of_all_bands(self.regression, self.n_bands)
         n = coefficients.shape[1] // 2
         first, second = (np.hypot(coefficients[:, k], coefficients[:, k + n]) for k in (1, 2))
-        return second / first
+        return _ratio(second, first)
 
     def shapes(self, phases: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of aligned curves of level 0 and amplitude 1, (n, n_bands, m)."""
@@ -216,6 +216,11 @@ def _near(
         z = np.abs(values[start:stop] - smooth) / np.sqrt(variances[start:stop] + regression.jitters[i])
         kept[start:stop] = z <= _CLIP * max(_MAD * np.median(z), 1e-9)
     return kept
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """part / whole, 0 where curves are flat."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def _grid(n: int) -> NDArray[np.float64]:
