@@ -17,6 +17,8 @@ _MAD = 1.4826
 MAX_POINTS = 256
 # Places among which the extreme of a curve is looked for.
 _FINE = 512
+# From there to the extreme itself.
+_N_STEPS = 6
 
 
 @dataclass(frozen=True)
@@ -243,10 +245,21 @@ def _shifts(regression: CircularRegression, n_bands: int, align: str | None) -> 
     n_harmonics = coefficients.shape[1] // 2
     if align == "phase":
         return np.arctan2(coefficients[:, 1 + n_harmonics], coefficients[:, 1]) / (2 * np.pi)
-    curve = coefficients @ waves(_grid(_FINE)).T
-    curve = -curve if align == "min" else curve
-    # The peak of a parabola through the largest place and its neighbours.
-    at = curve.argmax(1)
-    left, top, right = (curve[np.arange(n_curves), (at + step) % _FINE] for step in (-1, 0, 1))
-    bend = np.maximum(2 * top - left - right, np.finfo(np.float64).tiny)
-    return (at + 0.5 * (right - left) / bend) / _FINE
+    return _peaks(-coefficients if align == "min" else coefficients)
+
+
+def _peaks(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Phases of the largest values of curves, (n,)."""
+    at = (coefficients @ waves(_grid(_FINE)).T).argmax(1) / _FINE
+    around = at - 1 / _FINE, at + 1 / _FINE
+    n_harmonics = coefficients.shape[1] // 2
+    frequencies = 2 * np.pi * np.arange(1, n_harmonics + 1)
+    a, b = frequencies * coefficients[:, 1:].reshape(len(at), 2, -1).swapaxes(0, 1)
+    # Newton's method, as the place among those of the grid depends on where the first point is.
+    for _ in range(_N_STEPS):
+        cosines, sines = waves(at)[:, 1:].reshape(len(at), 2, -1).swapaxes(0, 1)
+        slope = (b * cosines - a * sines).sum(1)
+        bend = (frequencies * (a * cosines + b * sines)).sum(1)
+        step = np.divide(slope, bend, out=np.zeros_like(at), where=bend > 0)
+        at = np.clip(at + step, *around)
+    return at
