@@ -59,7 +59,7 @@ class LightCurveGrid(TransformerMixin, BaseEstimator):
         Phases on the grid, in each band.
     fold : bool, default=True
         Whether curves repeat. If not, a curve's time from its first point to its last one is its grid,
-        and "log_period" is the logarithm of that.
+        and "log_period" is the logarithm of twice that.
     period : {"auto", "find"}, default="auto"
         "auto" takes the curves' own periods, and finds them if they have none. "find" finds them always;
         see `find_periods`.
@@ -241,8 +241,9 @@ class LightCurveGrid(TransformerMixin, BaseEstimator):
         Returns
         -------
         curves : LightCurves
-            Times from 0 to the period, in the units of the fitted curves. What no column tells is
-            taken from `period_`, `levels_` and `amplitudes_`. With `errors` the curves have them.
+            Times from 0 to the period, or over the span without `fold`, in the units of the fitted
+            curves. What no column tells is taken from `period_`, `levels_` and `amplitudes_`. With
+            `errors` the curves have them.
         """
         check_is_fitted(self)
         rows = check_array(X, dtype=np.float64)
@@ -254,10 +255,10 @@ class LightCurveGrid(TransformerMixin, BaseEstimator):
         stds = rows[:, n : 2 * n].reshape(len(rows), n_bands, -1) if self.errors else None
         periods, levels, amplitudes = self.scales_of(rows[:, n * (1 + self.errors) :])
         values = levels[:, :, None] + amplitudes[:, :, None] * shapes
-        times = np.multiply.outer(periods, np.tile(self._phases(), n_bands))
+        times = np.multiply.outer(periods, np.tile(self._cycles(), n_bands))
         errors = None
         if stds is not None:
-            errors = list(np.maximum(amplitudes[:, :, None] * stds, 1e-12).reshape(len(rows), -1))
+            errors = list((amplitudes[:, :, None] * np.maximum(stds, 1e-12)).reshape(len(rows), -1))
         return LightCurves(
             list(times),
             list(values.reshape(len(rows), -1)),
@@ -313,7 +314,7 @@ class LightCurveGrid(TransformerMixin, BaseEstimator):
 
     def rows_of(self, folded: FoldedCurves) -> NDArray[np.float64]:
         """Return the rows of folded curves."""
-        means, stds = folded.shapes(self._phases() / (1 if self.fold else 2))
+        means, stds = folded.shapes(self._cycles())
         blocks = [means, stds] if self.errors else [means]
         flat = [block.reshape(len(means), -1) for block in blocks]
         return np.concatenate([*flat, self.features_of(folded)], axis=1)
@@ -336,6 +337,10 @@ class LightCurveGrid(TransformerMixin, BaseEstimator):
 
     def _phases(self) -> NDArray[np.float64]:
         return np.linspace(0, 1, self.n_points, endpoint=not self.fold)
+
+    def _cycles(self) -> NDArray[np.float64]:
+        """Phases on the circle, of which series that are not folded have half."""
+        return self._phases() / (1 if self.fold else 2)
 
     def _sizes(self) -> list[int]:
         """Number of columns of each feature."""
