@@ -150,10 +150,11 @@ def fold(curves: LightCurves, periods: NDArray[np.float64] | None, align: str | 
     of_curve = np.repeat(np.arange(len(curves)), np.diff(curves.splits))
     first = np.minimum.reduceat(curves.times, curves.splits[:-1])
     since = curves.times - first[of_curve]
+    repeats = True
     if periods is None:
         # Half of the circle, so that the two ends are as far from one another as can be.
+        align, repeats = None, False
         periods = 2 * np.maximum.reduceat(since, curves.splits[:-1])
-        align = None
     cycles = since / periods[of_curve]
     series = of_curve * n_bands + curves.bands
     variances = np.ones(len(since)) if curves.errors is None else np.square(curves.errors)
@@ -162,7 +163,7 @@ def fold(curves: LightCurves, periods: NDArray[np.float64] | None, align: str | 
     n_series = len(curves) * n_bands
     splits = _splits(series, n_series)
     if curves.errors is None:
-        variances = variances * _variances_by_neighbors(phases, values, splits)
+        variances = variances * _variances_by_neighbors(phases, values, splits, repeats)
     kept = _near(phases, values, variances, splits)
     series, phases, values, variances = (each[kept] for each in (series, phases, values, variances))
     splits = _splits(series, n_series)
@@ -192,15 +193,22 @@ def _merged(
 
 
 def _variances_by_neighbors(
-    phases: NDArray[np.float64], values: NDArray[np.float64], splits: NDArray[np.int64]
+    phases: NDArray[np.float64],
+    values: NDArray[np.float64],
+    splits: NDArray[np.int64],
+    repeats: bool,
 ) -> NDArray[np.float64]:
-    """Variances of the points' noise, one for each series, by differences of neighbours in phase."""
+    """Variances of the points' noise, one for each series, by differences of neighbours in phase.
+
+    The last and the first point are neighbours if series repeat.
+    """
     found = np.empty(len(values))
     for start, stop in pairwise(splits):
         v = values[start:stop][np.argsort(phases[start:stop], kind="stable")]
-        noise = _MAD * np.median(np.abs(np.diff(v))) / np.sqrt(2) if len(v) > 1 else 0.0
+        steps = np.diff(v, append=v[:1] if repeats else v[:0])
+        noise = _MAD * np.median(np.abs(steps)) / np.sqrt(2) if len(steps) else 0.0
         # Of series without any noise, as far as float64 can tell.
-        found[start:stop] = max(noise, 1e-3 * np.std(v), 1e-9 * np.abs(v).max(), 1e-150) ** 2
+        found[start:stop] = max(noise, 1e-3 * np.std(v), 1e-9 * np.abs(v).max(), 1e-100) ** 2
     return found
 
 
