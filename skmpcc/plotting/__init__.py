@@ -7,6 +7,7 @@ parameters are kept as attributes, and `plot` draws them again, elsewhere or in 
 from skmpcc.plotting.clusters import ClustersDisplay
 from skmpcc.plotting.history import HistoryDisplay
 from skmpcc.plotting.latent_map import LatentMapDisplay
+from skmpcc.plotting.light_curves import LightCurvesDisplay
 from skmpcc.plotting.memberships import MembershipsDisplay
 from skmpcc.plotting.n_clusters import NClustersDisplay
 from skmpcc.plotting.reconstructions import ReconstructionsDisplay
@@ -15,6 +16,7 @@ __all__ = [
     "ClustersDisplay",
     "HistoryDisplay",
     "LatentMapDisplay",
+    "LightCurvesDisplay",
     "MembershipsDisplay",
     "NClustersDisplay",
     "ReconstructionsDisplay",
