@@ -115,6 +115,12 @@ def load(name: str, data: Path | None, seed: int) -> Stars:
         same = name.endswith("same_period")
         curves, y = make(N_SYNTHETIC, classes=SYNTHETIC, same_period=same, random_state=seed)
         return Stars(name, curves, np.array([SYNTHETIC.index(each) for each in y]), SYNTHETIC)
+    return real(name, data)
+
+
+@cache
+def real(name: str, data: Path | None) -> Stars:
+    """Load a set of the file."""
     if data is None:
         raise SystemExit(f"{name} needs --data, an .npz file of light curves.")
     with np.load(data) as file:
