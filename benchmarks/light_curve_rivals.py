@@ -1,6 +1,8 @@
-"""Scores of novelty that the benchmark of light curves compares with: by name, low for outliers."""
+"""What the benchmark of light curves compares with: scores by name, low for outliers, and classifiers."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -8,7 +10,8 @@ import torch
 from light_curve_sets import Case
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
-from sklearn.ensemble import IsolationForest
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.neighbors import LocalOutlierFactor
 from torch import Tensor, nn
 
@@ -28,6 +31,23 @@ def gaussians(case: Case, table: str, *, n_columns: int | None = None) -> dict[s
         covariance = np.atleast_2d(np.cov(rows.T)) + 1e-3 * np.eye(rows.shape[1])
         densities.append(multivariate_normal(rows.mean(0), covariance).logpdf(test))
     return {"": np.max(densities, axis=0)}
+
+
+def forest(seed: int) -> RandomForestClassifier:
+    """Random forest."""
+    return RandomForestClassifier(500, random_state=seed)
+
+
+def qda(seed: int) -> QuadraticDiscriminantAnalysis:
+    """Gaussians of full covariance."""
+    return QuadraticDiscriminantAnalysis(reg_param=0.01)
+
+
+def of_known(case: Case, table: str, model: Callable[[int], Any]) -> NDArray:
+    """Predict by a classifier of a table, which learns from the known stars alone."""
+    train, test = case.scaled(table)
+    known = case.told >= 0
+    return model(case.seed).fit(train[known], case.told[known]).predict(test)
 
 
 def isolation(case: Case) -> dict[str, NDArray]:

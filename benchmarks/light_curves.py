@@ -41,11 +41,19 @@ from typing import Any
 import numpy as np
 import torch
 from common import commit, machine, rivals, seeds_of, setting
-from light_curve_rivals import dagmm_scores, gaussians, isolation, lof, thesis_scores
+from light_curve_rivals import (
+    dagmm_scores,
+    forest,
+    gaussians,
+    isolation,
+    lof,
+    of_known,
+    qda,
+    thesis_scores,
+)
 from light_curve_sets import CLIP, RESULTS, SYNTHETIC, Case, Stars, inliers_of, load, points_of
 from numpy.typing import NDArray
 from quality import read
-from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import (
     accuracy_score,
@@ -66,11 +74,16 @@ BY = ("information", "class", "reconstruction", "both", "density")
 # ---- Novelty: scores by name, low for outliers
 
 
+def of_grid(case: Case) -> tuple[MPCCClassifier, NDArray]:
+    """MPCCClassifier of the grid's rows, and the rows to judge."""
+    rows = case.stars.rows
+    return MPCCClassifier(random_state=case.seed).fit(rows[case.train], case.told), rows[case.test]
+
+
 def grid_scores(case: Case) -> dict[str, NDArray]:
     """MPCCClassifier on the grid's rows."""
-    rows = case.stars.rows
-    fitted = MPCCClassifier(random_state=case.seed).fit(rows[case.train], case.told)
-    return {by: fitted.score_samples(rows[case.test], by=by) for by in ("density", "information")}
+    fitted, rows = of_grid(case)
+    return {by: fitted.score_samples(rows, by=by) for by in ("density", "information")}
 
 
 def vade_scores(case: Case) -> dict[str, NDArray]:
@@ -135,31 +148,10 @@ def noise(name: str, options: argparse.Namespace, seed: int, scores: Callable) -
 # ---- Classes: predictions of the stars to judge
 
 
-def forest_classes(case: Case) -> NDArray:
-    """Random forest on the extracted features, of the known stars."""
-    train, test = case.scaled("extracted")
-    known = case.told >= 0
-    return (
-        RandomForestClassifier(500, random_state=case.seed)
-        .fit(train[known], case.told[known])
-        .predict(test)
-    )
-
-
-def qda_classes(case: Case) -> NDArray:
-    """Quadratic discriminant analysis on numbers and colours, of the known stars."""
-    train, test = case.scaled("colours")
-    known = case.told >= 0
-    return (
-        QuadraticDiscriminantAnalysis(reg_param=0.01).fit(train[known], case.told[known]).predict(test)
-    )
-
-
 def grid_classes(case: Case) -> NDArray:
     """MPCCClassifier on the grid's rows."""
-    rows = case.stars.rows
-    fitted = MPCCClassifier(random_state=case.seed).fit(rows[case.train], case.told)
-    return fitted.predict(rows[case.test])
+    fitted, rows = of_grid(case)
+    return fitted.predict(rows)
 
 
 def vade_classes(case: Case) -> NDArray:
@@ -190,9 +182,14 @@ def classification(
 # ---- Clusters: labels by name
 
 
-def rival_labels(case: Case, method: str) -> dict[str, NDArray]:
-    """KMeans and others, on standardised rows of the grid."""
-    rows = StandardScaler().fit_transform(case.stars.rows[case.train])
+def rival_labels(case: Case, method: str, columns: str) -> dict[str, NDArray]:
+    """KMeans and others on the grid's rows, as they are or standardised, or on standardised features."""
+    rows = case.stars.rows[case.train]
+    if columns != "plain":
+        rows = StandardScaler().fit_transform(rows)
+    if columns == "features":
+        n_bands = len(case.stars.curves.band_names)
+        rows = rows[:, n_bands * LightCurveGrid().n_points :]
     return {"": rivals()[method](rows, len(np.unique(case.told)), case.seed)}
 
 
@@ -294,10 +291,10 @@ def sampling(name: str, options: argparse.Namespace, seed: int, sample: Callable
     grid = LightCurveGrid(features=names)
     judged, made = grid.fit_transform(stars.curves[test]), grid.transform(new)
     real = grid.transform(stars.curves[train])
-    forest = RandomForestClassifier(500, random_state=seed).fit(judged, y_test)
-    found = {"kept": forest.score(made, y), "kept_real": forest.score(real, stars.y[train])}
-    columns = np.char.startswith(grid.get_feature_names_out().astype(str), ("log_period"))
-    columns |= np.char.startswith(grid.get_feature_names_out().astype(str), ("log_amplitude"))
+    judge = forest(seed).fit(judged, y_test)
+    found = {"kept": judge.score(made, y), "kept_real": judge.score(real, stars.y[train])}
+    titles = grid.get_feature_names_out()
+    columns = [each.startswith(("log_period", "log_amplitude")) for each in titles]
     aucs = []
     for k in np.unique(y):
         two = np.concatenate([judged[y_test == k], made[y == k]])[:, columns]
@@ -333,6 +330,10 @@ LABELS = {
     "qda": "QDA, numbers and colours",
     "kmeans": "KMeans on the grid",
     "umap": "UMAP + GMM on the grid",
+    "kmeans_standard": "KMeans on the grid, standardised",
+    "umap_standard": "UMAP + GMM on the grid, standardised",
+    "kmeans_features": "KMeans on features",
+    "umap_features": "UMAP + GMM on features",
     "regression": "each curve's own regression",
     "curves": "`LightCurveGrid` alone",
     "grid": "grid + MPCC",
@@ -358,11 +359,17 @@ ROWS: dict[str, dict[str, Callable]] = {
     "novelty": SCORES,
     "noise": SCORES,
     "classification": {
-        "forest": forest_classes, "qda": qda_classes, "grid": grid_classes, "vade": vade_classes
+        "forest": partial(of_known, table="extracted", model=forest),
+        "qda": partial(of_known, table="colours", model=qda),
+        "grid": grid_classes,
+        "vade": vade_classes,
     },
     "clusters": {
-        "kmeans": partial(rival_labels, method="KMeans"),
-        "umap": partial(rival_labels, method="UMAP + GMM"),
+        f"{key}{end}": partial(rival_labels, method=method, columns=columns)
+        for columns, end in {"plain": "", "standard": "_standard", "features": "_features"}.items()
+        for key, method in {"kmeans": "KMeans", "umap": "UMAP + GMM"}.items()
+    }
+    | {
         "grid": grid_labels,
         "vade": vade_labels,
     },

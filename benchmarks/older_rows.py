@@ -51,6 +51,7 @@ MEASURED = {
     "random_starts": FIT,
     "paper": FIT,
     "aim": AIM,
+    "light_curves": (*VADE, "skmpcc/fitted", "skmpcc/light_curves"),
     "codes": (*FIT, *AIM, *VAE, *VADE, "skmpcc/fitted"),
 }
 # By the beginning of a row's method, where it is not all of the table's.
@@ -76,6 +77,12 @@ OTHERS = (
     "SelfTrainingClassifier",
     "columns alone",
     "the fitted",
+    "period",
+    "three numbers",
+    "numbers and colours",
+    "LOF",
+    "random forest",
+    "QDA",
 )
 
 

@@ -128,6 +128,38 @@ CURVE = (
     20_000,
 )
 
+# Sets of light curves, figures of each task, and the order of methods.
+STARS = {
+    "eros": "EROS-1",
+    "asas": "ASAS",
+    "linear": "LINEAR, a table",
+    "synthetic": "synthetic",
+    "synthetic_same_period": "synthetic, one law of periods",
+}
+OF_STARS = {
+    "noise": {"auc": "AUC"},
+    "classification": {
+        "all": "all known",
+        "all_balanced": "balanced",
+        "ten": "ten of each",
+        "ten_balanced": "balanced",
+    },
+    "clusters": {"ari": "ARI", "nmi": "NMI", "accuracy": "accuracy"},
+    "bands": {
+        "z2": "mean z²",
+        "within": "abs(z) < 1",
+        "z2_near": "mean z², near",
+        "within_near": "abs(z) < 1, near",
+    },
+    "sampling": {"kept": "in their class", "kept_real": "real ones", "auc": "AUC, period and amplitude"},
+    "time": {"fit": "seconds"},
+}
+STAR_FITS = (
+    *("period", "numbers", "colours", "isolation", "lof", "forest", "qda", "kmeans", "umap"),
+    *("kmeans_standard", "umap_standard", "kmeans_features", "umap_features"),
+    *("regression", "curves", "grid", "dagmm", "thesis", "one", "vade", "clusters"),
+)
+
 Rows = list[dict[str, Any]]
 Groups = dict[str, dict[str, Rows]]
 
@@ -490,6 +522,41 @@ def paper_losses(rows: Rows) -> list[str]:
     return _lines(["iteration", "sigma", "norm of the means", "L_q", "L_c", "commit"], lines)
 
 
+def _of_stars(rows: Rows, task: str) -> dict[tuple[str, str], Rows]:
+    """Rows of a task by set and method, with default settings."""
+    found: dict[tuple[str, str], Rows] = defaultdict(list)
+    of_task = [r for r in rows if r.get("kind") == "light_curves" and r["task"] == task]
+    # Stable: scores of one fit stay in their order.
+    for r in sorted(of_task, key=lambda r: ([*STARS].index(r["data"]), STAR_FITS.index(r["fit"]))):
+        if not r["param"]:
+            found[r["data"], r["method"]].append(r)
+    return found
+
+
+def light_curve_novelty(rows: Rows, name: str) -> list[str]:
+    """AUC of each class of stars that was left out, their means, and average precision."""
+    found = {method: fits for (data, method), fits in _of_stars(rows, "novelty").items() if data == name}
+    classes = dict.fromkeys(each for fits in found.values() for each in fits[0]["classes"])
+    lines = []
+    for method, fits in found.items():
+        aucs = [np.mean([r["classes"][each][0] for r in fits]) for each in classes]
+        cells = [method, str(len(fits)), *(f"{auc:.3f}" for auc in aucs)]
+        cells += [_cell(fits, "auc"), _cell(fits, "precision"), _seconds(fits), _commits(fits)]
+        lines.append(cells)
+    figures = (*(each.replace("_", " ") for each in classes), "mean AUC", "mean precision", "seconds")
+    return _lines(["method", "seeds", *figures, "commit"], lines)
+
+
+def light_curves(rows: Rows, task: str) -> list[str]:
+    """Figures of another task on light curves, a row for each set and method."""
+    figures = OF_STARS[task]
+    lines = []
+    for (data, method), fits in _of_stars(rows, task).items():
+        cells = [STARS[data], method, str(len(fits)), *(_cell(fits, each) for each in figures)]
+        lines.append([*cells, _commits(fits)])
+    return _lines(["data", "method", "seeds", *figures.values(), "commit"], lines)
+
+
 def speed(rows: Rows) -> list[str]:
     """Milliseconds of an iteration by either loop, a row for each case."""
     columns = {
@@ -615,6 +682,8 @@ TABLES = {
     "paper_losses": paper_losses,
     "aim_grid": aim_grid,
     "aim_mnist": aim_mnist,
+    **{f"light_curves_{each}": partial(light_curve_novelty, name=each) for each in STARS},
+    **{f"light_curves_{each}": partial(light_curves, task=each) for each in OF_STARS},
     "speed": speed,
     "growth": growth,
     "predicted": predicted,
