@@ -1,4 +1,4 @@
-"""What the benchmark of light curves compares with: scores by name, low for outliers, and classifiers."""
+"""What the benchmark of light curves compares with: scores by name, low for outliers; classifiers."""
 
 from collections.abc import Callable
 from dataclasses import replace

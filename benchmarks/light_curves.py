@@ -38,19 +38,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import light_curve_rivals as others
 import numpy as np
 import torch
 from common import commit, machine, rivals, seeds_of, setting
-from light_curve_rivals import (
-    dagmm_scores,
-    forest,
-    gaussians,
-    isolation,
-    lof,
-    of_known,
-    qda,
-    thesis_scores,
-)
 from light_curve_sets import CLIP, RESULTS, SYNTHETIC, Case, Stars, inliers_of, load, points_of
 from numpy.typing import NDArray
 from quality import read
@@ -291,7 +282,7 @@ def sampling(name: str, options: argparse.Namespace, seed: int, sample: Callable
     grid = LightCurveGrid(features=names)
     judged, made = grid.fit_transform(stars.curves[test]), grid.transform(new)
     real = grid.transform(stars.curves[train])
-    judge = forest(seed).fit(judged, y_test)
+    judge = others.forest(seed).fit(judged, y_test)
     found = {"kept": judge.score(made, y), "kept_real": judge.score(real, stars.y[train])}
     titles = grid.get_feature_names_out()
     columns = [each.startswith(("log_period", "log_amplitude")) for each in titles]
@@ -326,7 +317,7 @@ LABELS = {
     "colours": "numbers and colours",
     "isolation": "IsolationForest, `light-curve`",
     "lof": "LOF, `light-curve`",
-    "forest": "random forest, `light-curve`",
+    "forest": "random others.forest, `light-curve`",
     "qda": "QDA, numbers and colours",
     "kmeans": "KMeans on the grid",
     "umap": "UMAP + GMM on the grid",
@@ -344,14 +335,14 @@ LABELS = {
     "clusters": "`LightCurveVaDE`, no classes",
 }
 SCORES: dict[str, Callable] = {
-    "period": partial(gaussians, table="numbers", n_columns=1),
-    "numbers": partial(gaussians, table="numbers"),
-    "colours": partial(gaussians, table="colours"),
-    "isolation": isolation,
-    "lof": lof,
+    "period": partial(others.gaussians, table="numbers", n_columns=1),
+    "numbers": partial(others.gaussians, table="numbers"),
+    "colours": partial(others.gaussians, table="colours"),
+    "isolation": others.isolation,
+    "lof": others.lof,
     "grid": grid_scores,
-    "dagmm": dagmm_scores,
-    "thesis": thesis_scores,
+    "dagmm": others.dagmm_scores,
+    "thesis": others.thesis_scores,
     "one": one_score,
     "vade": vade_scores,
 }
@@ -359,8 +350,8 @@ ROWS: dict[str, dict[str, Callable]] = {
     "novelty": SCORES,
     "noise": SCORES,
     "classification": {
-        "forest": partial(of_known, table="extracted", model=forest),
-        "qda": partial(of_known, table="colours", model=qda),
+        "forest": partial(others.of_known, table="extracted", model=others.forest),
+        "qda": partial(others.of_known, table="colours", model=others.qda),
         "grid": grid_classes,
         "vade": vade_classes,
     },
