@@ -68,8 +68,8 @@ class FoldedCurves:
     def excess(self) -> NDArray[np.float64]:
         """Root mean square distance from the smooth curve that errors do not explain; (n, n_bands).
 
-        What chance may add to them, of two standard deviations, counts as theirs: otherwise the noisier a
-        curve is, the more it would scatter.
+        What chance may add to them, of two standard deviations, counts as theirs: otherwise the noisier
+        a curve is, the more it would scatter.
         """
         found = np.empty(len(self.splits) - 1)
         for i, (start, stop) in enumerate(pairwise(self.splits)):
@@ -165,7 +165,8 @@ def fold(curves: LightCurves, periods: NDArray[np.float64] | None, align: str | 
     if curves.errors is None:
         variances = variances * _variances_by_neighbors(phases, values, splits, repeats)
     kept = _near(phases, values, variances, splits)
-    series, phases, values, variances = (each[kept] for each in (series, phases, values, variances))
+    series, phases = series[kept], phases[kept]
+    values, variances = values[kept], variances[kept]
     splits = _splits(series, n_series)
     regression = regress(phases, values, variances, splits)
     shifts = _shifts(regression, n_bands, align)

@@ -291,7 +291,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         # The networks take any number of points.
         data = _data(rows, table, known, n_features + 3 * n_bands)
         seeds = Seeds.draw(random_state_of(validated.random_state), 1)
-        n_components = int(self.n_clusters) if known is None else len(known.classes)
+        n_components = int(self.n_clusters or 1) if known is None else len(known.classes)
         processes = Processes(device=resolve_device(self.device))
         fit = mixture_fit(data, preset, n_components, seeds, processes)
         learned = {name: getattr(validated, name) for name in _LEARNED}
@@ -506,12 +506,12 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         """
         fitted = self._fitted_model()
         folded, rows = self._folded(X)
-        times = check_array(times, dtype=np.float64, ensure_2d=False, input_name="times")
-        if times.ndim not in (1, 2) or (times.ndim == 2 and len(times) != len(rows)):
+        wanted: NDArray = check_array(times, dtype=np.float64, ensure_2d=False, input_name="times")
+        if wanted.ndim not in (1, 2) or (wanted.ndim == 2 and len(wanted) != len(rows)):
             raise ValueError(
-                f"times must be of shape (m,) or ({len(rows)}, m), got one of {times.shape}."
+                f"times must be of shape (m,) or ({len(rows)}, m), got one of {wanted.shape}."
             )
-        phases = (times - folded.starts[:, None]) / folded.periods[:, None] - folded.shifts[:, None]
+        phases = (wanted - folded.starts[:, None]) / folded.periods[:, None] - folded.shifts[:, None]
         at = np.repeat(phases[:, None] % 1.0, folded.n_bands, axis=1)
         mean, std = curves_of_codes(fitted, fitted.codes(rows), at)
         levels, amplitudes = folded.levels[..., None], folded.amplitudes[..., None]
@@ -560,7 +560,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         Raises
         ------
         ValueError
-            Z has another number of columns.
+            Z has another number of columns, or times are not of that shape.
         """
         fitted = self._fitted_model()
         codes, grid = self._check_codes(Z), self._grid
@@ -573,15 +573,19 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
             at = np.multiply.outer(periods, np.arange(_N_PHASES) / _N_PHASES)
             at = at if self.fold else at / 2
         else:
-            times = check_array(times, dtype=np.float64, ensure_2d=False, input_name="times")
-            at = np.tile(np.atleast_1d(times), (len(codes), 1))
+            wanted = check_array(times, dtype=np.float64, ensure_2d=False, input_name="times")
+            if wanted.ndim != 1:
+                raise ValueError(f"times must be of shape (m,), got one of {wanted.shape}.")
+            at = np.tile(wanted, (len(codes), 1))
         n_bands = len(self.bands_)
         phases = np.repeat((at / periods[:, None])[:, None] % 1.0, n_bands, axis=1)
         mean, std = curves_of_codes(fitted, codes, phases)
         values = levels[..., None] + amplitudes[..., None] * mean
         errors = amplitudes[..., None] * std
         return LightCurves(
-            *(list(each.reshape(len(codes), -1)) for each in (np.tile(at, n_bands), values, errors)),
+            list(np.tile(at, n_bands)),
+            list(values.reshape(len(codes), -1)),
+            list(errors.reshape(len(codes), -1)),
             [np.repeat(self.bands_, at.shape[1])] * len(codes),
             period=periods if self.fold else None,
         )

@@ -11,6 +11,7 @@ from skmpcc.data.classes import KnownClasses
 from skmpcc.data.inputs import InputFormat
 from skmpcc.data.rows import RowMap, sort_rows
 from skmpcc.data.sliced import Rows
+from skmpcc.fitted.model import Samples
 from skmpcc.pseudo_labels.graph import NeighborGraph
 
 
@@ -20,8 +21,8 @@ class FitData:
 
     Attributes
     ----------
-    X : ndarray or SlicedArray of shape (n_samples, ...)
-        All rows that `fit` was given.
+    X : ndarray, SlicedArray or Tensor of shape (n_samples, ...)
+        All rows that `fit` was given; in a tensor, as the networks see them.
     format : InputFormat
     encoded : Tensor of shape (n_rows, ...)
         The rows that the fit sees, as the networks see them, in an order that does not depend on X's.
@@ -37,7 +38,7 @@ class FitData:
         The encoded rows in another form, in which neighbours and pseudo-labels are found.
     """
 
-    X: Rows
+    X: Samples
     format: InputFormat
     encoded: Tensor
     row_map: RowMap
