@@ -70,6 +70,7 @@ GUIDES = (
     "quick-start",
     "tables",
     "images",
+    "light-curves",
     "reference",
     "distributed",
     "benchmarks",
@@ -79,7 +80,7 @@ GUIDES = (
 WITH_CONTENTS = (*GUIDES, "CHANGELOG", "CONTRIBUTING", "api/**", "development/**", "lab-notes/**")
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 8,
     "secondary_sidebar_items": {page: ["page-toc"] for page in WITH_CONTENTS},
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -17,6 +17,7 @@ ORDER = (
     "plot_classifier.py",
     "plot_vae.py",
     "plot_aim_grid.py",
+    "plot_light_curves.py",
 )
 
 
