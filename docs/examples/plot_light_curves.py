@@ -37,10 +37,7 @@ print(f"adjusted Rand index of clusters and classes: {adjusted_rand_score(y, mod
 _ = LightCurvesDisplay.from_estimator(model, curves)
 
 # %%
-# Clusters are not always so clear: of ``make_light_curves(300, random_state=1)`` one class is halved,
-# and two share a cluster.
-#
-# The band is of use where a curve is hardly known. Here the model is shown twenty points of a star that
+# The band is of use where a curve is hardly known. Here the model is shown forty points of a star that
 # it has not seen before, and the band tells where the others are.
 new, kinds = make_light_curves(50, random_state=1)
 
@@ -54,7 +51,7 @@ def divided(curve, n_points):
 
 
 star = new[np.flatnonzero(kinds == "RRab")[0]]
-seen, hidden, known = divided(star, 20)
+seen, hidden, known = divided(star, 40)
 period, places = star.period[0], np.linspace(0, 1, 200)
 mean, std = (each[0, 0] for each in model.predict_curve(known, places * period))
 
@@ -69,11 +66,12 @@ ax.invert_yaxis()
 _ = ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %%
-# About 95 % of the other points should be within two standard deviations of band and error together.
-# With ten points shown the band is too narrow, since so few cannot say how the curve is aligned.
-for n_points in (10, 20, 40):
+# About 95 % of the other points should be within two standard deviations of band and error together. The
+# band is made for curves of about as many points as the fit saw. Of far fewer it is too narrow, since
+# these cannot say how the curve is aligned.
+for n_points in (10, 20, 40, 80):
     within = []
-    for star in new[new.n_points > 50]:
+    for star in new[new.n_points > 100]:
         _, hidden, known = divided(star, n_points)
         mean, std = (each[0, 0] for each in model.predict_curve(known, star.times[hidden]))
         away = np.abs(star.values[hidden] - mean) / np.hypot(std, star.errors[hidden])
