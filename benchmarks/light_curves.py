@@ -317,7 +317,7 @@ LABELS = {
     "colours": "numbers and colours",
     "isolation": "IsolationForest, `light-curve`",
     "lof": "LOF, `light-curve`",
-    "forest": "random others.forest, `light-curve`",
+    "forest": "random forest, `light-curve`",
     "qda": "QDA, numbers and colours",
     "kmeans": "KMeans on the grid",
     "umap": "UMAP + GMM on the grid",
