@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
+from torch import Tensor
 
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.light_curves import LightCurveModel
@@ -57,6 +58,14 @@ class Kernels:
     def attributes(self) -> dict[str, NDArray[np.float64]]:
         """Fitted attributes that the estimator has of it."""
         return dict(zip(KERNEL_ATTRIBUTES, astuple(self), strict=True))
+
+
+def log_probabilities(fitted: FittedModel, X: Tensor, kernels: Kernels | None) -> NDArray[np.float64]:
+    """Logarithms of memberships (n, K), or of their geometric mean with those of kernels, normalized."""
+    of_mixture = fitted.log_memberships(X)
+    if kernels is None:
+        return of_mixture
+    return log_softmax(0.5 * (of_mixture + kernels.log_probabilities(fitted.codes(X))), axis=1)
 
 
 KERNEL_ATTRIBUTES = ("kernel_centers_", "kernel_scales_", "kernel_coef_", "kernel_intercept_")

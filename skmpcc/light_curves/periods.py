@@ -1,4 +1,4 @@
-"""Periods of irregular, noisy series: a periodogram proposes, the evidence of periodic curves decides."""
+"""Periods of irregular, noisy series: a periodogram proposes, a periodic Gaussian process decides."""
 
 from collections.abc import Iterator
 from numbers import Real
@@ -17,19 +17,16 @@ Array = NDArray[np.float64]
 
 # Frequencies of the periodogram in each 1 / span, and how many of them at most: memory.
 OVERSAMPLING, MAX_FREQUENCIES = 6, 2**23
-# Values are clipped here, in robust standard deviations from the median, before any fit.
+# Values are clipped here, in robust standard deviations.
 CLIP = 5.0
-# Peaks of the periodogram that are looked at; those of them and of their halves that reach the last stage.
-N_PEAKS, N_FINALISTS = 30, 10
-# A spectral window above this at a frequency makes what is slower than SLOW cycles appear beside it.
+# Peaks of the periodogram that are looked at; of them and of their halves, those looked at twice.
+N_PEAKS, N_FINALISTS = 20, 5
+# Peaks of the spectral window are above this, and at so many cycles.
 WINDOW, FIRST_WINDOW = 0.6, 20
 # Cycles for each harmonic: in a few cycles any curve is periodic with enough of them.
 CYCLES_OF_HARMONIC = 4
-# A double period is wanted to repeat this often, and to be that much likelier (log).
-CYCLES_OF_DOUBLE, MARGIN_OF_DOUBLE = 10, 3.0
-CL = 1
-MO = 3.3
-NS, NI = 3.0, 2.0
+# A double period repeats so often, and is so much likelier than the single one (log).
+CYCLES_OF_DOUBLE, MARGIN_OF_DOUBLE = 15, 4.0
 
 
 class _Band(NamedTuple):
@@ -41,7 +38,10 @@ class _Band(NamedTuple):
 
 
 class _Kernel(NamedTuple):
-    """Periodic Gaussian processes of several lengths and variances, up to a harmonic."""
+    """Periodic Gaussian processes of all these lengths and variances, up to a harmonic.
+
+    With `odd`, of curves that repeat almost twice in a period: odd harmonics are that much smaller.
+    """
 
     n_harmonics: int
     lengths: tuple[float, ...]
@@ -51,19 +51,32 @@ class _Kernel(NamedTuple):
     @property
     def priors(self) -> Array:
         """Variance of each Fourier coefficient, of shape (processes, 2 * n_harmonics)."""
-        inverse = np.array(self.lengths)[:, None] ** -2
-        harmonic = np.arange(1, self.n_harmonics + 1)
-        spectrum = np.maximum(ive(-(-harmonic // 2) if self.odd else harmonic, inverse), 1e-12)
+        harmonic, inverse = np.arange(1, self.n_harmonics + 1), np.array(self.lengths)[:, None] ** -2
+        spectrum = np.maximum(ive((harmonic + 1) // 2 if self.odd else harmonic, inverse), 1e-12)
         spectrum /= spectrum.sum(axis=1, keepdims=True)
         of_all = np.array(self.variances)[:, None, None] * spectrum
         if self.odd:
-            of_all = of_all * 2 * np.where(harmonic % 2, np.array(self.odd)[:, None, None, None] ** 2, 1)
+            of_all = 2 * of_all * np.where(harmonic % 2, np.array(self.odd)[:, None, None, None] ** 2, 1)
         return np.tile(of_all.reshape(-1, self.n_harmonics), 2)
 
 
 COARSE = _Kernel(6, (0.3, 0.6, 1.2), (3.0, 100.0))
-DOUBLE = _Kernel(24, (0.15, 0.3, 0.6, 1.2), (1.0, 10.0, 100.0, 1000.0), (0.03, 0.1, 0.3))
 FINE = _Kernel(12, (0.15, 0.3, 0.6, 1.2), (1.0, 10.0, 100.0, 1000.0))
+DOUBLE = _Kernel(24, FINE.lengths, FINE.variances, odd=(0.03, 0.1, 0.3))
+
+
+class _Range(NamedTuple):
+    """Frequencies of one curve: what is asked for, and what its times can tell."""
+
+    lowest: float
+    highest: float
+    span: float
+    windows: Array = np.empty(0)
+
+    def cycles(self, frequency: Array) -> Array:
+        """Cycles in the span, as slow as a frequency looks beside a peak of the spectral window."""
+        away = np.abs(frequency[:, None] - self.windows)
+        return self.span * np.minimum(frequency, away.min(axis=1, initial=np.inf))
 
 
 def find_periods(
@@ -116,23 +129,31 @@ def find_periods(
 
     Notes
     -----
-    Values are clipped at 5 robust standard deviations from the median of their band. Points of the same
-    band and time are averaged first. Where points come at about the same part of each day, slow changes
-    look as if they had a period of a day: frequencies within 5 cycles of such peaks of the spectral
-    window are left out.
+    Points of the same band and time are averaged. Outliers are clipped at 5 robust standard deviations,
+    first from the median of their band, then from the nearest of the best five curves.
+
+    Nearly any curve is periodic with few cycles and many harmonics: there is one harmonic for each four
+    cycles. Where all points come at about the same part of a day, slow changes look as if they had a
+    period near a day. So cycles count from the nearest peak of the spectral window.
+
+    For the best frequency f, the double period is looked at once more, by a process whose odd harmonics
+    of f / 2 are small, as two dips of nearly the same depth have it.
 
     References
     ----------
-    .. [1] Zechmeister and Kürster, "The generalised Lomb-Scargle periodogram", Astronomy and Astrophysics
-       496, 2009.
-    .. [2] Solin and Särkkä, "Explicit Link Between Periodic Covariance Functions and State Space Models",
-       AISTATS 2014.
+    .. [1] M. Zechmeister and M. Kürster, "The generalised Lomb-Scargle periodogram", Astronomy and
+       Astrophysics 496, 2009.
+    .. [2] A. Solin and S. Särkkä, "Explicit Link Between Periodic Covariance Functions and State Space
+       Models", AISTATS 2014.
 
     Examples
     --------
     >>> from skmpcc.light_curves import find_periods, make_light_curves
-    >>> curves, _ = make_light_curves(3, classes=["RRab"], random_state=0)
-    >>> curves.period.round(4), find_periods(curves).round(4)
+    >>> curves, _ = make_light_curves(3, classes=["RRab", "EA", "Cepheid"], random_state=0)
+    >>> curves.period.round(2)
+    array([8.22, 1.22, 0.53])
+    >>> find_periods(curves).round(2)
+    array([8.22, 1.22, 0.53])
     """
     curves = LightCurves.of(curves)
     for name, value in (("min_period", min_period), ("max_period", max_period)):
@@ -142,17 +163,15 @@ def find_periods(
                 raise ValueError(f"{name} must be finite, got {value}.")
     if dips not in ("high", "low", None):
         raise ValueError(f"dips must be 'high', 'low' or None, got {dips!r}.")
-    ranges = [_frequencies(i, curve, min_period, max_period) for i, curve in enumerate(curves)]
     sign = {"high": 1, "low": -1, None: 0}[dips]
+    ranges = [_range(i, curve, min_period, max_period) for i, curve in enumerate(curves)]
     found = Parallel(n_jobs=n_jobs)(
-        delayed(_period)(curve, *limits, sign) for curve, limits in zip(curves, ranges, strict=True)
+        delayed(_period)(curve, limits, sign) for curve, limits in zip(curves, ranges, strict=True)
     )
     return np.array(found)
 
 
-def _frequencies(
-    i: int, curve: LightCurves, min_period: float, max_period: float | None
-) -> tuple[float, float]:
+def _range(i: int, curve: LightCurves, min_period: float, max_period: float | None) -> _Range:
     """Lowest and highest frequency of curve i."""
     span = float(np.ptp(curve.times))
     longest = span if max_period is None else max_period
@@ -164,38 +183,51 @@ def _frequencies(
             f"Curve {i}: min_period={min_period} is too short for times over {span:g}, at least "
             f"{span * OVERSAMPLING / MAX_FREQUENCIES:.3g} is wanted."
         )
-    return 1 / longest, 1 / min_period
+    return _Range(1 / longest, 1 / min_period, span)
 
 
-def _period(curve: LightCurves, lowest: float, highest: float, sign: int) -> float:
-    bands, span = list(_bands(curve)), float(np.ptp(curve.times))
-    peaks, windows = _peaks(bands, span, lowest, highest)
-    often = _cycles(peaks, windows, span) >= 2 * CYCLES_OF_DOUBLE
-    halves = peaks[often & (peaks / 2 >= lowest)] / 2
+def _period(curve: LightCurves, within: _Range, sign: int) -> float:
+    bands = list(_bands(curve))
+    peaks, windows = _peaks(bands, within)
+    within = within._replace(windows=windows)
+    halves = peaks[_may_double(peaks, within)] / 2
     candidates = np.concatenate([peaks, halves])
     handicap = np.repeat([0, MARGIN_OF_DOUBLE], [len(peaks), len(halves)])
-    # Each step is fine enough for the harmonics that are left to tell phases apart.
-    for kernel, step, n_left in ((COARSE, 0.05, N_FINALISTS), (FINE, 0.0125, 1), (FINE, 0.003, 1)):
-        if kernel is FINE and CL:
-            cycles = _cycles(candidates, windows, span)
-            bands = [_without_outliers(band, candidates, cycles, FINE) for band in bands]
-        grid = np.clip(candidates[:, None] + np.arange(-4, 5) * step / span, lowest, highest)
-        score = _log_evidence(bands, grid.ravel(), _cycles(grid.ravel(), windows, span), kernel).reshape(
-            grid.shape
-        )
-        score -= np.log(grid) + handicap[:, None]
-        best = score.argmax(axis=1)
-        order = np.argsort(-score.max(axis=1), kind="stable")[:n_left]
-        candidates, handicap = grid[order, best[order]], handicap[order]
-    frequency = candidates[0]
-    often = _cycles(candidates[:1], windows, span) >= 2 * CYCLES_OF_DOUBLE
-    if often and frequency / 2 >= lowest:
-        c = _cycles(candidates[:1], windows, span)
-        one = np.array([frequency])
-        gain = _log_evidence(bands, one / 2, 2 * c, DOUBLE) - _log_evidence(bands, one, c, FINE)
-        if gain[0] > MO or _equal_dips(bands, frequency, sign):
-            frequency /= 2
-    return float(1 / frequency)
+    # Steps in 1 / span that are fine enough for the harmonics.
+    candidates, handicap = _best(bands, candidates, handicap, within, COARSE, 0.05, N_FINALISTS)
+    bands = [_without_outliers(band, candidates, within.cycles(candidates), FINE) for band in bands]
+    for step in (0.0125, 0.003):
+        candidates, handicap = _best(bands, candidates, handicap, within, FINE, step, 1)
+    if _may_double(candidates, within)[0]:
+        cycles = within.cycles(candidates)
+        twice = _log_evidence(bands, candidates / 2, 2 * cycles, DOUBLE)
+        gain = twice + np.log(2) - _log_evidence(bands, candidates, cycles, FINE)
+        if gain[0] > MARGIN_OF_DOUBLE or _equal_dips(bands, candidates, sign):
+            candidates = candidates / 2
+    return float(1 / candidates[0])
+
+
+def _may_double(frequency: Array, within: _Range) -> NDArray[np.bool_]:
+    """Whether the period may be twice that long."""
+    return (within.cycles(frequency) >= 2 * CYCLES_OF_DOUBLE) & (frequency / 2 >= within.lowest)
+
+
+def _best(
+    bands: list[_Band],
+    frequency: Array,
+    handicap: Array,
+    within: _Range,
+    kernel: _Kernel,
+    step: float,
+    n: int,
+) -> tuple[Array, Array]:
+    """The n best frequencies, each the best of nine around one, with their handicaps."""
+    grid = frequency[:, None] + np.arange(-4, 5) * step / within.span
+    grid = np.clip(grid, within.lowest, within.highest)
+    evidence = _log_evidence(bands, grid.ravel(), within.cycles(grid.ravel()), kernel)
+    score = evidence.reshape(grid.shape) - np.log(grid) - handicap[:, None]
+    first = np.argsort(-score.max(axis=1), kind="stable")[:n]
+    return grid[first, score.argmax(axis=1)[first]], handicap[first]
 
 
 def _bands(curve: LightCurves) -> Iterator[_Band]:
@@ -245,22 +277,21 @@ def _periodogram(bands: list[_Band], step: float, n: int) -> tuple[Array, Array]
     return power, np.abs(window) / max(sum(len(band.times) for band in bands), 1)
 
 
-def _peaks(bands: list[_Band], span: float, lowest: float, highest: float) -> tuple[Array, Array]:
-    """Frequencies of the highest peaks of the periodogram, and those of the spectral window."""
-    step = 1 / (span * OVERSAMPLING)
-    n = int(highest / step) + 2
+def _peaks(bands: list[_Band], within: _Range) -> tuple[Array, Array]:
+    """Frequencies of the highest peaks of the periodogram, and of those of the spectral window."""
+    step = 1 / (within.span * OVERSAMPLING)
+    n = int(within.highest / step) + 2
     power, window = _periodogram(bands, step, n)
     grid = np.arange(n) * step
-    window[(window < WINDOW) | (grid < FIRST_WINDOW / span)] = 0
-    inside = grid >= lowest
+    window[(window < WINDOW) | (grid < FIRST_WINDOW / within.span)] = 0
+    inside = grid >= within.lowest
     at = argrelmax(np.where(inside, power, 0))[0]
     at = at[inside[at - 1]]
     at = at[np.argsort(-power[at], kind="stable")[:N_PEAKS]]
     left, middle, right = power[at - 1], power[at], power[at + 1]
     peaks = (at + 0.5 * (left - right) / (left - 2 * middle + right)) * step
-    return np.clip(peaks if len(at) else lowest, lowest, highest, dtype=float), grid[
-        argrelmax(window)[0]
-    ]
+    peaks = peaks if len(at) else np.array([within.lowest])
+    return np.clip(peaks, within.lowest, within.highest), grid[argrelmax(window)[0]]
 
 
 def _harmonics(band: _Band, frequency: Array, n: int) -> Array:
@@ -275,12 +306,6 @@ def _harmonics(band: _Band, frequency: Array, n: int) -> Array:
         columns[..., k], columns[..., n + k] = power.real, power.imag
         power = power * turn
     return columns
-
-
-def _cycles(frequency: Array, windows: Array, span: float) -> Array:
-    """Cycles in the span, as slow as a frequency looks beside a peak of the spectral window."""
-    away = np.abs(frequency[:, None] - windows)
-    return span * np.minimum(frequency, away.min(axis=1, initial=np.inf))
 
 
 def _log_evidence(bands: list[_Band], frequency: Array, cycles: Array, kernel: _Kernel) -> Array:
@@ -318,7 +343,7 @@ def _regression(
 
 
 def _without_outliers(band: _Band, frequency: Array, cycles: Array, kernel: _Kernel) -> _Band:
-    """The band with its values clipped around that curve of some frequencies which is nearest to each."""
+    """The band, each value clipped around the nearest of the curves of some frequencies."""
     evidence, gram, columns = _regression(band, frequency, cycles, kernel)
     normal = gram[np.arange(len(frequency)), evidence.argmax(axis=1)]
     fit = columns[..., :-1] @ np.linalg.solve(normal[:, :-1, :-1], normal[:, :-1, -1:])
@@ -332,7 +357,7 @@ def _without_outliers(band: _Band, frequency: Array, cycles: Array, kernel: _Ker
     return band._replace(values=band.values + change[nearest] / np.sqrt(band.weights))
 
 
-def _equal_dips(bands: list[_Band], frequency: float, sign: int) -> bool:
+def _equal_dips(bands: list[_Band], frequency: Array, sign: int) -> bool:
     """Whether the shape is that of abs(cos): symmetric, the dips sharper than what is between them.
 
     Then the second harmonic is in phase with the first, which has its maximum at the dip, with
@@ -340,7 +365,7 @@ def _equal_dips(bands: list[_Band], frequency: float, sign: int) -> bool:
     """
     n, ratio, precision = 4, 0j, 0.0
     for band in bands:
-        columns = _harmonics(band, np.array([frequency]), n)[0]
+        columns = _harmonics(band, frequency, n)[0]
         design, values = columns[:, :-1], columns[:, -1]
         freedom = len(values) - design.shape[1]
         if freedom < 1:
@@ -355,4 +380,4 @@ def _equal_dips(bands: list[_Band], frequency: float, sign: int) -> bool:
     if not sign or not precision:
         return False
     cosine, sine, error = sign * ratio.real / precision, ratio.imag / precision, precision**-0.5
-    return bool(max(0.1, NS * error) < cosine < 0.45 and abs(sine) < max(0.3 * cosine, NI * error))
+    return bool(max(0.1, 3 * error) < cosine < 0.45 and abs(sine) < max(0.3 * cosine, 2 * error))

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_array, check_scalar
@@ -27,6 +26,7 @@ from skmpcc.fitted.light_curves import (
     KERNEL_ATTRIBUTES,
     Kernels,
     curves_of_codes,
+    log_probabilities,
 )
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.light_curves.curves import LightCurves
@@ -399,7 +399,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         -------
         labels : ndarray of shape (n,)
         """
-        return self.classes_[self._log_probabilities(X).argmax(axis=1)]
+        numbers = self._log_probabilities(X).argmax(axis=1)
+        return self.classes_[numbers]
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None) -> NDArray:
         """Learn as `fit` does, and return `labels_`.
@@ -435,12 +436,9 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
     def _log_probabilities(self, X: Any) -> NDArray[np.float64]:
         """Logarithms of what `predict_proba` returns."""
         fitted, rows = self._fitted_model(), self._check_X(X)
-        of_mixture = fitted.log_memberships(rows)
         # Only clusters have a choice of what found them.
-        if self.pseudo_label_choice_ is not None or self._kernels is None:
-            return of_mixture
-        both = of_mixture + self._kernels.log_probabilities(fitted.codes(rows))
-        return log_softmax(0.5 * both, axis=1)
+        kernels = None if self.pseudo_label_choice_ is not None else self._kernels
+        return log_probabilities(fitted, rows, kernels)
 
     @property
     def _kernels(self) -> Kernels | None:

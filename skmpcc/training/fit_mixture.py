@@ -4,8 +4,9 @@ import copy
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from skmpcc.fitted.light_curves import KERNEL_ATTRIBUTES, Kernels
+from skmpcc.fitted.light_curves import KERNEL_ATTRIBUTES, Kernels, log_probabilities
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.light_curves import LightCurveModel, LightCurveTraining
@@ -83,14 +84,23 @@ def _light_curve_attributes(fit: Fit, data: FitData, found: FittedInitialization
     means, covariances = found.fitted.code_means, found.fitted.code_covariances
     assert means is not None
     assert covariances is not None
-    kernels = dict.fromkeys(KERNEL_ATTRIBUTES)
-    taught = data.row_map.to_fitted(found.labels if given is None else given)
+    labels, attributes = found.labels, dict.fromkeys(KERNEL_ATTRIBUTES)
+    taught = data.row_map.to_fitted(labels if given is None else given)
+    if data.known is not None:
+        # While it trains, callbacks see a model that says nothing of what it was taught.
+        known = data.known.numbers.numpy()
+        taught = np.where(known < 0, taught, known)
     if len(np.unique(taught)) == fit.model.n_clusters > 1:
-        kernels |= Kernels.learned(found.fitted.codes(data.encoded), taught).attributes()
+        kernels = Kernels.learned(found.fitted.codes(data.encoded), taught)
+        attributes |= kernels.attributes()
+        if data.known is not None:
+            # As predict finds them.
+            assert isinstance(data.X, Tensor)
+            labels = log_probabilities(found.fitted, data.X, kernels).argmax(axis=1)
     return _mixture_attributes(fit, data, found) | {
-        **kernels,
+        **attributes,
         "classes_": classes,
-        "labels_": classes[found.labels],
+        "labels_": classes[labels],
         "pseudo_labels_": None if given is None else classes[given],
         "pseudo_label_choice_": choice,
         "code_means_": means.numpy().copy(),

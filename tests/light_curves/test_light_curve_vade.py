@@ -1,5 +1,6 @@
 """LightCurveVaDE: what a user sees of it. Its networks and losses are tested in tests/method."""
 
+import copy
 import os
 import pickle
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ from support import Interrupting, assert_same_fit
 
 from skmpcc import MPCCClusterer, NoveltyDetector
 from skmpcc.fitted import light_curves as fitted_curves
-from skmpcc.fitted.light_curves import Kernels, curves_of_codes, curves_of_samples
+from skmpcc.fitted.light_curves import Kernels, curves_of_codes
 from skmpcc.fitted.model import FittedModel
 from skmpcc.light_curves import LightCurveGrid, LightCurves, LightCurveVaDE, make_light_curves
+from skmpcc.method import light_curves as model_module
+from skmpcc.method.networks.series import posterior
 from skmpcc.method.trainer import Trainer
 from skmpcc.settings import settings_of
 from skmpcc.training import checkpoint as _checkpoint
@@ -469,28 +472,22 @@ def test_bad_codes_are_errors(fitted):
         fitted.inverse_transform(np.full(fitted.means_.shape, np.nan))
 
 
-def test_uncertain_codes_make_uncertain_curves(fitted, few, monkeypatch):
-    """Moments over draws of a code are those of one curve where the code is known."""
-    X = fitted._check_X(few[0])
-    model = fitted._fitted
-    phases = np.tile(np.arange(7) / 7, (12, 1, 1))
-    means, _ = model.distributions(X)
-    wanted = curves_of_codes(model, means, phases)
-    for log_variance, exact in ((-60.0, True), (0.0, False)):
-        moments = np.stack([means, np.full_like(means, log_variance)])
-        monkeypatch.setattr(FittedModel, "distributions", lambda self, X, of=moments: of)
-        mean, std = curves_of_samples(model, X, phases)
-        if exact:
-            assert_allclose(mean, wanted[0], atol=1e-9)
-            assert_allclose(std, wanted[1], rtol=1e-6)
-        else:
-            assert np.mean(std) > 1.2 * np.mean(wanted[1])
-    # By the law of total variance.
-    noise = np.random.RandomState(fitted_curves._SEED)
-    draws = noise.standard_normal((fitted_curves._N_DRAWS, means.shape[1]))
-    found = np.array([curves_of_codes(model, means + each, phases) for each in draws])
-    assert_allclose(mean, found[:, 0].mean(0))
-    assert_allclose(std**2, found[:, 0].var(0) + np.square(found[:, 1]).mean(0))
+def test_variances_are_calibrated_by_points_that_the_encoder_does_not_see(fitted, few, monkeypatch):
+    model, data = fitted._fitted.model, fitted._check_X(few[0])
+    found = []
+    for factor in (1.0, 4.0):
+
+        def wider(decoded, phases, factor=factor):
+            mean, variance = posterior(decoded, phases)
+            return mean, factor * variance
+
+        monkeypatch.setattr(model_module, "posterior", wider)
+        again = copy.deepcopy(model)
+        again.collect_standing_statistics(0, 64, torch.Generator().manual_seed(0), data)
+        found.append(float(again.variance))
+    step = 10 ** (2.5 / 50)
+    assert_allclose(found[0] / found[1], 4.0, rtol=step - 0.99)
+    assert 10**-1.5 < found[1] < found[0] < 10.0
 
 
 def test_batches_of_curves_are_as_all_at_once(fitted, few, monkeypatch):
