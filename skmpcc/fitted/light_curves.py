@@ -20,9 +20,10 @@ _MAX_KERNELS, _C = 300, 30.0
 
 @dataclass(frozen=True)
 class Kernels:
-    """A logistic regression by Gaussian kernels exp(-|x - c|^2 / J) of codes x in units of scales.
+    """A logistic regression by Gaussian kernels exp(-|x - c|^2 / 2J) of features x in units of scales.
 
-    Away from all codes that it has seen it is as unsure as can be, where linear ones are ever surer.
+    Away from all that it has seen it is as unsure as can be, where linear ones are ever surer. Features
+    are the last codes; those of shapes, which the networks learn, would be too sure of themselves.
 
     Attributes
     ----------
@@ -38,8 +39,9 @@ class Kernels:
     intercept: NDArray[np.float64]
 
     @classmethod
-    def learned(cls, codes: NDArray[np.float64], labels: NDArray[np.int64]) -> Self:
-        """Learn the classes 0 to K - 1, with kernels around some of the codes."""
+    def learned(cls, codes: NDArray[np.float64], labels: NDArray[np.int64], n_features: int) -> Self:
+        """Learn classes 0 to K - 1 by kernels around some samples; by all codes without features."""
+        codes = codes[:, -n_features:] if n_features else codes
         rows = np.linspace(0, len(codes) - 1, min(len(codes), _MAX_KERNELS)).round().astype(int)
         scales = codes.std(axis=0)
         scales[scales == 0] = 1.0
@@ -52,7 +54,7 @@ class Kernels:
 
     def log_probabilities(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Logarithms of the classes' probabilities, (n, K)."""
-        kernels = _kernels(codes, self.centers, self.scales)
+        kernels = _kernels(codes[:, -len(self.scales) :], self.centers, self.scales)
         return log_softmax(kernels @ self.coef.T + self.intercept, axis=1)
 
     def attributes(self) -> dict[str, NDArray[np.float64]]:
@@ -74,7 +76,7 @@ KERNEL_ATTRIBUTES = ("kernel_centers_", "kernel_scales_", "kernel_coef_", "kerne
 def _kernels(
     codes: NDArray[np.float64], centers: NDArray[np.float64], scales: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    return rbf_kernel(codes / scales, centers / scales, gamma=1 / codes.shape[1])
+    return rbf_kernel(codes / scales, centers / scales, gamma=0.5 / codes.shape[1])
 
 
 @torch.no_grad()

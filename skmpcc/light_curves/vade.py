@@ -120,9 +120,9 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         Their covariance matrices, whose correlations are a little smaller than the codes', the more
         so the fewer these are. `sample` and the information score go by these.
     kernel_centers_, kernel_scales_, kernel_coef_, kernel_intercept_ : ndarray or None
-        A logistic regression of the classes by Gaussian kernels around codes, (n_kernels, n_codes),
-        in units of the scales, of which `score_samples(by="class")` has its confidence. None of one
-        cluster alone.
+        A logistic regression of the classes by Gaussian kernels around scaled features of some curves,
+        (n_kernels, n_features), in units of the scales. `predict_proba` of known classes and
+        `score_samples(by="class")` ask it. None of one cluster alone.
     bands_ : ndarray of shape (n_bands,)
         Names of the bands.
     feature_centers_, feature_scales_ : ndarray of shape (n_features,)
@@ -180,8 +180,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         "weights_": ("float64", "n_clusters"),
         "code_means_": ("float64", "n_clusters", "latent_dim"),
         "code_covariances_": ("float64", "n_clusters", "latent_dim", "latent_dim"),
-        "kernel_centers_": (None, "float64", "n_kernels", "latent_dim"),
-        "kernel_scales_": (None, "float64", "latent_dim"),
+        "kernel_centers_": (None, "float64", "n_kernels", "n_kernel_codes"),
+        "kernel_scales_": (None, "float64", "n_kernel_codes"),
         "kernel_coef_": (None, "float64", "n_clusters", "n_kernels"),
         "kernel_intercept_": (None, "float64", "n_clusters"),
         "bands_": ("any", "n_bands"),

@@ -91,7 +91,9 @@ def _light_curve_attributes(fit: Fit, data: FitData, found: FittedInitialization
         known = data.known.numbers.numpy()
         taught = np.where(known < 0, taught, known)
     if len(np.unique(taught)) == fit.model.n_clusters > 1:
-        kernels = Kernels.learned(found.fitted.codes(data.encoded), taught)
+        assert isinstance(fit.model, LightCurveModel)
+        n_features = fit.model.settings.n_features
+        kernels = Kernels.learned(found.fitted.codes(data.encoded), taught, n_features)
         attributes |= kernels.attributes()
         if data.known is not None:
             # As predict finds them.
