@@ -130,7 +130,7 @@ def find_periods(
     Notes
     -----
     Points of the same band and time are averaged. Outliers are clipped at 5 robust standard deviations,
-    first from the median of their band, then from the nearest of the best five curves.
+    first from the median of their band, then from the best curve.
 
     Nearly any curve is periodic with few cycles and many harmonics: there is one harmonic for each four
     cycles. Where all points come at about the same part of a day, slow changes look as if they had a
@@ -195,9 +195,10 @@ def _period(curve: LightCurves, within: _Range, sign: int) -> float:
     handicap = np.repeat([0, MARGIN_OF_DOUBLE], [len(peaks), len(halves)])
     # Steps in 1 / span that are fine enough for the harmonics.
     candidates, handicap = _best(bands, candidates, handicap, within, COARSE, 0.05, N_FINALISTS)
+    candidates, handicap = _best(bands, candidates, handicap, within, FINE, 0.0125, 1)
+    # Only now: what does not repeat by a wrong period looks like outliers.
     bands = [_without_outliers(band, candidates, within.cycles(candidates), FINE) for band in bands]
-    for step in (0.0125, 0.003):
-        candidates, handicap = _best(bands, candidates, handicap, within, FINE, step, 1)
+    candidates, _ = _best(bands, candidates, handicap, within, FINE, 0.003, 1)
     if _may_double(candidates, within)[0]:
         cycles = within.cycles(candidates)
         twice = _log_evidence(bands, candidates / 2, 2 * cycles, DOUBLE)
@@ -343,18 +344,13 @@ def _regression(
 
 
 def _without_outliers(band: _Band, frequency: Array, cycles: Array, kernel: _Kernel) -> _Band:
-    """The band, each value clipped around the nearest of the curves of some frequencies."""
+    """The band with its values clipped around the curve of one frequency."""
     evidence, gram, columns = _regression(band, frequency, cycles, kernel)
-    normal = gram[np.arange(len(frequency)), evidence.argmax(axis=1)]
-    fit = columns[..., :-1] @ np.linalg.solve(normal[:, :-1, :-1], normal[:, :-1, -1:])
-    residual = columns[..., -1] - fit[..., 0]
-    limit = CLIP * 1.4826 * np.median(np.abs(residual), axis=1, keepdims=True)
-    nearest = (
-        np.argmin(np.abs(residual) / np.maximum(limit, 1e-300), axis=0),
-        np.arange(residual.shape[1]),
-    )
-    change = np.clip(residual, -limit, limit) - residual
-    return band._replace(values=band.values + change[nearest] / np.sqrt(band.weights))
+    normal, design = gram[0, evidence[0].argmax()], columns[0, :, :-1]
+    fit = design @ np.linalg.solve(normal[:-1, :-1], normal[:-1, -1])
+    residual = columns[0, :, -1] - fit
+    limit = CLIP * 1.4826 * np.median(np.abs(residual))
+    return band._replace(values=(fit + np.clip(residual, -limit, limit)) / np.sqrt(band.weights))
 
 
 def _equal_dips(bands: list[_Band], frequency: Array, sign: int) -> bool:

@@ -16,7 +16,7 @@ SHAPES = {
     "unequal dips": lambda x: dip(x, 0) + 0.5 * dip(x, 0.5),
     "narrow dip": lambda x: dip(x, 0),
     # So alike that their sum is nearly that of half the period.
-    "nearly equal dips": lambda x: dip(x, 0) + 0.85 * dip(x, 0.5),
+    "nearly equal dips": lambda x: dip(x, 0) + 0.8 * dip(x, 0.5),
     "contact": lambda x: -np.abs(np.cos(2 * np.pi * x)),
 }
 
