@@ -20,7 +20,7 @@ from support import Interrupting, assert_same_fit
 
 from skmpcc import MPCCClusterer, NoveltyDetector
 from skmpcc.fitted import light_curves as fitted_curves
-from skmpcc.fitted.light_curves import Kernels, curves_of_codes
+from skmpcc.fitted.light_curves import KERNEL_ATTRIBUTES, Kernels, curves_of_codes
 from skmpcc.fitted.model import FittedModel
 from skmpcc.light_curves import LightCurveGrid, LightCurves, LightCurveVaDE, make_light_curves
 from skmpcc.method import light_curves as model_module
@@ -399,6 +399,19 @@ def test_predicted_curves_are_of_the_shape_of_times(two_bands):
     assert_allclose(model.predict_curve(curves[4], same)[0][0], mean[4])
 
 
+def test_predicted_curves_are_those_of_codes(two_bands):
+    model, curves = two_bands
+    folded = LightCurveGrid().fit(curves).fold_curves(curves)
+    times = curves.times.min() + np.linspace(0, 30, 7)
+    mean, std = model.predict_curve(curves, times)
+    phases = (times - folded.starts[:, None]) / curves.period[:, None] - folded.shifts[:, None]
+    at = np.repeat(phases[:, None], 2, axis=1)
+    of_codes = curves_of_codes(model._fitted, model.transform(curves), at)
+    levels, amplitudes = folded.levels[..., None], folded.amplitudes[..., None]
+    assert_allclose(mean, levels + amplitudes * of_codes[0], rtol=1e-6)
+    assert_allclose(std, amplitudes * of_codes[1], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("times", "error", "message"),
     [
@@ -572,6 +585,23 @@ def test_periods_are_found_where_they_are_unknown(few, monkeypatch):
     assert asked == [{"min_period": 0.2, "n_jobs": None}] * 2
     model.set_params(period="find").predict(curves)
     assert len(asked) == 3
+
+
+# ---- Probabilities of classes
+
+
+def test_classes_are_told_by_mixture_and_kernels_and_clusters_by_the_mixture(fitted, few):
+    curves, _ = few
+    clusters = LightCurveVaDE(3, **BRIEF).fit(curves)
+    for model, with_kernels in ((fitted, True), (clusters, False)):
+        found, rows = model._fitted, model._check_X(curves)
+        wanted = found.memberships(rows)
+        if with_kernels:
+            kernels = Kernels(*(getattr(model, name) for name in KERNEL_ATTRIBUTES))
+            wanted = np.sqrt(wanted * np.exp(kernels.log_probabilities(found.codes(rows))))
+            wanted /= wanted.sum(axis=1, keepdims=True)
+        assert_allclose(model.predict_proba(curves), wanted, atol=1e-9)
+        assert_array_equal(model.predict(curves), model.classes_[wanted.argmax(1)])
 
 
 # ---- Kernels

@@ -350,6 +350,37 @@ def test_it_learns_curves_and_classes():
     assert variance.isfinite().all()
 
 
+def test_variances_are_calibrated_on_points_that_the_encoder_does_not_see():
+    x, kind = sines()
+    run = training(small(), supervised_iter=60)
+    for _ in range(60):
+        run.iteration(drawing(x, kind))
+    lc_vade = run.model
+    assert float(lc_vade.variance) == 1.0
+    lc_vade.prepare_for_inference(8, 48, generator(), x)
+    factor = float(lc_vade.variance)
+    assert factor != 1.0
+    phases = torch.rand(120, N_BANDS, 4, generator=generator(), dtype=torch.float64)
+    codes, y = lc_vade.encode(x.double())[0], torch.zeros(120, dtype=torch.int64)
+    rebuilt = lc_vade.decode(codes, y)
+    for calibrated, other, times in zip(
+        lc_vade.curve(rebuilt, phases), posterior(rebuilt, phases), (1.0, factor), strict=True
+    ):
+        torch.testing.assert_close(calibrated, times * other)
+    # Of other points of the same curves, deviations are about 1.
+    features, series = unpacked(x.double(), N_BANDS, N_FEATURES)
+    hidden = torch.rand(series[:, :, 2].shape, generator=generator(9)) < 0.2
+    given = series.clone()
+    given[:, :, 2][hidden] = 0
+    rebuilt = lc_vade.decode(lc_vade.encode(packed(features, given))[0], y)
+    squares, variance, there = lc_vade.deviations(packed(features, series), rebuilt)
+    deviations = (squares / variance)[hidden & there.bool()]
+    assert 0.7 < float(deviations[deviations < _MAX_DEVIATION**2].mean()) < 1.4
+    # The next training begins as the first did.
+    lc_vade.float().prepare_for_inference(0, 48, generator(), None)
+    assert float(lc_vade.variance) == 1.0
+
+
 def test_the_encoder_sees_some_of_the_points_and_the_likelihood_all_that_were_drawn():
     x, _ = sines(40)
     run = training(small(), points_at_once=8, left_out=0.9)
