@@ -545,6 +545,11 @@ def test_samples(two_bands):
         ({"n_samples": 0}, ValueError, "n_samples == 0, must be >= 1"),
         ({"n_samples": 2.5}, TypeError, "n_samples must be an instance of int"),
         ({"times": [0.0, np.nan, 1.0]}, ValueError, "times contains NaN"),
+        (
+            {"times": [[0.0, 1.0, 2.0]]},
+            ValueError,
+            r"times must be of shape \(m,\), got one of \(1, 3\)",
+        ),
     ],
 )
 def test_bad_samples_are_errors(arguments, error, message, fitted):
