@@ -458,7 +458,9 @@ def _check(
             correct = type(value) is wanted[1] and single
         else:
             dtype, *names = wanted[wanted[0] is None :]
-            shape = sum((sizes.setdefault(size, value.shape[:1]) for size in names), ())
+            shape = sum(
+                (sizes.setdefault(size, value.shape[i : i + 1]) for i, size in enumerate(names)), ()
+            )
             wanted = {"data": data, "any": value.dtype}.get(dtype, dtype), shape
             correct = (value.dtype, value.shape) == wanted
         if not correct:

@@ -618,10 +618,10 @@ def test_kernels_are_a_logistic_regression(n_classes):
     labels = random.integers(n_classes, size=80)
     codes = random.normal(size=(80, 3)) * [1, 10, 0.1] + labels[:, None]
     codes[:, 1] *= 3
-    kernels = Kernels.learned(codes, labels)
+    kernels = Kernels.learned(codes, labels, 0)
     assert kernels.coef.shape == (n_classes, 80)
     scaled = codes / codes.std(0)
-    table = rbf_kernel(scaled, scaled, gamma=1 / 3)
+    table = rbf_kernel(scaled, scaled, gamma=0.5 / 3)
     wanted = LogisticRegression(C=fitted_curves._C, max_iter=1000).fit(table, labels)
     found = kernels.log_probabilities(codes)
     assert_allclose(found, wanted.predict_log_proba(table), atol=1e-9)
@@ -636,7 +636,7 @@ def test_kernels_are_no_more_than_so_many_and_take_equal_codes(monkeypatch):
     codes, labels = random.normal(size=(90, 2)), np.arange(90) % 2
     codes[:, 1] = 3.0
     monkeypatch.setattr(fitted_curves, "_MAX_KERNELS", 7)
-    kernels = Kernels.learned(codes, labels)
+    kernels = Kernels.learned(np.hstack([random.normal(size=(90, 3)), codes]), labels, 2)
     assert kernels.centers.shape == (7, 2)
     assert np.isfinite(kernels.log_probabilities(codes)).all()
     # They are some of the codes.
