@@ -624,7 +624,7 @@ def test_kernels_are_a_logistic_regression(n_classes):
     table = rbf_kernel(scaled, scaled, gamma=0.5 / 3)
     wanted = LogisticRegression(C=fitted_curves._C, max_iter=1000).fit(table, labels)
     found = kernels.log_probabilities(codes)
-    assert_allclose(found, wanted.predict_log_proba(table), atol=1e-9)
+    assert_allclose(found, wanted.predict_log_proba(table), rtol=1e-3, atol=1e-3)
     # Far away nothing is known of classes but the intercept.
     far = kernels.log_probabilities(codes + 1e6)
     assert_allclose(far, np.tile(far[:1], (80, 1)))
