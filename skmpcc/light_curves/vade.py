@@ -456,8 +456,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
             "information" is the Information Anomaly Score of codes and features,
             - sum_k q(k | z, f) KL(q(z, f | x) || p(z, f | k)), in which p(z, f | k) is the Gaussian of
             the class's codes. It does not look at how far points are from the curve. "class" adds how
-            sure the class is, by a classifier of features that is less sure the farther it is from what
-            it has seen: low for what fits no class, and for what is between two; best where classes are
+            sure the class is, by a classifier of features whose sureness does not grow away from what it
+            has seen: low for what fits no class, and for what is between two; best where classes are
             known. "reconstruction" is minus half the mean square deviation of points from the decoded
             curve, in standard deviations: low for curves of another shape, with a larger scatter, or of
             the wrong period. "both" is the sum of the ranks of "information" and this. "density" is the
