@@ -22,8 +22,8 @@ _MAX_KERNELS, _C = 300, 30.0
 class Kernels:
     """A logistic regression by Gaussian kernels exp(-|x - c|^2 / 2J) of features x in units of scales.
 
-    Away from all that it has seen it goes to what its intercept says, where linear ones are ever surer. Features
-    are the last codes; those of shapes, which the networks learn, would be too sure of themselves.
+    Away from all that it has seen it goes to what its intercept says, where linear ones are ever surer.
+    Features are the last codes; those of shapes, which the networks learn, would be too sure.
 
     Attributes
     ----------
