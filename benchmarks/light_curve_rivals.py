@@ -154,6 +154,7 @@ def dagmm_scores(case: Case, n_iter: int = 1000, batch: int = 128) -> dict[str, 
         nn.utils.clip_grad_norm_(networks, 5.0)
         optimizer.step()
     head.eval()
+    model.eval()
     with torch.no_grad():
         code, gamma, _ = coded(X[0])
         found = energy(coded(X[1])[0], *moments(code, gamma))
