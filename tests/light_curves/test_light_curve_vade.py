@@ -340,6 +340,8 @@ def test_last_codes_are_the_scaled_features(fitted, data):
     assert_allclose(codes[:, -n:], wanted)
     of_training = grid.transform(data[0][:48])[:, -n:]
     assert_allclose(fitted.feature_centers_, np.median(of_training, axis=0))
+    low, high = np.percentile(of_training, [16, 84], axis=0)
+    assert_allclose(fitted.feature_scales_, np.where(high > low, (high - low) / 2, 1))
 
 
 def test_scales_are_no_less_where_a_feature_is_the_same_in_all_curves(few):
@@ -363,6 +365,12 @@ def test_without_features(few):
     assert model.transform(curves).shape == (12, 3)
     back = model.inverse_transform(model.transform(curves))
     assert_allclose(back.period, np.median(curves.period))
+    phases = np.tile(np.arange(64) / 64, (12, 1, 1))
+    mean, _ = curves_of_codes(model._fitted, model.transform(curves), phases)
+    assert_allclose(back.values, (model.levels_[0] + model.amplitudes_[0] * mean).ravel(), rtol=1e-9)
+    folded = LightCurveGrid().fit(curves).fold_curves(curves)
+    assert_allclose(model.levels_, np.median(folded.levels, axis=0))
+    assert_allclose(model.amplitudes_, np.median(folded.amplitudes, axis=0))
     assert model.predict_curve(curves, [2_450_000.0])[0].shape == (12, 1, 1)
 
 
@@ -505,7 +513,7 @@ def test_variances_are_calibrated_by_points_that_the_encoder_does_not_see(fitted
 
 
 def test_batches_of_curves_are_as_all_at_once(fitted, few, monkeypatch):
-    codes, phases = fitted.transform(few[0]), np.tile(np.arange(700) / 700, (12, 1, 1))
+    codes, phases = fitted.transform(few[0]), np.random.default_rng(0).random((12, 1, 700))
     wanted = curves_of_codes(fitted._fitted, codes, phases)
     monkeypatch.setattr(FittedModel, "batch_size", 5)
     for one, other in zip(wanted, curves_of_codes(fitted._fitted, codes, phases), strict=True):
@@ -630,6 +638,17 @@ def test_kernels_are_a_logistic_regression(n_classes):
     far = kernels.log_probabilities(codes + 1e6)
     assert_allclose(far, np.tile(far[:1], (80, 1)))
     assert_allclose(far[0], log_softmax(kernels.intercept))
+
+
+def test_the_score_by_class_adds_how_sure_kernels_are(fitted, data):
+    curves = data[0]
+    kernels = Kernels(*(getattr(fitted, name) for name in KERNEL_ATTRIBUTES))
+    confidence = kernels.log_probabilities(fitted.transform(curves)).max(axis=1)
+    information = fitted.score_samples(curves, by="information") / fitted.means_.shape[1]
+    added = fitted.score_samples(curves, by="class") - information
+    slope = added[0] / confidence[0]
+    assert slope > 0
+    assert_allclose(added, slope * confidence, atol=1e-9)
 
 
 def test_kernels_are_no_more_than_so_many_and_take_equal_codes(monkeypatch):
