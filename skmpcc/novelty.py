@@ -24,6 +24,10 @@ from skmpcc.data.inputs import as_array
 from skmpcc.fitted.model import SCORES
 
 
+def _takes_by(estimator: Any) -> bool:
+    return "by" in inspect.signature(estimator.score_samples).parameters
+
+
 class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     """Outlier detector by the scores of an estimator, whose `predict` says something else.
 
@@ -111,10 +115,7 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             A parameter is out of its range, or the estimator has no `score_samples`, or none by `by`;
             before any training.
         """
-        if (
-            self.by != "density"
-            and "by" not in inspect.signature(self.estimator.score_samples).parameters
-        ):
+        if self.by != "density" and not _takes_by(self.estimator):
             raise ValueError(
                 f"by={self.by!r} needs an estimator whose score_samples takes it. That of "
                 f"{type(self.estimator).__name__} does not: only by='density' is possible."
@@ -137,7 +138,8 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             yield self._score(estimator, fold_of(estimator, X, None, test)[0])
 
     def _score(self, estimator: Any, X: Any) -> NDArray[np.float64]:
-        asked = {} if self.by == "density" else {"by": self.by}
+        # The density is not what all of them give by default.
+        asked = {"by": self.by} if _takes_by(estimator) else {}
         return estimator.score_samples(X, **asked)
 
     @property

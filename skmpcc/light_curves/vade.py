@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_array, check_scalar
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
 from skmpcc._base import FittedLatentMixin
@@ -28,6 +28,7 @@ from skmpcc.fitted.light_curves import (
     curves_of_codes,
     log_probabilities,
 )
+from skmpcc.fitted.model import SCORES
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.light_curves.curves import LightCurves
 from skmpcc.light_curves.folding import FoldedCurves
@@ -301,7 +302,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
 
     def _known(self, n_curves: int, y: ArrayLike | None) -> KnownClasses | None:
         """Return the classes that `fit` was told; None if clusters are to be found."""
-        labels = None if y is None else np.atleast_1d(labels_of(y))
+        labels = None if y is None else column_or_1d(np.atleast_1d(labels_of(y)), warn=True)
         if labels is not None and len(labels) != n_curves:
             raise ValueError(f"y has {len(labels)} labels for {n_curves} curves.")
         if labels is None or (labels.dtype.kind not in "US" and np.all(labels == -1)):
@@ -372,7 +373,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         """
         if of_features:
             return self._features(folded).clip(-_MAX_SPREAD, _MAX_SPREAD)
-        shapes, _ = folded.shapes(np.arange(_N_PHASES) / _N_PHASES)
+        # Curves that are not folded have points in half of the circle.
+        shapes, _ = folded.shapes(np.arange(_N_PHASES) / _N_PHASES / (1 if self.fold else 2))
         features, shapes = self._features(folded), shapes.reshape(len(shapes), -1)
         weight = np.sqrt(max(features.shape[1], 1) / shapes.shape[1])
         return np.concatenate([features, weight * shapes], axis=1)
@@ -472,6 +474,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         ValueError
             `by` is none of these, or is "class" and there is one cluster alone.
         """
+        if by not in (*SCORES, "class"):
+            raise ValueError(f"by should be one of {(*SCORES, 'class')}, got {by!r}.")
         if by != "class":
             return super().score_samples(X, by)
         fitted, rows = self._fitted_model(), self._check_X(X)
@@ -527,6 +531,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         curves : LightCurves
             With the times of X, means as values, and standard deviations of the curves as errors.
         """
+        check_is_fitted(self)
         curves = self._grid.check_curves(X)
         most = int(curves.n_points.max())
         place = np.arange(len(curves.times)) - np.repeat(curves.splits[:-1], curves.n_points)

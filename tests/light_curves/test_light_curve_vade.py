@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax
 from sklearn.base import clone, is_classifier
 from sklearn.callback import ProgressBar, ScoringMonitor
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import rbf_kernel
@@ -174,6 +174,13 @@ def test_fitted_attributes(fitted):
     assert fitted.pseudo_label_choice_ is None
 
 
+def test_labels_may_be_a_column(few):
+    curves, y = few
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        found = LightCurveVaDE(**BRIEF).fit(curves, y[:, None])
+    assert_same_fit(found, LightCurveVaDE(**BRIEF).fit(curves, y))
+
+
 @pytest.mark.parametrize("kind", ["text", "numbers", "objects"])
 def test_some_classes_may_be_known(kind, few):
     curves, y = few
@@ -307,7 +314,7 @@ def test_other_bands_are_errors(two_bands, few, fitted):
 
 
 def test_before_the_fit(few):
-    for method in ("predict", "predict_proba", "transform", "score_samples"):
+    for method in ("predict", "predict_proba", "transform", "score_samples", "reconstruct"):
         with pytest.raises(NotFittedError):
             getattr(LightCurveVaDE(), method)(few[0])
     for call in (
@@ -321,7 +328,7 @@ def test_before_the_fit(few):
 
 
 def test_scores_by_other_names_are_errors(fitted, few):
-    with pytest.raises(ValueError, match="by should be one of"):
+    with pytest.raises(ValueError, match=r"by should be one of .*'class'"):
         fitted.score_samples(few[0], by="likelihood")
 
 
@@ -832,7 +839,7 @@ def test_callbacks(few, capsys):
     assert "Iteration" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("by", [by for by in BY if by != "density"])
+@pytest.mark.parametrize("by", BY)
 def test_novelty(by, few, data):
     curves, y = few
     detector = NoveltyDetector(LightCurveVaDE(**BRIEF), by=by, contamination=0.2).fit(curves, y)
