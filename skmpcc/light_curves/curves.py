@@ -1,11 +1,24 @@
 """LightCurves: irregular, noisy series in a container that slices as an array of samples does."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from skmpcc.light_curves.points import (
+    Points,
+    band_codes,
+    checked_periods,
+    column_of,
+    columns_of,
+    constant_in,
+    joined,
+    joined_points,
+    points_of,
+    refuse,
+    sequence_of,
+)
 
 # Fewer points have no shape.
 MIN_POINTS = 3
@@ -101,7 +114,9 @@ class LightCurves:
         *,
         period: ArrayLike | None = None,
     ) -> None:
-        points, n_curves = _flat({"times": times, "values": values, "errors": errors, "bands": bands})
+        points, n_curves = points_of(
+            {"times": times, "values": values, "errors": errors, "bands": bands}
+        )
         self._fill(points, n_curves, period)
 
     @classmethod
@@ -143,10 +158,10 @@ class LightCurves:
             return X  # type: ignore[return-value]
         if isinstance(X, Mapping):
             return cls._of_bands(X)
-        curves = _sequence("X", X)
+        curves = sequence_of("X", X)
         if all(isinstance(each, LightCurves) for each in curves):
             return cls._concatenated(curves)
-        points, n_curves = _flat(_columns(curves, 4))
+        points, n_curves = points_of(columns_of(curves, 4))
         return cls.__new__(cls)._fill(points, n_curves)
 
     @classmethod
@@ -206,7 +221,7 @@ class LightCurves:
         """
         columns = {"id": id, "time": time, "value": value, "error": error, "band": band}
         read: dict[str, Any] = {
-            argument: None if name is None else _column(frame, argument, name)
+            argument: None if name is None else column_of(frame, argument, name)
             for argument, name in (columns | {"period": period}).items()
         }
         for argument, column in read.items():
@@ -221,12 +236,12 @@ class LightCurves:
             raise ValueError(f"id={id!r} must name a curve in every row, got {missing or 'no rows'}.")
         ids = np.empty(len(rows), dtype=read["id"].dtype)
         ids[:] = list(rows)
-        periods = None if period is None else _constant(read["period"], curve, ids)
-        points = _Points(curve, read["time"], read["value"], read["error"], read["band"])
+        periods = None if period is None else constant_in(read["period"], curve, ids)
+        points = Points(curve, read["time"], read["value"], read["error"], read["band"])
         return cls.__new__(cls)._fill(points, len(rows), periods, ids)
 
     def with_period(self, period: ArrayLike | None) -> Self:
-        """The same curves with other periods.
+        """Return the curves with other periods.
 
         Parameters
         ----------
@@ -242,10 +257,10 @@ class LightCurves:
         ValueError, TypeError
             A period is not above 0 or not finite, or there is not one for each curve.
         """
-        return self._with(period=_periods(period, len(self), self.ids))
+        return self._with(period=checked_periods(period, len(self), self.ids))
 
     def with_bands(self, band_names: Sequence[int | str]) -> Self:
-        """The same curves with bands in another order, or with names of bands that none of them has.
+        """Return the curves with bands in another order, or with names of bands that none of them has.
 
         Parameters
         ----------
@@ -324,7 +339,7 @@ class LightCurves:
 
     def _fill(
         self,
-        points: "_Points",
+        points: "Points",
         n_curves: int,
         period: ArrayLike | None = None,
         ids: NDArray | None = None,
@@ -336,8 +351,8 @@ class LightCurves:
         counts = np.bincount(points.curve, minlength=n_curves)
         if counts.min() < MIN_POINTS:
             few = f"at least {MIN_POINTS} points with a value are wanted, got {counts.min()}"
-            _refuse(counts.argmin(), ids, few)
-        bands, names = _band_codes(points, ids, band_names)
+            refuse(counts.argmin(), ids, few)
+        bands, names = band_codes(points, ids, band_names)
         # Ties by value and error, so that the order in which points come is of no matter.
         keys = (points.errors, points.values, points.times, bands, points.curve)
         order = np.lexsort([key for key in keys if key is not None])
@@ -345,15 +360,17 @@ class LightCurves:
         first, times = splits[:-1], points.times
         span = np.maximum.reduceat(times, first) - np.minimum.reduceat(times, first)
         if not span.all():
-            _refuse(span.argmin(), ids, f"all times are {times[first[span.argmin()]]}")
+            refuse(span.argmin(), ids, f"all times are {times[first[span.argmin()]]}")
         state = points._asdict() | {"bands": bands[order], "splits": splits, "band_names": names}
-        state |= {"period": _periods(period, n_curves, ids), "ids": ids}
+        state |= {"period": checked_periods(period, n_curves, ids), "ids": ids}
         self.__setstate__({name: state[name] for name in _FIELDS})
         return self
 
     @classmethod
     def _of_bands(cls, X: Mapping[Any, Any]) -> Self:
-        flat = {name: _flat(_columns(_sequence(f"X[{name!r}]", each), 3)) for name, each in X.items()}
+        flat = {
+            name: points_of(columns_of(sequence_of(f"X[{name!r}]", each), 3)) for name, each in X.items()
+        }
         parts = [
             points._replace(labels=np.full(len(points.curve), name, dtype=object))
             for name, (points, _) in flat.items()
@@ -361,7 +378,7 @@ class LightCurves:
         lengths = {name: n_curves for name, (_, n_curves) in flat.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"X must have as many curves in each of its bands, got {lengths}.")
-        return cls.__new__(cls)._fill(_join_points(parts), max(lengths.values()), band_names=tuple(X))
+        return cls.__new__(cls)._fill(joined_points(parts), max(lengths.values()), band_names=tuple(X))
 
     @classmethod
     def _concatenated(cls, parts: Sequence["LightCurves"], names: tuple | None = None) -> Self:
@@ -369,7 +386,7 @@ class LightCurves:
         if not starts[-1]:
             raise ValueError("X has no curves.")
         points = [
-            _Points(
+            Points(
                 np.repeat(np.arange(start, start + len(part)), part.n_points),
                 *(part.times, part.values, part.errors),
                 np.array(part.band_names, dtype=object)[part.bands],
@@ -377,178 +394,7 @@ class LightCurves:
             for part, start in zip(parts, starts[:-1], strict=True)
         ]
         names = names or tuple(dict.fromkeys(name for part in parts for name in part.band_names))
-        period = _joined("period", [part.period for part in parts])
+        period = joined("period", [part.period for part in parts])
         ids = [part.ids for part in parts if part.ids is not None]
         all_ids = np.concatenate(ids) if len(ids) == len(parts) else None
-        return cls.__new__(cls)._fill(_join_points(points), starts[-1], period, all_ids, names)
-
-
-class _Points(NamedTuple):
-    """Points of all curves, in any order; `curve` says to which curve each belongs."""
-
-    curve: NDArray[np.int64]
-    times: NDArray[np.float64]
-    values: NDArray[np.float64]
-    errors: NDArray[np.float64] | None
-    labels: NDArray[np.object_] | None
-
-    def take(self, rows: NDArray) -> "_Points":
-        return _Points(*(None if each is None else each[rows] for each in self))  # type: ignore[arg-type]
-
-    def check(self, ids: NDArray | None) -> None:
-        for name, array in (("times", self.times), ("values", self.values), ("errors", self.errors)):
-            if array is None:
-                continue
-            good = np.isfinite(array) & ((array > 0) | (name != "errors"))
-            if not good.all():
-                first, wanted = good.argmin(), "finite and above 0" if name == "errors" else "finite"
-                _refuse(self.curve[first], ids, f"{name} must be {wanted}, got {array[first]}")
-
-
-def _joined(name: str, arrays: Sequence[NDArray | None]) -> Any:
-    there = [array for array in arrays if array is not None]
-    if there and len(there) < len(arrays):
-        raise ValueError(f"X must have {name} in all of its parts, or in none of them.")
-    return np.concatenate(there) if there else None
-
-
-def _join_points(parts: Sequence[_Points]) -> _Points:
-    # What has no points does not say whether it has errors.
-    parts = [part for part in parts if len(part.curve)] or parts
-    columns = zip(_Points._fields, zip(*parts, strict=True), strict=True)
-    return _Points(*(_joined(name, arrays) for name, arrays in columns))
-
-
-def _refuse(curve: Any, ids: NDArray | None, what: str) -> NoReturn:
-    called = "" if ids is None else f" ({ids.tolist()[curve]!r})"
-    raise ValueError(f"Curve {curve}{called}: {what}.")
-
-
-def _sequence(name: str, X: Any) -> Sequence[Any]:
-    """The curves of X, where it is a sequence of them."""
-    if hasattr(X, "columns"):
-        raise TypeError(f"{name} is a data frame: LightCurves.from_frame(frame) reads it.")
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
-        raise TypeError(f"{name} must be a sequence of curves, got {type(X).__name__}.")
-    if not len(X):
-        raise ValueError(f"{name} has no curves.")
-    return X
-
-
-def _floats(data: Any, what: str) -> NDArray[np.float64]:
-    """A copy as float64, with NaN where it is masked."""
-    try:
-        array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
-        got = f"{array.dtype}"
-        if array.dtype.kind in "OUS" and (text := [x for x in array.flat if isinstance(x, str | bytes)]):
-            got = f"text such as {str(text[0])!r}"
-        elif array.dtype.kind in "iufO":
-            return np.ma.filled(array.astype(np.float64), np.nan)
-    except (TypeError, ValueError) as error:  # dates and other objects, lists of different lengths
-        got = str(error)
-    raise TypeError(f"{what} must hold numbers, got {got}.")
-
-
-def _flat(columns: Mapping[str, Any]) -> tuple[_Points, int]:
-    """The points of all curves, and the number of curves."""
-    counts: list[int] = []
-    flat: dict[str, Any] = dict.fromkeys(("times", "values", "errors", "bands"))
-    for name, column in columns.items():
-        if column is None:
-            continue
-        arrays = [
-            np.asarray(each, dtype=object) if name == "bands" else _floats(each, f"Curve {i}: {name}")
-            for i, each in enumerate(_sequence(name, column))
-        ]
-        counts = counts or [array.size for array in arrays]
-        if len(arrays) != len(counts):
-            raise ValueError(f"{name} must have {len(counts)} curves as times has, got {len(arrays)}.")
-        for i, (array, count) in enumerate(zip(arrays, counts, strict=True)):
-            if array.ndim != 1:
-                _refuse(i, None, f"{name} must have one axis, got shape {array.shape}")
-            if len(array) != count:
-                _refuse(i, None, f"{name} must have {count} points as times has, got {len(array)}")
-        flat[name] = np.concatenate(arrays)
-    return _Points(np.repeat(np.arange(len(counts)), counts), *flat.values()), len(counts)
-
-
-def _columns(curves: Sequence[Any], most: int) -> dict[str, list[NDArray]]:
-    """Times, values, errors and bands, as far as they are there, of curves with these columns."""
-    # Lists as objects: numpy would make text of the numbers beside a label.
-    arrays = [
-        np.ma.asanyarray(each)
-        if np.ma.isMaskedArray(each)
-        else np.asarray(each, dtype=object if isinstance(each, list | tuple) else None)
-        for each in curves
-    ]
-    widths = [a.shape[1] for a in arrays if a.ndim == 2 and a.size and 2 <= a.shape[1] <= most]
-    wanted = widths[0] if widths else f"2 to {most}"
-    for i, array in enumerate(arrays):
-        if array.size and (array.ndim != 2 or array.shape[1] != wanted):
-            _refuse(i, None, f"an array of shape (n_points, {wanted}) is wanted, got {array.shape}")
-    width = widths[0] if widths else 2  # all are without points
-    tables = [array if array.size else np.empty((0, width)) for array in arrays]
-    names = ("times", "values", "errors", "bands")[:width]
-    return {name: [table[:, k] for table in tables] for k, name in enumerate(names)}
-
-
-def _column(frame: Any, argument: str, name: str) -> NDArray:
-    """A column of a frame, of numbers unless it holds ids or bands."""
-    names = list(getattr(frame, "column_names", getattr(frame, "columns", frame)))
-    if name not in names:
-        none = " or None" if argument in ("error", "band", "period") else ""
-        raise ValueError(f"{argument} must be a column of the frame{none}, {names}, got {name!r}.")
-    if argument == "id":
-        return np.asarray(frame[name])
-    if argument == "band":
-        return np.asarray(frame[name], dtype=object)
-    return _floats(frame[name], f"{argument}={name!r}")
-
-
-def _band_codes(
-    points: _Points, ids: NDArray | None, names: tuple | None
-) -> tuple[NDArray[np.int64], tuple]:
-    """The index of each point's band in the names of all bands, and these."""
-    if points.labels is None:
-        return np.zeros(len(points.curve), dtype=np.int64), (0,)
-    labels, found = points.labels.tolist(), set()
-    for label, curve in zip(labels, points.curve, strict=True):
-        if label in found:
-            continue
-        if isinstance(label, float) and label.is_integer():
-            label = int(label)
-        if not isinstance(label, str | Integral):
-            _refuse(curve, ids, f"bands must be whole numbers or text, got {label!r}")
-        if names is not None and label not in names:
-            _refuse(curve, ids, f"band {label!r} is unknown, wanted one of {names}")
-        found.add(label if isinstance(label, str) else int(label))
-    given = found if names is None else names
-    if len({isinstance(name, str) for name in given}) > 1:
-        raise TypeError(f"Bands must be all numbers or all text, got {sorted(given, key=str)}.")
-    names = tuple(sorted(found)) if names is None else names
-    codes = {name: k for k, name in enumerate(names)}
-    return np.array([codes[label] for label in labels], dtype=np.int64), names
-
-
-def _constant(values: NDArray, curve: NDArray, ids: NDArray) -> NDArray[np.float64]:
-    """The value of each curve's rows, which have to agree."""
-    first = values[np.unique(curve, return_index=True)[1]]
-    varies = values != first[curve]
-    if varies.any():
-        row = varies.argmax()
-        got = f"{first[curve[row]]} and {values[row]}"
-        _refuse(curve[row], ids, f"period must be one number in all rows, got {got}")
-    return first
-
-
-def _periods(period: ArrayLike | None, n_curves: int, ids: NDArray | None) -> NDArray[np.float64] | None:
-    if period is None:
-        return None
-    periods = _floats(period, "period")
-    if periods.shape != (n_curves,):
-        raise ValueError(f"period must have shape ({n_curves},), got {periods.shape}.")
-    good = np.isfinite(periods) & (periods > 0)
-    if not good.all():
-        first = good.argmin()
-        _refuse(first, ids, f"period must be finite and above 0, got {periods[first]}")
-    return periods
+        return cls.__new__(cls)._fill(joined_points(points), starts[-1], period, all_ids, names)

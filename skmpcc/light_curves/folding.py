@@ -219,7 +219,7 @@ def _near(
     variances: NDArray[np.float64],
     splits: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Which points are near a first smooth curve, in units of their errors."""
+    """Tell which points are near a first smooth curve, in units of their errors."""
     regression = regress(phases, values, variances, splits)
     kept = np.empty(len(phases), bool)
     for i, (start, stop) in enumerate(pairwise(splits)):

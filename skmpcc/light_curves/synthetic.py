@@ -27,7 +27,7 @@ Shape = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class _Class(NamedTuple):
-    """What draws the shape of one star of the class, and what draws its period in days."""
+    """A class of stars: functions that draw the shape of one, and its period in days."""
 
     shape: Callable[[RandomState], Shape]
     period: Callable[[RandomState], float]

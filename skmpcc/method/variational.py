@@ -157,11 +157,11 @@ class VariationalTraining(Trainer):
         return (settings.restriction_weight or 0.0) * min(1.0, (self.n_iter + 1) / max(warm_up, 1.0))
 
     def _seen(self, x: Tensor, views: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """What the encoder reads of samples and their partners, and what samples are compared with."""
+        """Return what the encoder reads, and what reconstructions are compared with."""
         return self._noisy(channels_last(torch.cat([x, *views]))), x
 
     def _reconstruction(self, x: Tensor, rebuilt: Tensor) -> tuple[Tensor, Tensor]:
-        """-log p(x | z), but for a constant, and the error that the history shows."""
+        """Return -log p(x | z), but for a constant, and the error that the history shows."""
         error = losses.reconstruction_loss(rebuilt, x, self.settings.total_variance)
         return self._likelihood_loss(error, x[0].numel()), error
 
