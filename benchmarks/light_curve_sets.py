@@ -61,7 +61,7 @@ class Stars:
 
     @cached_property
     def colours(self) -> NDArray:
-        """The same, and amplitudes, levels and colours of all bands, if there are several."""
+        """Three numbers, and amplitudes, levels and colours of all bands, if there are several."""
         if self.given is not None:
             return self.given
         level, log_std, _ = self._moments

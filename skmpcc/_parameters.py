@@ -21,6 +21,8 @@ PRESET_FIELDS = (
     "tol",
     "learning_rate",
 )
+# Fields where classes are known: their shares are, and no component is lost that could stand elsewhere.
+OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0}
 Mixture = TypeVar("Mixture", bound=MixtureSettings)
 
 # What stands for augmentation on tables.

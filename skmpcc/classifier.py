@@ -15,6 +15,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skmpcc._base import MixtureMixin, tensor_for_tensor
 from skmpcc._parameters import (
+    OF_CLASSES,
     PRESET_FIELDS,
     given_fields,
     layout_and_preset,
@@ -37,8 +38,6 @@ from skmpcc.training.start import join_processes, open_checkpoint
 
 # Those of the clusterer, but for the weights, which are the classes' shares.
 _PRESET_FIELDS = tuple(name for name in PRESET_FIELDS if name != "weights")
-# Classes are known, so that their shares are, and no component is lost that could stand elsewhere.
-_OF_CLASSES = {"weights": "shares", "reseed": False, "pseudo_label_share": 1.0}
 # How much more classes weigh than pseudo-labels.
 _CLASS_WEIGHT = 5.0
 # Fields that would take the classes away.
@@ -302,7 +301,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
             given["scaling"] = self.scaling
         preset = with_parameters(
             preset.override(
-                _OF_CLASSES | {"label_weight": _CLASS_WEIGHT * preset.label_weight}, type(self).__name__
+                OF_CLASSES | {"label_weight": _CLASS_WEIGHT * preset.label_weight}, type(self).__name__
             ),
             layout,
             given,

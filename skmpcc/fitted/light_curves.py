@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.light_curves import LightCurveModel
+from skmpcc.method.networks.series import MAX_POINTS
 
 # Kernels, at most, and inverse strength of the regularization of their coefficients.
 _MAX_KERNELS, _C = 300, 30.0
@@ -87,8 +88,8 @@ def curves_of_codes(
     mean, std = np.empty(phases.shape), np.empty(phases.shape)
     assert isinstance(fitted.model, LightCurveModel)
     device = fitted.model.device
-    # A kernel has n_inducing values for each phase, of which the batch size knows a few hundred.
-    size = max(1, fitted.batch_size * 256 // max(256, phases.shape[2]))
+    # Batches are of a size for so many phases.
+    size = max(1, fitted.batch_size * MAX_POINTS // max(MAX_POINTS, phases.shape[2]))
     for begin in range(0, len(codes), size):
         rows = slice(begin, begin + size)
         z = torch.as_tensor(codes[rows], device=device)

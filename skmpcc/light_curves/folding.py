@@ -1,6 +1,7 @@
 """Series brought to one period, level, amplitude and phase, with what was taken from them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -8,13 +9,12 @@ from numpy.typing import NDArray
 
 from skmpcc.light_curves.curves import LightCurves
 from skmpcc.light_curves.regression import CircularRegression, regress, waves
+from skmpcc.method.networks.series import MAX_POINTS
 
 # Points that are further from the smooth curve than this many robust standard deviations are left out.
 _CLIP = 5.0
 # Standard deviation of normal values over their median absolute deviation.
-_MAD = 1.4826
-# Points of a series, at most, that networks see.
-MAX_POINTS = 256
+MAD = 1.4826
 # Places among which the extreme of a curve is looked for.
 _FINE = 512
 # From there to the extreme itself.
@@ -59,7 +59,7 @@ class FoldedCurves:
         """Mean over the phases of each curve and band, (n, n_bands)."""
         return self.regression.coefficients[:, 0].reshape(-1, self.n_bands)
 
-    @property
+    @cached_property
     def amplitudes(self) -> NDArray[np.float64]:
         """Root mean square of each curve and band around its level, (n, n_bands)."""
         spread = np.square(self.regression.roots).sum(1) + np.square(self.regression.coefficients)
@@ -71,23 +71,27 @@ class FoldedCurves:
         What chance may add to them, of two standard deviations, counts as theirs: otherwise the noisier
         a curve is, the more it would scatter.
         """
-        found = np.empty(len(self.splits) - 1)
-        for i, (start, stop) in enumerate(pairwise(self.splits)):
-            phases = self.phases[start:stop] + self.shifts[i // self.n_bands]
-            smooth = waves(phases) @ self.regression.coefficients[i]
-            squares = np.square(self.values[start:stop] - smooth)
-            chance = 1.0 + 2.0 * np.sqrt(2.0 / len(squares))
-            found[i] = max(np.mean(squares) - chance * np.mean(self.variances[start:stop]), 0.0)
-        return np.sqrt(found).reshape(-1, self.n_bands)
+        counts = np.diff(self.splits)
+        phases = self.phases + np.repeat(np.repeat(self.shifts, self.n_bands), counts)
+        squares = np.square(self.values - _smooth(phases, self.splits, self.regression))
+        squares, noise = (
+            np.add.reduceat(each, self.splits[:-1]) / counts for each in (squares, self.variances)
+        )
+        chance = 1.0 + 2.0 * np.sqrt(2.0 / counts)
+        return np.sqrt(np.maximum(squares - chance * noise, 0.0)).reshape(-1, self.n_bands)
+
+    @cached_property
+    def _together(self) -> NDArray[np.float64]:
+        return _of_all_bands(self.regression, self.n_bands)
 
     def skews(self) -> NDArray[np.float64]:
         """Skewness of the smooth curve over the phases, (n,)."""
-        curve = _of_all_bands(self.regression, self.n_bands)[:, 1:] @ waves(_grid(_FINE))[:, 1:].T
+        curve = self._together[:, 1:] @ waves(_grid(_FINE))[:, 1:].T
         return _ratio((curve**3).mean(1), np.square(curve).mean(1) ** 1.5)
 
     def harmonics(self) -> NDArray[np.float64]:
         """Amplitude of the second harmonic over that of the first, (n,)."""
-        coefficients = _of_all_bands(self.regression, self.n_bands)
+        coefficients = self._together
         n = coefficients.shape[1] // 2
         first, second = (np.hypot(coefficients[:, k], coefficients[:, k + n]) for k in (1, 2))
         return _ratio(second, first)
@@ -147,20 +151,15 @@ def fold(curves: LightCurves, periods: NDArray[np.float64] | None, align: str | 
     folded : FoldedCurves
     """
     n_bands = len(curves.band_names)
-    of_curve = np.repeat(np.arange(len(curves)), np.diff(curves.splits))
+    n_series = len(curves) * n_bands
+    series, since, values, variances = observations(curves)
     first = np.minimum.reduceat(curves.times, curves.splits[:-1])
-    since = curves.times - first[of_curve]
     repeats = True
     if periods is None:
         # Half of the circle, so that the two ends are as far from one another as can be.
         align, repeats = None, False
-        periods = 2 * np.maximum.reduceat(since, curves.splits[:-1])
-    cycles = since / periods[of_curve]
-    series = of_curve * n_bands + curves.bands
-    variances = np.ones(len(since)) if curves.errors is None else np.square(curves.errors)
-    points = _merged(series, since, cycles % 1.0, curves.values, variances)
-    series, phases, values, variances = points
-    n_series = len(curves) * n_bands
+        periods = 2 * (np.maximum.reduceat(curves.times, curves.splits[:-1]) - first)
+    phases = since / periods[series // n_bands] % 1.0
     splits = _splits(series, n_series)
     if curves.errors is None:
         variances = variances * _variances_by_neighbors(phases, values, splits, repeats)
@@ -178,19 +177,22 @@ def _splits(series: NDArray[np.int64], n_series: int) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(np.bincount(series, minlength=n_series))])
 
 
-def _merged(
-    series: NDArray[np.int64],
-    times: NDArray[np.float64],
-    phases: NDArray[np.float64],
-    values: NDArray[np.float64],
-    variances: NDArray[np.float64],
-) -> tuple[NDArray, ...]:
-    """Put points of one time together, by their precisions: they are one observation."""
+def observations(curves: LightCurves) -> tuple[NDArray, ...]:
+    """Return points, those of one time and band together: number of the series, time, value, variance.
+
+    Series i is of curve i // n_bands, times are since the curve's first point. Values are averaged by
+    their errors, and variances are of these means; without errors one point has the variance 1.
+    """
+    of_curve = np.repeat(np.arange(len(curves)), curves.n_points)
+    first = np.minimum.reduceat(curves.times, curves.splits[:-1])
+    times = curves.times - first[of_curve]
+    series = of_curve * len(curves.band_names) + curves.bands
+    precisions = np.ones(len(times)) if curves.errors is None else 1 / np.square(curves.errors)
     new = np.concatenate([[True], (np.diff(series) != 0) | (np.diff(times) != 0)])
     starts = np.flatnonzero(new)
-    precisions = np.add.reduceat(1 / variances, starts)
-    means = np.add.reduceat(values / variances, starts) / precisions
-    return series[starts], phases[starts], means, 1 / precisions
+    total = np.add.reduceat(precisions, starts)
+    values = np.add.reduceat(curves.values * precisions, starts) / total
+    return series[starts], times[starts], values, 1 / total
 
 
 def _variances_by_neighbors(
@@ -207,7 +209,7 @@ def _variances_by_neighbors(
     for start, stop in pairwise(splits):
         v = values[start:stop][np.argsort(phases[start:stop], kind="stable")]
         steps = np.diff(v, append=v[:1] if repeats else v[:0])
-        noise = _MAD * np.median(np.abs(steps)) / np.sqrt(2) if len(steps) else 0.0
+        noise = MAD * np.median(np.abs(steps)) / np.sqrt(2) if len(steps) else 0.0
         # Of series without any noise, as far as float64 can tell.
         found[start:stop] = max(noise, 1e-3 * np.std(v), 1e-9 * np.abs(v).max(), 1e-100) ** 2
     return found
@@ -221,12 +223,22 @@ def _near(
 ) -> NDArray[np.bool_]:
     """Tell which points are near a first smooth curve, in units of their errors."""
     regression = regress(phases, values, variances, splits)
+    spread = np.sqrt(variances + np.repeat(regression.jitters, np.diff(splits)))
+    z = np.abs(values - _smooth(phases, splits, regression)) / spread
     kept = np.empty(len(phases), bool)
-    for i, (start, stop) in enumerate(pairwise(splits)):
-        smooth = waves(phases[start:stop]) @ regression.coefficients[i]
-        z = np.abs(values[start:stop] - smooth) / np.sqrt(variances[start:stop] + regression.jitters[i])
-        kept[start:stop] = z <= _CLIP * max(_MAD * np.median(z), 1e-9)
+    for start, stop in pairwise(splits):
+        kept[start:stop] = z[start:stop] <= _CLIP * max(MAD * np.median(z[start:stop]), 1e-9)
     return kept
+
+
+def _smooth(
+    phases: NDArray[np.float64], splits: NDArray[np.int64], regression: CircularRegression
+) -> NDArray[np.float64]:
+    """Smooth curves at the points of all series."""
+    found = np.empty(len(phases))
+    for i, (start, stop) in enumerate(pairwise(splits)):
+        found[start:stop] = waves(phases[start:stop]) @ regression.coefficients[i]
+    return found
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -253,17 +253,26 @@ class LightCurveGrid(TransformerMixin, BaseEstimator):
         n = n_bands * self.n_points
         shapes = rows[:, :n].reshape(len(rows), n_bands, -1)
         stds = rows[:, n : 2 * n].reshape(len(rows), n_bands, -1) if self.errors else None
-        periods, levels, amplitudes = self.scales_of(rows[:, n * (1 + self.errors) :])
-        values = levels[:, :, None] + amplitudes[:, :, None] * shapes
-        times = np.multiply.outer(periods, np.tile(self._cycles(), n_bands))
-        errors = None
-        if stds is not None:
-            errors = list((amplitudes[:, :, None] * np.maximum(stds, 1e-12)).reshape(len(rows), -1))
+        scales = self.scales_of(rows[:, n * (1 + self.errors) :])
+        times = np.multiply.outer(scales[0], self._cycles())
+        return self.curves_of(times, shapes, None if stds is None else np.maximum(stds, 1e-12), scales)
+
+    def curves_of(
+        self,
+        times: NDArray[np.float64],
+        shapes: NDArray[np.float64],
+        stds: NDArray[np.float64] | None,
+        scales: tuple[NDArray[np.float64], ...],
+    ) -> LightCurves:
+        """Return curves at times (n, m), of shapes and deviations (n, n_bands, m) and `scales_of`."""
+        periods, levels, amplitudes = scales
+        amplitude, (n_curves, n_bands, n_times) = amplitudes[..., None], shapes.shape
+        values = levels[..., None] + amplitude * shapes
         return LightCurves(
-            list(times),
-            list(values.reshape(len(rows), -1)),
-            errors,
-            [np.repeat(self.bands_, self.n_points)] * len(rows),
+            list(np.tile(times, n_bands)),
+            list(values.reshape(n_curves, -1)),
+            None if stds is None else list((amplitude * stds).reshape(n_curves, -1)),
+            [np.repeat(self.bands_, n_times)] * n_curves,
             period=periods if self.fold else None,
         )
 

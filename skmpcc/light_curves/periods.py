@@ -8,10 +8,11 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.signal import argrelmax
-from scipy.special import ive
 from sklearn.utils.validation import check_scalar
 
 from skmpcc.light_curves.curves import LightCurves
+from skmpcc.light_curves.folding import MAD, observations
+from skmpcc.light_curves.regression import prior_variances
 
 Array = NDArray[np.float64]
 
@@ -51,8 +52,10 @@ class _Kernel(NamedTuple):
     @property
     def priors(self) -> Array:
         """Variance of each Fourier coefficient, of shape (processes, 2 * n_harmonics)."""
-        harmonic, inverse = np.arange(1, self.n_harmonics + 1), np.array(self.lengths)[:, None] ** -2
-        spectrum = np.maximum(ive((harmonic + 1) // 2 if self.odd else harmonic, inverse), 1e-12)
+        harmonic = np.arange(1, self.n_harmonics + 1)
+        kernels = np.array([prior_variances(length, self.n_harmonics) for length in self.lengths])
+        spectrum = kernels[:, (harmonic + 1) // 2 if self.odd else harmonic] / 2
+        spectrum = np.maximum(spectrum, 1e-12)
         spectrum /= spectrum.sum(axis=1, keepdims=True)
         of_all = np.array(self.variances)[:, None, None] * spectrum
         if self.odd:
@@ -231,23 +234,20 @@ def _best(
 
 def _bands(curve: LightCurves) -> Iterator[_Band]:
     """Each band with three times or more, which have one point each."""
-    errors = np.ones_like(curve.values) if curve.errors is None else curve.errors
-    for band in np.unique(curve.bands):
-        rows = curve.bands == band
-        times, first = np.unique(curve.times[rows], return_index=True)
+    series, of_all, means, variances = observations(curve)
+    for band in np.unique(series):
+        times, values, noise = (each[series == band] for each in (of_all, means, variances))
         if len(times) < 3:
             continue
-        precision = np.add.reduceat(errors[rows] ** -2.0, first)
-        values = np.add.reduceat(curve.values[rows] * errors[rows] ** -2.0, first) / precision
         # No model is exact: the most precise points must not be all that counts.
-        weights = 1 / (1 / precision + np.median(1 / precision))
+        weights = 1 / (noise + np.median(noise))
         weights /= weights.mean()
         values -= np.median(values)
-        scale = CLIP * 1.4826 * np.median(np.abs(values)) or np.abs(values).max()
+        scale = CLIP * MAD * np.median(np.abs(values)) or np.abs(values).max()
         values = np.clip(values, -scale, scale)
         values -= np.average(values, weights=weights)
         deviation = np.sqrt(np.average(values**2, weights=weights))
-        yield _Band(times - curve.times.min(), values / (deviation or 1), weights)
+        yield _Band(times, values / (deviation or 1), weights)
 
 
 def _periodogram(bands: list[_Band], step: float, n: int) -> tuple[Array, Array]:
@@ -347,7 +347,7 @@ def _without_outliers(band: _Band, frequency: Array, cycles: Array, kernel: _Ker
     normal, design = gram[0, evidence[0].argmax()], columns[0, :, :-1]
     fit = design @ np.linalg.solve(normal[:-1, :-1], normal[:-1, -1])
     residual = columns[0, :, -1] - fit
-    limit = CLIP * 1.4826 * np.median(np.abs(residual))
+    limit = CLIP * MAD * np.median(np.abs(residual))
     return band._replace(values=(fit + np.clip(residual, -limit, limit)) / np.sqrt(band.weights))
 
 

@@ -120,39 +120,26 @@ def _of_chunk(
         sums = (weights * v) @ turns[:, : N_HARMONICS + 1]
         targets[i] = np.concatenate([sums.real, sums.imag[:, 1:]], axis=1)
         constants[i] = np.log(weights).sum(1) - weights @ np.square(v) - len(v) * np.log(2 * np.pi)
-    gram, best = _gram(moments), None
-    for length_scale in LENGTH_SCALES:
-        prior = prior_variances(length_scale)
-        prior[0] += _LEVEL_VARIANCE
-        root = np.sqrt(prior)
-        factor = np.linalg.cholesky(np.eye(n_waves) + gram * root * root[:, None])
-        solved = np.linalg.solve(factor, (targets * root)[..., None])[..., 0]
-        of_scale = 0.5 * (constants + np.square(solved).sum(-1))
-        of_scale -= np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
-        chosen = of_scale.argmax(1)
-        rows = np.arange(shape[0])
-        found = (
-            *(of_scale[rows, chosen], factor[rows, chosen], solved[rows, chosen]),
-            *(np.broadcast_to(root, (shape[0], n_waves)), np.full(shape[0], length_scale)),
-            np.array(JITTERS)[chosen],
-        )
-        best = (
-            found
-            if best is None
-            else tuple(
-                np.where(
-                    (of_scale[rows, chosen] > best[0]).reshape(-1, *(1,) * (new.ndim - 1)), new, old
-                )
-                for new, old in zip(found, best, strict=True)
-            )
-        )
-    assert best is not None
-    evidence, factor, solved, root, length_scales, jitters = best
-    scale = np.sqrt(spreads)
-    roots = np.linalg.solve(factor, root[:, :, None] * np.eye(n_waves)) * scale[:, None, None]
-    coefficients = np.einsum("nlk,nl->nk", roots, solved)
+    priors = np.array([prior_variances(length_scale) for length_scale in LENGTH_SCALES])
+    priors[:, 0] += _LEVEL_VARIANCE
+    prior_roots = np.sqrt(priors)
+    # Of each length scale, series and jitter.
+    gram = _gram(moments)
+    factors = np.stack(
+        [np.linalg.cholesky(np.eye(n_waves) + gram * root * root[:, None]) for root in prior_roots]
+    )
+    solved = np.linalg.solve(factors, (targets * prior_roots[:, None, None])[..., None])[..., 0]
+    evidence = 0.5 * (constants + np.square(solved).sum(-1))
+    evidence -= np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(-1)
+    best = np.moveaxis(evidence, 1, 0).reshape(len(evidence[0]), -1).argmax(1)
+    scale, jitter = np.divmod(best, n_jitters)
+    chosen = scale, np.arange(len(best)), jitter
+    roots = np.linalg.solve(factors[chosen], prior_roots[scale][:, :, None] * np.eye(n_waves))
+    roots *= np.sqrt(spreads)[:, None, None]
+    coefficients = np.einsum("nlk,nl->nk", roots, solved[chosen])
     coefficients[:, 0] += levels
-    return coefficients, roots, length_scales, jitters * spreads, evidence
+    jitters = np.array(JITTERS)[jitter] * spreads
+    return coefficients, roots, np.array(LENGTH_SCALES)[scale], jitters, evidence[chosen]
 
 
 def _gram(moments: NDArray[np.complex128]) -> NDArray[np.float64]:

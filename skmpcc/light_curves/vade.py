@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
 from skmpcc._base import FittedLatentMixin
-from skmpcc._parameters import check_given_once, given_fields
+from skmpcc._parameters import OF_CLASSES, check_given_once, given_fields
 from skmpcc._sklearn import Interval, fit_context
 from skmpcc.data.classes import KnownClasses, labels_of, warn_of_minus_one
 from skmpcc.data.inputs import InputFormat, Layout
@@ -45,15 +46,15 @@ from skmpcc.variational_presets import LIGHT_CURVES, LightCurvePreset
 
 _PRESET_FIELDS = ("latent_dim", "width", "max_iter", "learning_rate")
 _GRID = ("fold", "period", "align", "features", "min_period", "n_jobs")
-# Of the preset, where classes are known: their shares are, and none is lost that could stand elsewhere.
-_OF_CLASSES = {"pseudo_labels": "neighbors", "weights": "shares", "reseed": False}
 # Fields that the curves give.
 _RESERVED = ("n_bands", "n_features", "pseudo_labels", "scaling")
 # What a fit learns of curves before it trains.
-_LEARNED = ("bands_", "period_", "levels_", "amplitudes_", "feature_centers_", "feature_scales_")
+_OF_GRID = ("period_", "levels_", "amplitudes_")
+_LEARNED = (*_OF_GRID, "bands_", "feature_centers_", "feature_scales_")
 # Features are within so many standard deviations, as robust ones.
 _MAX_FEATURE = 10.0
-# The same, where known classes spread to neighbours.
+# The same, where known classes spread to neighbours: in features alone, as few known curves do not
+# tell shapes apart.
 _MAX_SPREAD = 5.0
 # Of a class's log-probability, beside the information of a single code.
 _CONFIDENCE_WEIGHT = 3.0
@@ -73,8 +74,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
     ----------
     n_clusters : int, default=None
         Number of clusters, if `fit` is not told any class.
-    fold, period, align, features, min_period, n_jobs
-        How curves are folded and what of them are features, as of `LightCurveGrid`.
+    {of_grid}
     latent_dim : int, default=None
         Dimensions of the codes of shapes; None is 10.
     width : int, default=None
@@ -278,26 +278,28 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         known = self._known(len(curves), y)
         preset = self._preset(known)
         folded = validated._learn(curves)
-        rows = validated._rows(folded)
+        features = validated._features(folded)
+        rows = _rows(folded, features)
         numbers = None if known is None else known.numbers.numpy()
         checkpoint = open_checkpoint(validated, X=rows, y=numbers)
-        n_bands, n_features = folded.n_bands, len(validated.feature_centers_)
+        n_bands, n_features = folded.n_bands, features.shape[1]
         preset = replace(
             preset,
             n_bands=n_bands,
             n_features=n_features,
             latent_dim=preset.latent_dim + n_features,
         )
-        table = validated._table(folded, of_features=known is not None and n_features > 0)
+        table = features.clip(-_MAX_SPREAD, _MAX_SPREAD)
+        if known is None or not n_features:
+            table = validated._table(folded, features)
+        learned = {name: getattr(validated, name) for name in _LEARNED}
         # The networks take any number of points.
-        data = _data(rows, table, known, n_features + 3 * n_bands)
+        data = _data(rows, table, known, n_features + 3 * n_bands, learned)
         seeds = Seeds.draw(random_state_of(validated.random_state), 1)
         n_components = int(self.n_clusters or 1) if known is None else len(known.classes)
         processes = Processes(device=resolve_device(self.device))
         fit = mixture_fit(data, preset, n_components, seeds, processes)
-        learned = {name: getattr(validated, name) for name in _LEARNED}
-        data = replace(fit.looking_at_neighbors(data), validated=learned)
-        run_fit(self, fit, data, y, checkpoint, given=curves)
+        run_fit(self, fit, fit.looking_at_neighbors(data), y, checkpoint, given=curves)
         return self
 
     def _known(self, n_curves: int, y: ArrayLike | None) -> KnownClasses | None:
@@ -324,7 +326,9 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
     def _preset(self, known: KnownClasses | None) -> LightCurvePreset:
         """Settings of the fit, but for the sizes that the curves give."""
         if known is not None:
-            preset = LIGHT_CURVES.override(_OF_CLASSES, type(self).__name__)
+            preset = LIGHT_CURVES.override(
+                OF_CLASSES | {"pseudo_labels": "neighbors"}, type(self).__name__
+            )
         else:
             pseudo_labels = "search" if self.n_clusters != 1 else None
             preset = LIGHT_CURVES.override({"pseudo_labels": pseudo_labels}, type(self).__name__)
@@ -339,9 +343,9 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         """Fold curves, and learn of them what the grid and the scaling of features need."""
         grid = LightCurveGrid(**{name: getattr(self, name) for name in _GRID})
         folded = grid.fit_curves(curves)
+        for name in _OF_GRID:
+            setattr(self, name, getattr(grid, name))
         self.bands_ = np.array(grid.bands_)
-        self.period_, self.levels_ = grid.period_, grid.levels_
-        self.amplitudes_ = grid.amplitudes_
         low, centers, high = np.percentile(grid.features_of(folded), [16, 50, 84], axis=0)
         self.feature_centers_ = centers
         spread = (high - low) / 2
@@ -352,30 +356,20 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
     def _grid(self) -> LightCurveGrid:
         """The grid that curves were folded by."""
         grid = LightCurveGrid(**{name: getattr(self, name) for name in _GRID})
+        for name in _OF_GRID:
+            setattr(grid, name, getattr(self, name))
         grid.bands_ = tuple(self.bands_.tolist())
-        grid.period_, grid.levels_ = self.period_, self.levels_
-        grid.amplitudes_ = self.amplitudes_
         return grid
 
     def _features(self, folded: FoldedCurves) -> NDArray[np.float64]:
         features = (self._grid.features_of(folded) - self.feature_centers_) / self.feature_scales_
         return features.clip(-_MAX_FEATURE, _MAX_FEATURE)
 
-    def _rows(self, folded: FoldedCurves) -> NDArray[np.float64]:
-        """Features and points, as the networks see them."""
-        points = folded.packed()
-        return np.concatenate([self._features(folded), points.reshape(len(points), -1)], axis=1)
-
-    def _table(self, folded: FoldedCurves, *, of_features: bool) -> NDArray[np.float64]:
-        """Rows in which pseudo-labels are found, of features alone, which few known classes are told by.
-
-        Otherwise shapes weigh as much as all features.
-        """
-        if of_features:
-            return self._features(folded).clip(-_MAX_SPREAD, _MAX_SPREAD)
+    def _table(self, folded: FoldedCurves, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return rows in which clusters are found: features, and shapes that weigh as much as they."""
         # Curves that are not folded have points in half of the circle.
         shapes, _ = folded.shapes(np.arange(_N_PHASES) / _N_PHASES / (1 if self.fold else 2))
-        features, shapes = self._features(folded), shapes.reshape(len(shapes), -1)
+        shapes = shapes.reshape(len(shapes), -1)
         weight = np.sqrt(max(features.shape[1], 1) / shapes.shape[1])
         return np.concatenate([features, weight * shapes], axis=1)
 
@@ -387,7 +381,7 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         check_is_fitted(self)
         grid = self._grid
         folded = grid.fold_curves(grid.check_curves(X))
-        return folded, torch.from_numpy(self._rows(folded))
+        return folded, torch.from_numpy(_rows(folded, self._features(folded)))
 
     def predict(self, X: Any) -> NDArray:
         """Predict the most probable class or cluster of each curve.
@@ -569,9 +563,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         codes, grid = self._check_codes(Z), self._grid
         n_features = len(self.feature_centers_)
         scaled = codes[:, codes.shape[1] - n_features :].clip(-_MAX_FEATURE, _MAX_FEATURE)
-        periods, levels, amplitudes = grid.scales_of(
-            scaled * self.feature_scales_ + self.feature_centers_
-        )
+        scales = grid.scales_of(scaled * self.feature_scales_ + self.feature_centers_)
+        periods = scales[0]
         if times is None:
             at = np.multiply.outer(periods, np.arange(_N_PHASES) / _N_PHASES)
             at = at if self.fold else at / 2
@@ -580,18 +573,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
             if wanted.ndim != 1:
                 raise ValueError(f"times must be of shape (m,), got one of {wanted.shape}.")
             at = np.tile(wanted, (len(codes), 1))
-        n_bands = len(self.bands_)
-        phases = np.repeat((at / periods[:, None])[:, None] % 1.0, n_bands, axis=1)
-        mean, std = curves_of_codes(fitted, codes, phases)
-        values = levels[..., None] + amplitudes[..., None] * mean
-        errors = amplitudes[..., None] * std
-        return LightCurves(
-            list(np.tile(at, n_bands)),
-            list(values.reshape(len(codes), -1)),
-            list(errors.reshape(len(codes), -1)),
-            [np.repeat(self.bands_, at.shape[1])] * len(codes),
-            period=periods if self.fold else None,
-        )
+        phases = np.repeat((at / periods[:, None])[:, None] % 1.0, len(self.bands_), axis=1)
+        return grid.curves_of(at, *curves_of_codes(fitted, codes, phases), scales)
 
     def sample(
         self, n_samples: int = 1, label: Any = None, times: ArrayLike | None = None
@@ -642,7 +625,19 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         return tags
 
 
-def _data(rows: NDArray, table: NDArray, known: KnownClasses | None, n_inputs: int) -> FitData:
+def _rows(folded: FoldedCurves, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Features and points, as the networks see them."""
+    points = folded.packed()
+    return np.concatenate([features, points.reshape(len(points), -1)], axis=1)
+
+
+def _data(
+    rows: NDArray,
+    table: NDArray,
+    known: KnownClasses | None,
+    n_inputs: int,
+    learned: dict[str, Any],
+) -> FitData:
     """Put the data of a fit together, in an order that does not depend on that of the curves."""
     encoded = torch.from_numpy(rows).float()
     # This sorts them where they are.
@@ -655,7 +650,7 @@ def _data(rows: NDArray, table: NDArray, known: KnownClasses | None, n_inputs: i
         as_they_are,
         encoded,
         RowMap(order, len(rows)),
-        {},
+        learned,
         None if known is None else replace(known, numbers=known.numbers[order]),
         table=torch.from_numpy(table[order]).float(),
     )
@@ -665,6 +660,14 @@ if LightCurveVaDE.__doc__ is not None:  # it is None with python -OO
     _OTHER = [
         name for name in settings_of(LightCurvePreset) if name not in (*_PRESET_FIELDS, *_RESERVED)
     ]
-    LightCurveVaDE.__doc__ = LightCurveVaDE.__doc__.replace(
-        "{preset_params}", parameter_docs(LightCurvePreset, _OTHER)
-    ).replace("{max_iter}", str(LIGHT_CURVES.max_iter))
+    _GRID_DOC = (LightCurveGrid.__doc__ or "").split("Attributes\n    ---")[0]
+    _OF_GRID_DOC = [
+        found[0].strip()
+        for name in _GRID
+        if (found := re.search(rf"    {name} : .*(\n     .*)*", _GRID_DOC))
+    ]
+    LightCurveVaDE.__doc__ = (
+        LightCurveVaDE.__doc__.replace("{preset_params}", parameter_docs(LightCurvePreset, _OTHER))
+        .replace("{of_grid}", "\n    ".join(_OF_GRID_DOC))
+        .replace("{max_iter}", str(LIGHT_CURVES.max_iter))
+    )

@@ -10,9 +10,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skmpcc.method.networks.layers import INITIAL_STD
+from skmpcc.method.networks.layers import Encoder
 from skmpcc.method.networks.series import (
     ERROR,
+    MAX_POINTS,
     PHASE,
     VALUE,
     SeriesDecoder,
@@ -20,13 +21,12 @@ from skmpcc.method.networks.series import (
     posterior,
     series_encoder,
     unpacked,
+    with_points,
 )
 from skmpcc.method.prior import LOG_TWO_PI
 from skmpcc.method.variational import VaDEModel, VariationalTraining
 from skmpcc.settings import LightCurveNetworkSettings, LightCurveSettingsOnData
 
-# Points of a series, about, for which batches are of a size that memory has room for.
-_MANY_POINTS = 256
 # Points that are farther from a decoded curve than so many standard deviations count as these.
 _MAX_DEVIATION = 5.0
 # Samples, at most, by which variances are calibrated, and share of their points that is held out.
@@ -54,22 +54,20 @@ class LightCurveModel(VaDEModel):
     def n_places(self) -> int:
         # Of the kernel between inducing phases and points, in units of a hidden layer.
         s = self.settings
-        return max(1, s.n_bands * s.n_inducing * _MANY_POINTS // s.width)
+        return max(1, s.n_bands * s.n_inducing * MAX_POINTS // s.width)
 
     def hidden_flops(self, n: int) -> int:
         return 2 * n * self.settings.width**2
 
-    def _build_networks(self) -> None:
+    def _decoder_and_encoder(self) -> tuple[nn.Module, Encoder]:
         s = self.settings
-        self.register_buffer("variance", torch.ones(()))
         n_codes = s.latent_dim - s.n_features
         layers = {"width": s.width, "n_layers": s.n_layers}
-        self.generator = SeriesDecoder(n_codes, s.n_bands, s.n_inducing, **layers)
-        self.encoder = series_encoder(
-            n_codes, s.n_bands, s.n_features, s.n_points, 2 * math.log(s.feature_std), **layers
+        decoder = SeriesDecoder(n_codes, s.n_bands, s.n_inducing, **layers)
+        log_variance = 2 * math.log(s.feature_std)
+        return decoder, series_encoder(
+            n_codes, s.n_bands, s.n_features, s.n_points, log_variance, **layers
         )
-        for head in (self.encoder.mean, self.encoder.log_variance):
-            nn.init.normal_(next(head[-1].parameters()), std=INITIAL_STD)
 
     def unpacked(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features and series of samples."""
@@ -93,10 +91,9 @@ class LightCurveModel(VaDEModel):
         rows = torch.randperm(len(data), generator=rng, device=rng.device)[:_MAX_CALIBRATING]
         for some in rows.to(data.device).split(batch_size):
             features, series = self.unpacked(data[some].to(self.device))
-            shape, error = series[:, :, ERROR].shape, series[:, :, ERROR]
-            held_out = torch.rand(shape, generator=rng, device=rng.device).to(error) < _LEFT_OUT
-            given = torch.cat([series[:, :, :ERROR], (error * ~held_out)[:, :, None]], dim=2)
-            mean, _ = self.encode(packed(features, given))
+            error = series[:, :, ERROR]
+            held_out = torch.rand(error.shape, generator=rng, device=rng.device).to(error) < _LEFT_OUT
+            mean, _ = self.encode(packed(features, with_points(series, ~held_out)))
             decoded = self.decode(mean, torch.zeros(len(mean), dtype=torch.int64, device=self.device))
             squares, variance, _ = self.deviations(packed(features, series), decoded)
             chosen = held_out & (error > 0)
@@ -172,8 +169,7 @@ class LightCurveTraining(VariationalTraining):
         series = series.gather(3, index[:, :, None].expand(-1, -1, 3, -1))
         left_out = self.settings.left_out * self._uniform((len(x), 1, 1))
         seen = self._uniform(series[:, :, ERROR].shape) >= left_out
-        given = torch.cat([series[:, :, :ERROR], (series[:, :, ERROR] * seen)[:, :, None]], dim=2)
-        return packed(features, given), packed(features, series)
+        return packed(features, with_points(series, seen)), packed(features, series)
 
     def _uniform(self, shape: tuple[int, ...]) -> Tensor:
         return torch.rand(shape, generator=self.rng, device=self.model.device)

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel, channels_last
 from skmpcc.method.networks.build import encoder_for, generator_for, trunk_for
-from skmpcc.method.networks.layers import INITIAL_STD, frozen_spectral_norms, standing_statistics
+from skmpcc.method.networks.layers import (
+    INITIAL_STD,
+    Encoder,
+    frozen_spectral_norms,
+    standing_statistics,
+)
 from skmpcc.method.optimizers import Adam
 from skmpcc.method.trainer import WEIGHTS_FROM, WEIGHTS_RATE, DrawBatch, Trainer, descend
 from skmpcc.settings import VariationalSettingsOnData
@@ -41,14 +46,17 @@ class VaDEModel(LatentModel):
     variance: Tensor
 
     def _build_networks(self) -> None:
-        s, shape = self.settings, self.sample_shape
         self.register_buffer("variance", torch.ones(()))
-        self.generator = generator_for(s, shape, 1)
-        self.encoder = encoder_for(s, shape, trunk_for(s, shape, spectral=s.encoder_spectral_norm))
+        self.generator, self.encoder = self._decoder_and_encoder()
         # Codes begin near the prior: of large variances nothing can be decoded, and no moment of codes
         # brings them down.
         for head in (self.encoder.mean, self.encoder.log_variance):
             nn.init.normal_(next(head[-1].parameters()), std=INITIAL_STD)
+
+    def _decoder_and_encoder(self) -> tuple[nn.Module, Encoder]:
+        s, shape = self.settings, self.sample_shape
+        trunk = trunk_for(s, shape, spectral=s.encoder_spectral_norm)
+        return generator_for(s, shape, 1), encoder_for(s, shape, trunk)
 
     def _embeddings(self) -> Iterable[Tensor]:
         return ()

@@ -73,14 +73,14 @@ def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
     return attributes | {
         "labels_": found.labels,
         "pseudo_labels_": found.pseudo_labels,
-        "pseudo_label_choice_": choice_of(found),
+        "pseudo_label_choice_": _choice(found),
         "cluster_centers_": found.fitted.decode(means, np.arange(len(means))),
     }
 
 
 def _light_curve_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
     classes = np.arange(fit.model.n_clusters) if data.known is None else data.known.classes
-    given, choice = found.pseudo_labels, None if data.known is not None else choice_of(found)
+    given, choice = found.pseudo_labels, None if data.known is not None else _choice(found)
     means, covariances = found.fitted.code_means, found.fitted.code_covariances
     assert means is not None
     assert covariances is not None
@@ -117,7 +117,7 @@ def _code_attributes(data: FitData, found: FittedInitialization) -> dict[str, An
     return {"code_means_": means, "code_covariances_": covariances}
 
 
-def choice_of(found: FittedInitialization) -> dict[str, Any] | None:
+def _choice(found: FittedInitialization) -> dict[str, Any] | None:
     """Tell what found the pseudo-labels, and how sure the choice of them was."""
     if found.pseudo_labels is None:
         return None
@@ -146,7 +146,7 @@ def _warning_texts(fit: Fit, data: FitData, found: FittedInitialization) -> list
     labels, pseudo_labels = data.row_map.to_fitted(found.labels), found.pseudo_labels
     if pseudo_labels is not None:
         pseudo_labels = data.row_map.to_fitted(pseudo_labels)
-    choice = None if data.known is not None else choice_of(found)
+    choice = None if data.known is not None else _choice(found)
     return [
         *warnings_of_choice(choice),
         *warnings_of_training(found.outcome, fit.recipe),

@@ -13,6 +13,8 @@ from skmpcc.method.networks.layers import Encoder
 from skmpcc.method.networks.vector import VectorEncoder, VectorGenerator, VectorTrunk
 
 PHASE, VALUE, ERROR = range(3)
+# Points of a series, at most, that networks see at once.
+MAX_POINTS = 256
 
 # Length scales of the encoder's kernels, to begin with; see `circular`.
 _LENGTH_SCALES = (0.2, 0.6)
@@ -119,6 +121,11 @@ def unpacked(x: Tensor, n_bands: int, n_features: int) -> tuple[Tensor, Tensor]:
 def packed(features: Tensor, series: Tensor) -> Tensor:
     """Invert `unpacked`."""
     return torch.cat([features, series.flatten(1)], dim=1)
+
+
+def with_points(series: Tensor, seen: Tensor) -> Tensor:
+    """Series with those of their points alone for which `seen` (n, n_bands, n_points) is true."""
+    return torch.cat([series[:, :, :ERROR], (series[:, :, ERROR] * seen)[:, :, None]], dim=2)
 
 
 class SeriesDecoder(nn.Module):
