@@ -21,7 +21,7 @@ from skmpcc._sklearn import (
     parameters_of_fold,
 )
 from skmpcc.data.inputs import as_array
-from skmpcc.fitted.model import SCORES
+from skmpcc.fitted.light_curves import CURVE_SCORES
 
 
 def _takes_by(estimator: Any) -> bool:
@@ -78,7 +78,7 @@ class NoveltyDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [HasMethods(["fit", "score_samples"])],
-        "by": [StrOptions({*SCORES, "class"})],
+        "by": [StrOptions(set(CURVE_SCORES))],
         "contamination": [Interval(Real, 0, 0.5, closed="right")],
         "cv": ["cv_object"],
     }

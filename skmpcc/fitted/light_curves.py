@@ -11,10 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor
 
-from skmpcc.fitted.model import FittedModel
+from skmpcc.fitted.model import SCORES, FittedModel
 from skmpcc.method.light_curves import LightCurveModel
 from skmpcc.method.networks.series import MAX_POINTS
 
+# What curves can be scored by; "class" adds the confidence of `Kernels`.
+CURVE_SCORES = (*SCORES, "class")
 # Kernels, at most, and inverse strength of the regularization of their coefficients.
 _MAX_KERNELS, _C = 300, 30.0
 

@@ -24,12 +24,12 @@ from skmpcc.data.classes import KnownClasses, labels_of, warn_of_minus_one
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.data.rows import RowMap, sort_rows
 from skmpcc.fitted.light_curves import (
+    CURVE_SCORES,
     KERNEL_ATTRIBUTES,
     Kernels,
     curves_of_codes,
     log_probabilities,
 )
-from skmpcc.fitted.model import SCORES
 from skmpcc.fitted.saving import FIT_ATTRIBUTES
 from skmpcc.light_curves.curves import LightCurves
 from skmpcc.light_curves.folding import FoldedCurves
@@ -468,8 +468,8 @@ class LightCurveVaDE(FittedLatentMixin, ClassifierMixin, CallbackSupportMixin, B
         ValueError
             `by` is none of these, or is "class" and there is one cluster alone.
         """
-        if by not in (*SCORES, "class"):
-            raise ValueError(f"by should be one of {(*SCORES, 'class')}, got {by!r}.")
+        if by not in CURVE_SCORES:
+            raise ValueError(f"by should be one of {CURVE_SCORES}, got {by!r}.")
         if by != "class":
             return super().score_samples(X, by)
         fitted, rows = self._fitted_model(), self._check_X(X)
