@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from skmpcc.data.inputs import Layout
 from skmpcc.data.scaling import n_inputs
 from skmpcc.presets import MixtureSettings, NamedSettings, PresetFamily
+from skmpcc.settings import IMAGE_PSEUDO_LABELS
 from skmpcc.system.callers import stacklevel_of_user
 
 # Parameters that override the preset's field of the same name; all other fields go by preset_params.
@@ -142,11 +143,12 @@ def _without_augmentation(preset: Mixture, given: dict[str, Any]) -> Mixture:
     """
     for name in _FOR_TABLES:
         of_preset = name not in given and preset.kind == "vector"
-        if given.get(name, getattr(preset, name) if of_preset else None) == "augmentation":
+        asked_for = given.get(name, getattr(preset, name) if of_preset else None)
+        if asked_for in IMAGE_PSEUDO_LABELS:
             raise ValueError(
-                f"{name}='augmentation' needs images, but X is used as a table. Set image_shape if its "
+                f"{name}={asked_for!r} needs images, but X is used as a table. Set image_shape if its "
                 "rows are images."
             )
-        if getattr(preset, name) == "augmentation":
+        if getattr(preset, name) in IMAGE_PSEUDO_LABELS:
             preset = preset.override({name: _FOR_TABLES[name]}, name)
     return preset

@@ -67,7 +67,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     scaling : {"auto", "columns", "none"}, default="auto"
         {scaling}
     pseudo_labels : {"auto", "search", "kmeans", "gaussian_mixture", "spanning_tree", "spectral", \
-            "latent_classes", "augmentation"} or None, default="auto"
+            "latent_classes", "augmentation", "scattering", "image_search"} or None, default="auto"
         {pseudo_labels}
     {settings}
     labels_only : bool, default=False

@@ -158,6 +158,8 @@ class Preset(MixtureSettings, TrainingSettings):
             shorter,
             discriminator_steps=min(2, self.discriminator_steps),
             reconstruction_weight=0.0,
+            # Details are for samples.
+            patch_size=4 if self.patch_size == 2 else self.patch_size,
         )
 
 
@@ -292,7 +294,9 @@ _GREY_MANY = Preset(
     ema_decay="auto",
     ema_start=0,
     max_iter=3000,
-    labels_only_max_iter=600,
+    # The encoder goes on with the labels of views when the networks have found each other.
+    labels_only_max_iter=150,
+    labels_only_tol=0.02,
     batch_size=64,
     discriminator_steps=2,
     encoder_steps=1,
@@ -303,7 +307,7 @@ _GREY_MANY = Preset(
     # Codes of images are learned several times as soon by what they decode to.
     reconstruction_by_encoder=True,
     generated_cluster_weight=0.3,
-    pseudo_labels="augmentation",
+    pseudo_labels="image_search",
     label_weight=1.0,
     consistency="augmentation",
     consistency_weight=1.0,
@@ -319,9 +323,6 @@ _GREY = replace(
     patch_size=4,
     # At twice the rates half of the iterations do.
     max_iter=1500,
-    # The encoder goes on with the labels of views when the networks have found each other.
-    labels_only_max_iter=150,
-    labels_only_tol=0.02,
     learning_rate=2e-3,
     prior_learning_rate=2e-2,
 )
@@ -341,7 +342,6 @@ _COLOUR = replace(
     latent_dim=64,
     precision="tf32",
     prior_learning_rate=4e-3,
-    labels_only_max_iter=2000,
 )
 _COLOUR_MANY = replace(_COLOUR, name="colour_many", width=64, latent_dim=128)
 

@@ -32,6 +32,8 @@ _AT_LEAST_2 = Interval(Integral, 2, None, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="both")
+# Pseudo-labels that look at images, not at neighbours among their values.
+IMAGE_PSEUDO_LABELS = ("augmentation", "scattering", "image_search")
 
 
 class Validated:
@@ -219,6 +221,8 @@ class LoopSettings(Validated):
         "tables of three columns or more, at least half of which are categories: of ten values at most, "
         'each in five rows on average. "augmentation", for images: small classifiers '
         "that say the same of an image and of random affine maps of it. "
+        '"scattering", for images: what the finders of "search" find in wavelet features. '
+        '"image_search", for images: the better of these two, by the criterion of "search". '
         '"neighbors", for known classes alone: these, spread along a graph of neighbours. '
         "None: no pseudo-labels, the "
         "paper's training from a random start.",
@@ -231,7 +235,7 @@ class LoopSettings(Validated):
                 "spanning_tree",
                 "neighbors",
                 "latent_classes",
-                "augmentation",
+                *IMAGE_PSEUDO_LABELS,
             }
         ),
         None,

@@ -116,7 +116,7 @@ _IMAGES = replace(
     batch_size=64,
     learning_rate=2e-3,
     prior_learning_rate=1e-2,
-    pseudo_labels="augmentation",
+    pseudo_labels="image_search",
     # Pairs weigh more than labels, some of which are wrong.
     label_weight=15.0,
     consistency="augmentation",

@@ -53,7 +53,8 @@ def test_settings_of_a_fit():
     [
         (images((40, 3)), "spectral", "spectral"),
         (images((40, 3)), None, None),
-        (images((24, 8, 8)), "auto", "augmentation"),
+        (images((24, 8, 8)), "augmentation", "augmentation"),
+        (images((24, 8, 8)), "scattering", "scattering"),
         (images((20, 3)), "spectral", "kmeans"),  # fewer than two samples for each cluster
     ],
 )

@@ -43,6 +43,8 @@ class Problem:
         Networks are trained on its device.
     progress : Progress, optional
         Keeps what takes long.
+    of_images : bool
+        Whether the columns are features of images, in which kinds touch.
     """
 
     data: Tensor
@@ -50,6 +52,7 @@ class Problem:
     n_clusters: int
     rng: torch.Generator
     progress: Progress | None = None
+    of_images: bool = False
 
     @property
     def seed(self) -> int:

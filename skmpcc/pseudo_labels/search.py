@@ -9,11 +9,15 @@
    difference.
 5. The best of these by quality and agreement, judged by the neighbours in the data as they are; of
    those alone on which neighbours hardly ever disagree, if there are any.
+6. Of images, by "image_search": the same finders in their scattering features, in colour images those of
+   their contours as well, and classifiers of augmented views, each judged by the neighbours in the
+   features that it is best in. Restarts of classifiers, and finders in the same features, that agree
+   with each other count more.
 """
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -34,7 +38,8 @@ from skmpcc.pseudo_labels.finders import (
 from skmpcc.pseudo_labels.finders.kmeans import MAX_CLUSTERS, kmeans_labels
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.problem import Candidate, Problem
-from skmpcc.pseudo_labels.quality import ClusterQuality
+from skmpcc.pseudo_labels.quality import N_MUTUAL, ClusterQuality, Judgement
+from skmpcc.pseudo_labels.scattering import contour_features, scattering_features
 from skmpcc.pseudo_labels.side_by_side import one_core, run_side_by_side
 from skmpcc.system.devices import available_threads
 from skmpcc.system.progress import Progress
@@ -48,12 +53,16 @@ FINDERS: dict[str, Callable[[Problem], Iterable[Candidate]]] = {
     "latent_classes": latent_classes.find,
     "augmentation": images.find,
 }
+# Candidates for images: by classifiers and by features, or by features alone.
+IMAGE_SEARCHES = {"image_search": True, "scattering": False}
 # Those of the search in tables of measurements, by how long they take.
 LONGEST_FIRST = ("spectral", "gaussian_mixture", "layout", "spanning_tree", "kmeans")
 # Rows from which they run side by side. With fewer they hold Python's lock most of the time.
 MIN_ROWS_FOR_THREADS = 1000
 # Weight of the mean adjusted Rand index of a candidate and all of them, compared with its quality.
 AGREEMENT_WEIGHT = 2.6
+# The same of those candidates for images that come from the same features or are restarts.
+FAMILY_WEIGHT = 1.3
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
 MIN_SAMPLES = 4
 # Two candidates are the same clusters, but for some samples, from this adjusted Rand index on.
@@ -104,12 +113,13 @@ def find_pseudo_labels(
     Parameters
     ----------
     kind : {"search", "kmeans", "gaussian_mixture", "spanning_tree", "spectral", "latent_classes", \
-            "augmentation"}
-        "search" takes the best of all but the last two, and in tables of categories latent classes.
+            "augmentation", "scattering", "image_search"}
+        "search" takes the best of the next four, and in tables of categories latent classes. The last
+        three are for images; "image_search" takes the best of the other two.
     data : Tensor of shape (n_samples, ...)
         Data as the networks see them, on any device.
     graph : NeighborGraph or None
-        Needed by all but "kmeans" and "augmentation".
+        Needed by all but "kmeans" and the kinds for images.
     n_clusters : int
     rng : torch.Generator
         Classifiers of images are trained on its device.
@@ -140,6 +150,8 @@ def find_pseudo_labels(
 
 def best_candidate(kind: str, problem: Problem) -> Choice:
     """Find the best candidate of a kind, or of all kinds by "search"; the rules are at the head."""
+    if kind in IMAGE_SEARCHES:
+        return choose_of_images(problem, with_classifiers=IMAGE_SEARCHES[kind])
     if kind != "search":
         at_once = kind in LONGEST_FIRST
         found = find_candidates([kind], [problem]) if at_once else list(FINDERS[kind](problem))
@@ -150,7 +162,9 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
                 "indicators of one variable, count once. X is not such a table. Take 'search', or make "
                 "categories of the columns of X."
             )
-        return Choice(found[0]) if len(found) == 1 else choose(found, problem)
+        # Restarts of classifiers are sorted.
+        is_sorted = len(found) == 1 or kind == "augmentation"
+        return Choice(found[0]) if is_sorted else choose(found, problem)
     for classes in FINDERS["latent_classes"](problem):
         if classes.detail:
             return Choice(classes)
@@ -164,6 +178,42 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
     by_range = problem.by_range()
     problems = [problem] if by_range is None else [problem, by_range]
     return choose(find_candidates(kinds, problems), problem)
+
+
+def choose_of_images(problem: Problem, with_classifiers: bool) -> Choice:
+    """Find candidates for images in features of them, and by classifiers; choose among all."""
+    kinds = ["kmeans", "gaussian_mixture", "spanning_tree", "layout"]
+    if MIN_SAMPLES * problem.n_clusters <= len(problem.graph.rows):
+        kinds.append("spectral")
+    found: list[Candidate] = []
+    judgements: list[Judgement] = []
+    families: list[int] = []
+    problems = feature_problems(problem)
+    for part in problems:
+        of_part = [replace(each, kind="scattering") for each in find_candidates(kinds, [part])]
+        found += of_part
+        judgements += judged(of_part, part)
+        families += [len(families)] * len(of_part)
+    if with_classifiers:
+        of_views = list(images.find(replace(problem, graph=problems[0].graph)))
+        found += of_views
+        by_problem = zip(*(judged(of_views, part) for part in problems), strict=True)
+        judgements += [max(each, key=lambda judgement: judgement.quality) for each in by_problem]
+        families += [len(families)] * len(of_views)
+    return best_by_quality_and_agreement(found, judgements, families)
+
+
+def feature_problems(problem: Problem) -> list[Problem]:
+    """Return the problem of images in their scattering features, and of colour images in contours'."""
+    rng, data = problem.rng, problem.data
+    problems = []
+    for make in [scattering_features, contour_features][: 1 if data.shape[1] == 1 else 2]:
+        features = make(data, rng)
+        # Of large data the same rows each time.
+        drawn = torch.Generator(rng.device).manual_seed(rng.initial_seed())
+        graph = NeighborGraph.from_data(features, max(N_MUTUAL), problem.n_clusters, drawn)
+        problems.append(replace(problem, data=features, graph=graph, of_images=True))
+    return problems
 
 
 def find_candidates(kinds: Sequence[str], problems: Sequence[Problem]) -> list[Candidate]:
@@ -212,16 +262,32 @@ def choose(candidates: Sequence[Candidate], problem: Problem) -> Choice:
     Qualities of good clusters hardly differ from those of clusters that no other method finds. Where
     some are unambiguous, it is one of these.
     """
+    return best_by_quality_and_agreement(candidates, judged(candidates, problem))
+
+
+def judged(candidates: Sequence[Candidate], problem: Problem) -> list[Judgement]:
+    """Judge candidates by the neighbours in the data of a problem."""
     points, _ = problem.gaussian_points
     judge = ClusterQuality(points, problem.graph, problem.n_clusters, problem.data[0].numel())
     with one_core():
-        judgements = [judge.judge(each.labels, each.lost_factor) for each in candidates]
+        return [judge.judge(each.labels, each.lost_factor) for each in candidates]
+
+
+def best_by_quality_and_agreement(
+    candidates: Sequence[Candidate],
+    judgements: Sequence[Judgement],
+    families: Sequence[int] | None = None,
+) -> Choice:
+    """Choose a candidate; agreement within families counts once more."""
     quality = np.array([each.quality for each in judgements])
     unambiguous = np.array([each.is_unambiguous for each in judgements])
     if unambiguous.any():
         quality[~unambiguous] = -np.inf
     same = rand_indices([each.labels for each in candidates])
     value = quality + AGREEMENT_WEIGHT * same.mean(axis=1)
+    if families is not None:
+        is_kin = np.equal.outer(families, families)
+        value = value + FAMILY_WEIGHT * (same * is_kin).sum(axis=1) / is_kin.sum(axis=1)
     best = int(value.argmax())
     others = value[(same[best] < SAME) & np.isfinite(value)]
     margin = float(value[best] - others.max()) if len(others) else None

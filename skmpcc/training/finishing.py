@@ -22,8 +22,10 @@ N_DECODED = 128
 # Weight of the square distance, in standard deviations, of codes from where they were, if no larger a
 # share of the labels lacks. Codes of an encoder that lacks more are not worth it.
 STAY_WEIGHT, FEW = 0.1, 0.05
-# Steps on views of images, at most for each iteration that was asked for, and in all.
-VIEW_STEPS_PER_ITERATION, VIEW_STEPS = 4, 300
+# Steps on views of images, at most for each iteration that was asked for, and in all; and how many where
+# more than this share of the labels lacks.
+VIEW_STEPS_PER_ITERATION, VIEW_STEPS = 6, 300
+MANY_VIEW_STEPS, MANY = 900, 0.1
 # An encoder is finished if this share of its labels, or less, is not those that it was taught.
 MAX_DIFFERENT = 0.001
 
@@ -118,16 +120,22 @@ class Finishing:
             return
         encoder, device = model.averaged_encoder, model.device
         before = copied(encoder)
-        encoder.train()
         optimizer = Adam([*encoder.trunk.parameters(), *self._own(encoder)], settings.learning_rate)
         dtype = matmul_dtype(settings.precision, model.prior.means)
         views_rng = torch.Generator(device).manual_seed(self._rng.initial_seed())
-        n_steps = min(VIEW_STEPS, VIEW_STEPS_PER_ITERATION * settings.max_iter)
+        lacks_many = self.differing(encoder) > MANY
+        most = MANY_VIEW_STEPS if lacks_many else VIEW_STEPS
+        n_steps = min(most, VIEW_STEPS_PER_ITERATION * settings.max_iter)
+        encoder.train()
+        # Where views do not keep the labels, images are seen as they are as well.
+        n_views = settings.batch_size if lacks_many else 2 * settings.batch_size
+        is_view = (torch.arange(2 * settings.batch_size, device=device) < n_views).view(-1, 1, 1, 1)
         for step in range(n_steps):
             optimizer.rate.fill_(optimizer.base_rate * (1.0 - step / n_steps))
             x, y = self._draw()
+            seen = torch.where(is_view, random_affine(x, views_rng), x)
             with torch.autocast(device.type, dtype, enabled=dtype is not None, cache_enabled=False):
-                means = encoder.mean(encoder.body(encoder.trunk(random_affine(x, views_rng))))
+                means = encoder.mean(encoder.body(encoder.trunk(seen)))
             log_q = model.prior.log_responsibilities(means.to(x.dtype))
             descend(losses.cluster_loss(log_q, y), optimizer)
         if not model.is_usable(self._data[:N_DECODED].to(device)):

@@ -13,7 +13,7 @@ from skmpcc.method.latent_model import LatentModel
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.search import find_pseudo_labels
-from skmpcc.settings import LoopSettings, LoopSettingsOnData
+from skmpcc.settings import IMAGE_PSEUDO_LABELS, LoopSettings, LoopSettingsOnData
 from skmpcc.system.devices import matmul_precision, to_device_if_fits
 from skmpcc.system.processes import ALONE, Processes
 from skmpcc.system.progress import Progress, State
@@ -243,5 +243,5 @@ def needs_graph(settings: LoopSettings) -> bool:
     by_consistency = settings.consistency == "neighbors" and (
         settings.consistency_weight > 0 or settings.weights in ("auto", "learned")
     )
-    by_search = settings.pseudo_labels not in (None, "kmeans", "augmentation")
+    by_search = settings.pseudo_labels not in (None, "kmeans", *IMAGE_PSEUDO_LABELS)
     return by_consistency or (by_search and settings.pseudo_label_share > 0)

@@ -6,7 +6,7 @@ from support import bars, generator
 from torch.nn import ModuleList
 
 from skmpcc.pseudo_labels.finders import images
-from skmpcc.pseudo_labels.finders.images import augmentation_labels, most_informative
+from skmpcc.pseudo_labels.finders.images import augmentation_labels, by_information
 from skmpcc.pseudo_labels.finders.kmeans import kmeans_labels
 
 
@@ -50,7 +50,7 @@ def test_clusters_of_views_are_the_same_on_any_number_of_threads(taught, monkeyp
     known = torch.where(torch.arange(len(y)) < 20, torch.as_tensor(y), -1) if taught else None
     used: list[torch.nn.Module] = []
     monkeypatch.setattr(images, "_labels", lambda classifiers, *_: used.extend(classifiers))
-    monkeypatch.setattr(images, "most_informative", lambda classifiers, *_: ModuleList(classifiers))
+    monkeypatch.setattr(images, "by_information", lambda classifiers, *_: ModuleList(classifiers))
     found = []
     for n_threads in (1, 2, 3):
         used.clear()
@@ -83,7 +83,7 @@ class Places(torch.nn.Module):
 @pytest.mark.parametrize("best", [0, 1, 2])
 def test_best_classifier_is_the_one_whose_views_agree(best):
     classifiers = [Rows() if i == best else Places() for i in range(3)]
-    assert most_informative(classifiers, bars()[0], generator()) is classifiers[best]
+    assert by_information(classifiers, bars()[0], generator())[0] is classifiers[best]
 
 
 def test_classifiers_are_judged_by_the_same_views():
@@ -94,7 +94,7 @@ def test_classifiers_are_judged_by_the_same_views():
             seen.append(x)
             return super().log_memberships(x)
 
-    most_informative([Watching(), Watching()], bars()[0], generator())
+    by_information([Watching(), Watching()], bars()[0], generator())
     one, two, again_one, again_two = seen
     assert torch.equal(one, again_one)
     assert torch.equal(two, again_two)
@@ -116,7 +116,7 @@ def test_restarts_learn_from_the_same_views_and_the_best_labels_the_images(monke
             return super().log_memberships(x)
 
     monkeypatch.setattr(images, "ConvNet", Watched)
-    monkeypatch.setattr(images, "most_informative", lambda classifiers, *args: classifiers[1].eval())
+    monkeypatch.setattr(images, "by_information", lambda classifiers, *args: [classifiers[1].eval()])
     monkeypatch.setattr(images, "IMAGE_MAX_ITER", 4)
     data, _ = bars(40)
     labels = augmentation_labels(data, 2, generator())

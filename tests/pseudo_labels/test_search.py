@@ -280,3 +280,62 @@ def test_errors_of_a_finder_surface(as_chosen, monkeypatch):
     for n_threads in (1, 3):
         with pytest.raises(ArithmeticError, match="broken"):
             as_chosen(n_threads, normal(50, 2), 2)
+
+
+def coloured_gratings(n=160, side=16):
+    """Waves in one of two directions, of any phase, in any two colours; and the directions."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=n)
+    places = np.where(y[:, None, None] == 0, *np.mgrid[:side, :side][:, None])
+    waves = np.sin(1.2 * places + rng.uniform(0, 6.3, n)[:, None, None])
+    first, second = rng.uniform(-1, 1, size=(2, n, 3, 1, 1))
+    images = first + (1 + waves[:, None]) / 2 * (second - first)
+    return torch.as_tensor(images, dtype=torch.float32), y
+
+
+def test_directions_of_contours_are_found_whatever_the_colours():
+    images, y = coloured_gratings()
+    found = find_pseudo_labels("scattering", images, None, 2, generator())
+    assert found.kind == "scattering"
+    assert adjusted_rand_score(y, found.labels) > 0.9
+    grey = find_pseudo_labels("scattering", images[:, :1], None, 2, generator())
+    assert grey.agreement != found.agreement
+
+
+def test_image_search_takes_classifiers_where_neighbours_agree_on_them_and_features_elsewhere():
+    """By candidates of known quality, of features in which the two kinds are two blobs."""
+    problem = Problem(
+        torch.zeros(80, 1, 8, 8),
+        NeighborGraph.without_neighbors(80, torch.device("cpu")),
+        2,
+        generator(),
+    )
+    y = np.repeat([0, 1], 40)
+    blobs = torch.as_tensor(np.random.default_rng(0).normal(size=(80, 5)), dtype=torch.float32)
+    blobs[:, 0] += 12.0 * torch.as_tensor(y)
+    for of_views, kind in ((y, "augmentation"), (np.arange(80) % 2, "scattering")):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(search, "scattering_features", lambda images, rng: blobs)
+            views = [Candidate("augmentation", of_views, of_views.copy, None, 0.5)]
+            patched.setattr(search.images, "find", lambda problem, views=views: iter(views))
+            others = [Candidate("kmeans", np.roll(y, 3), y.copy)]
+            patched.setattr(search, "find_candidates", lambda kinds, problems, found=others: found)
+            choice = search.best_candidate("image_search", problem)
+        assert choice.best.kind == kind
+
+
+def test_agreement_within_a_family_decides_between_candidates_of_the_same_quality():
+    rng = np.random.default_rng(0)
+    same = rng.integers(3, size=90)
+    labels = [same, same, *rng.integers(3, size=(2, 90))]
+    candidates = [Candidate("kmeans", each, each.copy) for each in labels]
+    judgements = [
+        Judgement(0.0, False),
+        Judgement(0.0, False),
+        Judgement(1.0, False),
+        Judgement(1.0, False),
+    ]
+    alone = search.best_by_quality_and_agreement(candidates, judgements)
+    assert not np.array_equal(alone.best.labels, same)
+    with_families = search.best_by_quality_and_agreement(candidates, judgements, [0, 0, 1, 1])
+    assert np.array_equal(with_families.best.labels, same)

@@ -15,6 +15,8 @@ CHANNELS = 16
 MAX_CHANNELS = 128
 # Shorter sides from which on patches are taken as places, and on which convolutions end.
 LARGE_SIDE = 17
+# Shorter side from which on images are averaged first.
+LARGER_SIDE = 48
 LAST_SIDE = 4
 PATCH_SIZE = 4
 
@@ -22,7 +24,8 @@ PATCH_SIZE = 4
 class ConvNet(nn.Module):
     """Convolutions with batch-norms that halve the sides down to 4 or less, and a linear layer.
 
-    Of large images the first sees patches of 4x4 as places, which costs half as much as halving twice.
+    Of large images the first sees patches of 4x4 as places, which costs half as much as halving twice;
+    of larger ones at half of their resolution, or less.
     The convolutions are in bfloat16 where the device multiplies in it natively.
 
     Parameters
@@ -39,6 +42,9 @@ class ConvNet(nn.Module):
         n_in, *sides = sample_shape
         n_out, stride = CHANNELS, 1
         layers: list[nn.Module] = []
+        while min(sides) >= LARGER_SIDE and not any(side % (2 * PATCH_SIZE) for side in sides):
+            layers.append(nn.AvgPool2d(2))
+            sides = [side // 2 for side in sides]
         if min(sides) >= LARGE_SIDE:
             layers.append(nn.PixelUnshuffle(PATCH_SIZE))
             n_in, n_out = n_in * PATCH_SIZE**2, 2 * n_out

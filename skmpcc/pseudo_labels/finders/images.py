@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam
@@ -35,6 +36,9 @@ INFORMATION_WEIGHT = 0.1
 # Weight of the clusters' entropy in it, as in IMSAT. With less, clusters merge.
 IMAGE_BALANCE_WEIGHT = 4.0
 CHUNK = 1024
+# What the lost information of these clusters is multiplied by, in features that the classifiers do not
+# see: neighbours there disagree somewhat more on them than on clusters of such neighbours.
+LOST_FACTOR = 0.5
 # Iterations whose batches are drawn together. Classifiers wait for each other at their end alone.
 BLOCK = 4
 # Of `Progress`.
@@ -45,12 +49,18 @@ Batch = tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]
 
 
 def find(problem: Problem) -> Iterator[Candidate]:
-    """Find clusters that small affine maps do not change."""
-    labels = augmentation_labels(
-        problem.data, problem.n_clusters, problem.rng, progress=problem.progress
-    )
-    of_all = labels.cpu().numpy()
-    yield Candidate("augmentation", of_all[problem.graph.rows.cpu().numpy()], lambda: of_all)
+    """Find clusters that small affine maps do not change: those of each classifier, the best first."""
+    images, rng = problem.data, problem.rng
+    classifiers = trained_classifiers(images, problem.n_clusters, rng, progress=problem.progress)
+    rows = problem.graph.rows.cpu().numpy()
+    with at_most_threads(1):
+        for classifier in by_information(classifiers, images, rng):
+            of_all = _labels([classifier], images).cpu().numpy()
+            yield Candidate("augmentation", of_all[rows], partial(_as_it_is, of_all), None, LOST_FACTOR)
+
+
+def _as_it_is(labels: NDArray) -> NDArray:
+    return labels
 
 
 def augmentation_labels(
@@ -60,11 +70,9 @@ def augmentation_labels(
     known: Tensor | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Find clusters of images that small random affine maps do not change.
+    """Label images by classifiers that say the same of an image and of random affine maps of it.
 
-    Convolutional classifiers q(y | x), from several initial weights, are trained to say the same of an
-    image and of its augmented view (`augmentation_loss`), in clusters that tell much of the samples.
-    The best is the one whose clusters have the most mutual information with those of views.
+    They are those of `trained_classifiers`; without known classes the best of them labels the images.
 
     Parameters
     ----------
@@ -84,6 +92,30 @@ def augmentation_labels(
     -------
     labels : Tensor of int64 of shape (n_samples,)
     """
+    classifiers = trained_classifiers(images, n_clusters, rng, known, progress)
+    with at_most_threads(1):
+        if known is None:
+            return _labels(by_information(classifiers, images, rng)[:1], images)
+        # Known classes have the same numbers in all classifiers.
+        return _labels([each.eval() for each in classifiers], images)
+
+
+def trained_classifiers(
+    images: Tensor,
+    n_clusters: int,
+    rng: torch.Generator,
+    known: Tensor | None = None,
+    progress: Progress | None = None,
+) -> list[ConvNet]:
+    """Train classifiers of images from several initial weights.
+
+    They learn to say the same of an image and of its augmented view (`augmentation_loss`), in clusters
+    that tell much of the samples. The parameters are those of `augmentation_labels`.
+
+    Returns
+    -------
+    classifiers : list of ConvNet
+    """
     n_workers = available_threads() if rng.device.type == "cpu" else 1
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
@@ -102,11 +134,7 @@ def augmentation_labels(
                 chains.run(update, len(classifiers), len(block))
                 if progress is not None:
                     progress.keep(STAGE, partial(_state, end, classifiers, optimizers, rng))
-        rows = torch.arange(len(images), device=rng.device)
-        if known is None:
-            return _labels([most_informative(classifiers, images, rng)], images, rows)
-        # Known classes have the same numbers in all classifiers.
-        return _labels([each.eval() for each in classifiers], images, rows)
+    return classifiers
 
 
 class _Batches:
@@ -181,8 +209,8 @@ def _load(state: State, classifiers: list[ConvNet], optimizers: list[Adam], rng:
     return state["iteration"]
 
 
-def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> ConvNet:
-    """Return the classifier whose clusters of two views of images have the most in common."""
+def by_information(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> list[ConvNet]:
+    """Sort classifiers by how much their clusters of two views of images have in common, most first."""
     rows = torch.randperm(len(images), generator=rng, device=rng.device)[:N_JUDGED]
     state = rng.get_state()
 
@@ -192,7 +220,7 @@ def most_informative(classifiers: list[ConvNet], images: Tensor, rng: torch.Gene
         views = [_labels([classifier.eval()], images, rows, rng) for _ in range(2)]
         return sum(view_information(*views))
 
-    return max(classifiers, key=information)
+    return sorted(classifiers, key=information, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -240,9 +268,12 @@ def _loss(
 
 @torch.no_grad()
 def _labels(
-    classifiers: list[ConvNet], images: Tensor, rows: Tensor, rng: torch.Generator | None = None
+    classifiers: list[ConvNet],
+    images: Tensor,
+    rows: Tensor | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
-    """Labels of images, or with a generator of an augmented view of each.
+    """Labels of all images or of some rows, or with a generator of an augmented view of each.
 
     Of several classifiers they are by the geometric mean of the memberships.
     """
@@ -252,4 +283,6 @@ def _labels(
         x = x if rng is None else random_affine(x, rng)
         return torch.stack([each.log_memberships(x) for each in classifiers]).sum(0).argmax(1)
 
+    if rows is None:
+        rows = torch.arange(len(images), device=classifiers[0].last.weight.device)
     return torch.cat([labels(part) for part in rows.split(CHUNK)])

@@ -16,6 +16,8 @@ from skmpcc.pseudo_labels.problem import Candidate, Problem, label_by_nearest
 LOST_FACTOR = 0.8
 # Rows from which layouts are ahead of other candidates, and above which one layout is like another.
 MIN_ROWS, MANY_ROWS = 1_000, 20_000
+# The same of images, in whose features kinds touch more often.
+MIN_IMAGES = 100
 # Layouts of fewer rows, from different starts, of whose clusterings the middle one is taken.
 N_LAYOUTS = 3
 # In two dimensions parts of a cluster get stuck behind others; in twenty the clusters are less dense.
@@ -41,7 +43,7 @@ TINY = 1e-6
 
 
 def find(problem: Problem) -> Iterator[Candidate]:
-    """Find clusters in layouts of the neighbours of wide rows; none in other tables.
+    """Find clusters in layouts of the neighbours of wide rows or of images; none in other tables.
 
     Edges of the graph pull, samples drawn at random push, as in L. McInnes, J. Healy and J. Melville,
     "UMAP", 2018, and J. Tang et al., "Visualizing Large-scale and High-dimensional Data", WWW 2016.
@@ -49,7 +51,8 @@ def find(problem: Problem) -> Iterator[Candidate]:
     """
     graph, n_rows = problem.graph, len(problem.graph.rows)
     # Without components rows are not wide, or are embeddings, whose neighbours tell more than a layout.
-    if graph.components is None or n_rows < MIN_ROWS:
+    is_wide = graph.components is not None and n_rows >= MIN_ROWS
+    if not is_wide and not (problem.of_images and n_rows >= MIN_IMAGES):
         return
     weights = edge_weights(graph.nearest.cpu().numpy(), graph.distances.cpu().numpy())
     found = []
