@@ -69,8 +69,13 @@ class NetworkSettings(Validated):
         "Whether the generator's weights are spectrally normalized.", "boolean", default=True
     )
     encoder_spectral_norm: bool = setting(
-        "Whether the weights of the encoder's own layers are spectrally normalized. The "
-        "discriminator, and the layers that the encoder shares with it, always are.",
+        "Whether the weights of the encoder's own layers are spectrally normalized.",
+        "boolean",
+        default=True,
+    )
+    discriminator_spectral_norm: bool = setting(
+        "Whether the weights of the discriminator, and so of the layers that the encoder shares with "
+        "it, are spectrally normalized.",
         "boolean",
         default=True,
     )
@@ -319,9 +324,10 @@ class LoopSettings(Validated):
     )
     ema_decay: float | str = setting(
         "Decay of the exponential moving averages of generator and encoder, which serve after "
-        'training. "auto" reaches back over about a fifth of the iterations so far.',
+        'training. "auto" reaches back over about a fifth of the iterations so far, "late" over a '
+        "twentieth.",
         Interval(Real, 0, 1, closed="left"),
-        StrOptions({"auto"}),
+        StrOptions({"auto", "late"}),
         default=0.9999,
     )
     ema_start: int = setting("Iteration at which the averages begin.", _COUNT_OR_ZERO, default=1000)
@@ -367,11 +373,26 @@ class TrainingSettings(AdversarialSettings):
         "Updates of the discriminator in an iteration.", _COUNT, default=4
     )
     encoder_steps: int = setting("Updates of the encoder in an iteration.", _COUNT, default=4)
+    adversarial_loss: str = setting(
+        'Loss I. "hinge", as in the paper: real and generated samples are to have scores beyond 1 and '
+        '-1. "relativistic", of R3GAN: a real sample is to have a higher score than a generated one.',
+        StrOptions({"hinge", "relativistic"}),
+        default="hinge",
+    )
+    gradient_penalty: float = setting(
+        "Weight of half the mean square norm of the discriminator's gradient at real and generated "
+        "samples, which differences of scores tell. 0 in the paper.",
+        _NOT_NEGATIVE,
+        default=0.0,
+    )
     prior_learning_rate: float = setting(
         "Adam learning rate of the mixture (eta_p in the paper). It has to be several times "
         "`learning_rate`: clusters must part before the generator fits the data.",
         _POSITIVE,
         default=1.6e-3,
+    )
+    beta2: float = setting(
+        "Decay of Adam's second moments.", Interval(Real, 0, 1, closed="left"), default=0.999
     )
     generator_prior_rate: str = setting(
         "Learning rate of the mixture in the generator's update: "

@@ -15,7 +15,7 @@ OF_CLUSTERS = (
     *("pseudo_labels", "pseudo_label_share", "n_neighbors", "consistency", "consistency_weight"),
     *("weights", "labels_only", "labels_only_max_iter", "labels_only_tol", "reseed", "label_weight"),
     *("prior_learning_rate", "min_std", "std_floor", "initial_log_variance", "sharing"),
-    "generation_tol",
+    *("discriminator_spectral_norm", "generation_tol"),
 )
 
 

@@ -136,7 +136,7 @@ def test_overriding():
     assert preset.override({}, "x") == preset
     assert preset.override({"width": 7, "pseudo_labels": "kmeans"}, "x").width == 7
     with pytest.raises(
-        ValueError, match=r"x has 'name', 'size', but a preset's fields are averaged_encoder, "
+        ValueError, match=r"x has 'name', 'size', but a preset's fields are adversarial_loss, "
     ):
         preset.override({"size": 7, "name": "mine"}, "x")
     with pytest.raises(

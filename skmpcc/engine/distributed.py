@@ -78,10 +78,9 @@ class DistributedAlgorithm1(FastAlgorithm1):
         y = prior.draw_labels(n, self.rng)
         return self.share.take(y), self.share.take(prior.draw_noise(n, self.rng))
 
-    def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
+    def _draw_shape(self, shape: tuple[int, ...]) -> Tensor:
         n_batches = shape[0] // self.settings.batch_size
-        noise = super()._input_noise((n_batches * self.share.whole, *shape[1:]))
-        return None if noise is None else self.share.take(noise)
+        return self.share.take(super()._draw_shape((n_batches * self.share.whole, *shape[1:])))
 
     # ---- What they put together
 

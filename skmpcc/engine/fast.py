@@ -85,34 +85,54 @@ class FastAlgorithm1(Algorithm1):
         return out if self.wants_losses else {}
 
     def discriminator_phase(self, draw_real: DrawBatch) -> Tensor:
-        n_steps, n = self.settings.discriminator_steps, self.settings.batch_size
+        settings, penalized = self.settings, self._penalized_steps
+        n_steps, n = settings.discriminator_steps, settings.batch_size
         reals: list[Batch] = []
         noises: list[Tensor | None] = []
+        moves: list[Tensor | None] = []
         shape = (2 * n, *self.model.sample_shape)
 
         def draw_noise() -> None:
             noises.append(self._input_noise(shape))
+            moves.append(self._draw_shape(shape) if len(moves) in penalized else None)
             if len(reals) < n_steps:
                 reals.append(draw_real())
 
         reals.append(draw_real())
         self._mixture.renew()
         labels, _, fakes = self._draw_steps(n_steps, draw_noise)
-        for real, y, fake, noise in zip(reals, labels, fakes.split(n), noises, strict=True):
+        for real, y, fake, noise, move in zip(reals, labels, fakes.split(n), noises, moves, strict=True):
             x = self._add_noise(torch.cat([real[0], fake]), noise)
-            scores, h = self._discriminator.forward(x)
-            projection = self._projection if len(real) > 1 else None
-            if projection is not None:
-                scores = scores + self.supervision * projection.forward(h, torch.cat([real[1], y]))
-            gradient, to_features = losses.discriminator_gradient(scores, n), None
-            if projection is not None:
-                projected = self.supervision * gradient
-                projection.backward(projected)
-                to_features = projection.input_gradient(projected)
-            self._discriminator.backward(gradient, to_features)
-            self._step(self.optimizers["discriminator"])
+            known = [real[1], y] if len(real) > 1 else []
+            if move is not None:
+                x, known = torch.cat([x, torch.add(x, move, alpha=losses.PENALTY_STD)]), 2 * known
+            scores = self._update_discriminator(x, torch.cat(known) if known else None, n)
+        self._compared_scores = scores[:n] if self._is_relativistic else None
         # Where losses are not wanted nobody looks at it.
-        return losses.discriminator_loss(*scores.split(n)) if self.wants_losses else gradient
+        if not self.wants_losses:
+            return scores
+        return losses.discriminator_loss(scores[:n], scores[n:], settings.adversarial_loss)
+
+    def _update_discriminator(self, x: Tensor, y: Tensor | None, n: int) -> Tensor:
+        """Update by n real and n generated samples, and maybe moved ones; return scores of the 2n."""
+        scores, h = self._discriminator.forward(x)
+        projection, to_features = self._projection, None
+        if y is None:
+            projection = None
+        elif projection is not None:
+            scores = scores + self.supervision * projection.forward(h, y)
+        scores, moved = scores[: 2 * n], scores[2 * n :]
+        gradient = losses.discriminator_gradient(scores, n, self.settings.adversarial_loss)
+        if len(moved):
+            of_moved = losses.penalty_gradient(scores, moved).mul_(self._penalty_weight)
+            gradient = torch.cat([gradient - of_moved, of_moved])
+        if projection is not None:
+            projected = self.supervision * gradient
+            projection.backward(projected)
+            to_features = projection.input_gradient(projected)
+        self._discriminator.backward(gradient, to_features)
+        self._step(self.optimizers["discriminator"])
+        return scores
 
     def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
         settings, optimizers = self.settings, self.optimizers
@@ -128,12 +148,14 @@ class FastAlgorithm1(Algorithm1):
         decoded = self._generator.forward(codes, clusters)
         x = self._add_noise(decoded[:n], self._input_noise(decoded[:n].shape))
         scores, h = self._discriminator.forward(x, wants_input=True)
-        gradient, to_features = torch.full_like(scores, -1.0 / len(scores)), None
+        to_features, compared = None, self._compared_scores
         if self._projection is not None:
             scores = scores + self.supervision * self._projection.forward(h, y)
+        gradient = losses.generator_gradient(scores, compared)
+        if self._projection is not None:
             to_features = self._projection.input_gradient(self.supervision * gradient)
         gradient = self._discriminator.backward_to_input(gradient, to_features)
-        out = {"generator": losses.generator_loss(scores)} if self.wants_losses else {}
+        out = {"generator": losses.generator_loss(scores, compared)} if self.wants_losses else {}
         if settings.reconstruction_weight:
             rebuilt, scale = decoded[n:], settings.total_variance
             if self.wants_losses:
@@ -214,8 +236,10 @@ class FastAlgorithm1(Algorithm1):
         return labels, z, self._generator.generate(z, y, n_steps)
 
     def _input_noise(self, shape: tuple[int, ...]) -> Tensor | None:
-        if not self.settings.noise_std:
-            return None
+        return self._draw_shape(shape) if self.settings.noise_std else None
+
+    def _draw_shape(self, shape: tuple[int, ...]) -> Tensor:
+        """Draw from the standard normal distribution for whole batches."""
         means = self.model.prior.means
         return torch.randn(shape, generator=self.rng, device=means.device, dtype=means.dtype)
 

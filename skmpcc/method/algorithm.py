@@ -52,6 +52,8 @@ class Algorithm1(AdversarialTrainer):
 
     def __init__(self, model: MPCCModel, settings: ResolvedSettings, rng: torch.Generator) -> None:
         super().__init__(model, settings, rng)
+        for optimizer in self.optimizers.all:
+            optimizer.beta2 = settings.beta2
         self.projection: ClassProjection | None = None
         if settings.supervised_iter:
             n_hidden = model.discriminator.score.in_features
@@ -60,6 +62,8 @@ class Algorithm1(AdversarialTrainer):
             self.optimizers["discriminator"].add(self.projection.embedding)
             self.optimizers["discriminator"].clip_apart([self.projection.embedding])
         self._cluster_proportions: Tensor | None = None
+        # Of the real samples in the discriminator's last step, where the generator's loss looks at them.
+        self._compared_scores: Tensor | None = None
         self.supervision, self.weights_rate = model.prior.means.new_zeros(2)
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
@@ -100,15 +104,24 @@ class Algorithm1(AdversarialTrainer):
     # ---- The phases
 
     def discriminator_phase(self, draw_real: DrawBatch) -> Tensor:
-        """Lines 8 to 12: Loss I, ascended by the discriminator."""
-        for _ in range(self.settings.discriminator_steps):
+        """Lines 8 to 12: Loss I, ascended by the discriminator.
+
+        Not of the paper: in the last step its gradients at samples may be penalized.
+        """
+        settings = self.settings
+        for number in range(settings.discriminator_steps):
             real, *labels = draw_real()
             with torch.no_grad():
                 y, z = self.draw()
                 fake = self._generate(z, y)
-            scores = self._scores(torch.cat([real, fake]), torch.cat([*labels, y]) if labels else None)
-            loss = losses.discriminator_loss(*scores.split([len(real), len(fake)]))
-            descend(loss, self.optimizers["discriminator"])
+            x, y = self._noisy(torch.cat([real, fake])), torch.cat([*labels, y])
+            scores, penalty = self._scores_and_penalty(
+                x, y if labels else None, penalizes=number in self._penalized_steps
+            )
+            of_real, of_fake = scores.split([len(real), len(fake)])
+            loss = losses.discriminator_loss(of_real, of_fake, settings.adversarial_loss)
+            descend(loss + penalty, self.optimizers["discriminator"])
+        self._compared_scores = of_real.detach() if self._is_relativistic else None
         return loss.detach()
 
     def generator_phase(self, draw_real: DrawBatch) -> dict[str, Tensor]:
@@ -124,7 +137,7 @@ class Algorithm1(AdversarialTrainer):
         decoded = self.model.generator(torch.cat([z, leaf]), torch.cat([y, clusters]))
         fake, rebuilt = decoded.split([len(z), len(codes)])
         settings, optimizers = self.settings, self.optimizers
-        loss = losses.generator_loss(self._scores(fake, y))
+        loss = losses.generator_loss(self._scores(self._noisy(fake), y), self._compared_scores)
         out = {"generator": loss.detach()}
         updated = [optimizers["generator"], optimizers["generator_prior"]]
         if len(x):
@@ -168,9 +181,20 @@ class Algorithm1(AdversarialTrainer):
 
     def _scores(self, x: Tensor, y: Tensor | None) -> Tensor:
         """D(x), with (pseudo-)labels D(x, y)."""
-        h = self.model.discriminator.features(self._noisy(x))
+        h = self.model.discriminator.features(x)
         scores = self.model.discriminator.score(h).squeeze(1)
         return scores if y is None or self.projection is None else scores + self._projected(h, y)
+
+    def _scores_and_penalty(
+        self, x: Tensor, y: Tensor | None, *, penalizes: bool
+    ) -> tuple[Tensor, Tensor | float]:
+        """Scores, and the weighted penalty on their gradients, by scores of samples beside these."""
+        if not penalizes:
+            return self._scores(x, y), 0.0
+        beside = torch.add(x, self._draw_normal(x), alpha=losses.PENALTY_STD)
+        both = self._scores(torch.cat([x, beside]), None if y is None else torch.cat([y, y]))
+        scores, scores_beside = both.chunk(2)
+        return scores, self._penalty_weight * losses.gradient_penalty(scores, scores_beside)
 
     def _to_reconstruct(self, draw_real: DrawBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Real samples to reconstruct, their codes, and clusters to decode them in; none by weight 0."""
@@ -194,6 +218,20 @@ class Algorithm1(AdversarialTrainer):
         """Embed(y) . h, or zeros once the labels have served."""
         assert self.projection is not None
         return self.supervision * self.projection(h, y)
+
+    @property
+    def _is_relativistic(self) -> bool:
+        return self.settings.adversarial_loss == "relativistic"
+
+    @property
+    def _penalized_steps(self) -> tuple[int, ...]:
+        """Numbers of the discriminator's steps with a penalty: the last, or none."""
+        return (self.settings.discriminator_steps - 1,) if self.settings.gradient_penalty else ()
+
+    @property
+    def _penalty_weight(self) -> float:
+        """Weight of the penalty in one step, which counts as those in all."""
+        return self.settings.gradient_penalty * self.settings.discriminator_steps
 
     @property
     def _n_reals(self) -> int:

@@ -15,47 +15,92 @@ from skmpcc.method.prior import LOG_TWO_PI, GaussianMixturePrior
 MIN_LOG_VARIANCE = -4.0
 # Standard deviations of the encoder beyond which L_q grows no faster.
 MAX_DEVIATION = 4.0
+# Of the noise by which samples are moved to find how steep D is: images are from -1 to 1.
+PENALTY_STD = 0.1
 # Kernels of the maximum mean discrepancy, each four times as wide as the one before.
 N_WIDTHS = 5
 
 
-def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """Loss I of the discriminator: the hinge of equation 6.
+def discriminator_loss(real_scores: Tensor, fake_scores: Tensor, kind: str = "hinge") -> Tensor:
+    """Loss I of the discriminator: the hinge of equation 6, or a relativistic loss.
 
-    The paper's ascent on min(0, D(x) - 1) + min(0, -D(x~) - 1), as a descent.
+    The hinge is the paper's ascent on min(0, D(x) - 1) + min(0, -D(x~) - 1), as a descent. The
+    relativistic loss, -log s(D(x) - D(x~)) of pairs with the sigmoid s, is that of R3GAN (Huang et al.,
+    2024): each real sample is told from a generated one, wherever the scores of both are.
 
     Parameters
     ----------
     real_scores, fake_scores : Tensor of shape (n,)
         D of real and of generated samples.
+    kind : {"hinge", "relativistic"}
 
     Returns
     -------
     loss : Tensor of shape ()
     """
+    if kind == "relativistic":
+        return functional.softplus(fake_scores - real_scores).mean()
     return functional.relu(1.0 - real_scores).mean() + functional.relu(1.0 + fake_scores).mean()
 
 
-def discriminator_gradient(scores: Tensor, n_real: int) -> Tensor:
+def discriminator_gradient(scores: Tensor, n_real: int, kind: str = "hinge") -> Tensor:
     """Gradient of `discriminator_loss` with respect to scores, those of real samples first."""
+    if kind == "relativistic":
+        real, fake = scores.split([n_real, len(scores) - n_real])
+        gradient = torch.sigmoid(fake - real).div_(n_real)
+        return torch.cat([-gradient, gradient])
     side = torch.full_like(scores, 1.0 / (len(scores) - n_real))
     side[:n_real] = -1.0 / n_real
     # Beyond 1 of a real, and -1 of a generated sample, there is no gradient.
     return side.mul_(scores * side.sign() > -1.0)
 
 
-def generator_loss(fake_scores: Tensor) -> Tensor:
-    """Loss I of the generator and the prior: h = -D(x~) of equation 6.
+def generator_loss(fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
+    """Loss I of the generator and the prior: h = -D(x~) of equation 6, or -log s(D(x~) - D(x)).
 
     Parameters
     ----------
     fake_scores : Tensor of shape (n,)
+    real_scores : Tensor of shape (n,), optional
+        Those that a relativistic loss compares with.
 
     Returns
     -------
     loss : Tensor of shape ()
     """
-    return -fake_scores.mean()
+    if real_scores is None:
+        return -fake_scores.mean()
+    return functional.softplus(real_scores - fake_scores).mean()
+
+
+def generator_gradient(fake_scores: Tensor, real_scores: Tensor | None = None) -> Tensor:
+    """Gradient of `generator_loss` with respect to the scores of generated samples."""
+    if real_scores is None:
+        return torch.full_like(fake_scores, -1.0 / len(fake_scores))
+    return torch.sigmoid(real_scores - fake_scores).div_(-len(fake_scores))
+
+
+def gradient_penalty(scores: Tensor, moved_scores: Tensor) -> Tensor:
+    """Half the mean square norm of D's gradient, by its differences.
+
+    Of a smooth D, (D(x + s e) - D(x))^2 / s^2 with standard normal e has the square norm as its
+    expectation where s is small. Unlike the gradient, it needs no derivatives of derivatives.
+
+    Parameters
+    ----------
+    scores, moved_scores : Tensor of shape (n,)
+        D of samples, and of these moved by noise with the deviation `PENALTY_STD`.
+
+    Returns
+    -------
+    penalty : Tensor of shape ()
+    """
+    return 0.5 * ((moved_scores - scores) / PENALTY_STD).square().mean()
+
+
+def penalty_gradient(scores: Tensor, moved_scores: Tensor) -> Tensor:
+    """Gradient of `gradient_penalty` by scores of moved samples; minus that by the others."""
+    return (moved_scores - scores).div_(PENALTY_STD**2 * len(scores))
 
 
 def log_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:

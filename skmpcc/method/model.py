@@ -29,7 +29,7 @@ class MPCCModel(LatentModel):
     def _build_networks(self) -> None:
         s, shape = self.settings, self.sample_shape
         self.generator = generator_for(s, shape, self.n_clusters)
-        trunk = trunk_for(s, shape)
+        trunk = trunk_for(s, shape, spectral=s.discriminator_spectral_norm)
         self.discriminator = discriminator_for(s, shape, trunk)
         self.encoder = encoder_for(s, shape, self._encoder_trunk(trunk))
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from skmpcc.settings import LoopSettingsOnData
 
-BETA2 = 0.999
 EPSILON = 1e-8
 
 
@@ -34,11 +33,14 @@ class Adam:
     ----------
     beta1 : float
         Decay of the first moments: 0 in MPCC, 0.5 in AIM.
+    beta2 : float
+        Decay of the second moments.
     n_clipped : Tensor
         Steps of which a part was clipped, since `take_counts`.
     """
 
     beta1 = 0.0
+    beta2 = 0.999
 
     def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
         self.parameters: list[Tensor] = []
@@ -91,7 +93,7 @@ class Adam:
             n_steps,
             lr=1.0,
             beta1=self.beta1,
-            beta2=BETA2,
+            beta2=self.beta2,
             weight_decay=0.0,
             eps=EPSILON,
             amsgrad=False,

@@ -10,8 +10,8 @@ from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.optimizers import Adam, Optimizers
 from skmpcc.settings import LoopSettingsOnData
 
-# Share of the iterations so far that averages reach back over.
-AVERAGED = 0.2
+# Share of the iterations so far that averages reach back over, by `ema_decay`.
+AVERAGED = {"auto": 0.2, "late": 0.05}
 # Rate at which learned weights follow the proportions in one batch of real samples, ...
 WEIGHTS_RATE = 0.01
 # ... from this share of the training on: before, a component that has few members would get fewer.
@@ -108,7 +108,7 @@ class Trainer:
         decay = self.settings.ema_decay
         if isinstance(decay, str):
             # Or to the last restart, whose networks are the first of so many.
-            reach = min(AVERAGED * (self.n_iter + 1), self.n_iter - self._averaged_from + 2)
+            reach = min(AVERAGED[decay] * (self.n_iter + 1), self.n_iter - self._averaged_from + 2)
             return min(1.0, 1.0 / reach)
         return 1.0 - decay
 

@@ -305,9 +305,14 @@ def test_averages_against_a_plain_loop(shape):
         torch.testing.assert_close(value.detach(), average[name], rtol=1e-4, atol=1e-6)
 
 
-def test_averages_by_auto_reach_back_over_a_share_of_the_training():
-    """A weight that is constant from the start on is the running mean's of its last fifth or so."""
-    algorithm = build(ema_decay="auto", ema_start=0)
+def test_second_moments_decay_as_the_settings_say():
+    assert {optimizer.beta2 for optimizer in build(beta2=0.9).optimizers.all} == {0.9}
+
+
+@pytest.mark.parametrize(("decay", "share"), [("auto", 0.2), ("late", 0.05)])
+def test_averages_by_name_reach_back_over_a_share_of_the_training(decay, share):
+    """A weight that is constant from the start on is the running mean's of its last part or so."""
+    algorithm = build(ema_decay=decay, ema_start=0)
     seen = []
     for n_iter in range(400):
         algorithm.n_iter = n_iter
@@ -317,7 +322,7 @@ def test_averages_by_auto_reach_back_over_a_share_of_the_training():
     weights = np.array(seen) * np.cumprod(np.append(1.0, 1.0 - np.array(seen[:0:-1])))[::-1]
     np.testing.assert_allclose(weights.sum(), 1.0, rtol=1e-5)
     age = (weights * np.arange(399, -1, -1)).sum()
-    assert 0.1 * 400 < age < 0.2 * 400
+    assert 0.5 * share * 400 < age < share * 400
 
 
 @pytest.mark.parametrize(("shape", "n_iter"), [((6,), 100), ((1, 8, 8), 30)])

@@ -25,6 +25,26 @@ def test_hinge_losses(seed):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
+def test_relativistic_losses_are_of_differences(seed):
+    real, fake = np.random.default_rng(seed).normal(scale=2, size=(2, 9))
+    scores = torch.as_tensor(real), torch.as_tensor(fake)
+    loss = losses.discriminator_loss(*scores, "relativistic")
+    np.testing.assert_allclose(loss, -stats.logistic.logcdf(real - fake).mean())
+    of_generator = losses.generator_loss(scores[1], scores[0])
+    np.testing.assert_allclose(of_generator, -stats.logistic.logcdf(fake - real).mean())
+
+
+def test_gradient_penalty_is_half_the_mean_square_norm():
+    """Of a linear score, whose gradient is the same everywhere."""
+    generator = torch.Generator().manual_seed(0)
+    x, noise = torch.randn(2, 20_000, 7, generator=generator, dtype=torch.float64)
+    weight = torch.randn(7, generator=generator, dtype=torch.float64)
+    penalty = losses.gradient_penalty(x @ weight, (x + losses.PENALTY_STD * noise) @ weight)
+    np.testing.assert_allclose(penalty, 0.5 * weight.square().sum(), rtol=0.05)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS)
 @example(seed=4034)  # a log-variance below the least
 def test_latent_loss_is_the_negative_log_density_of_the_encoder(seed):
     random = np.random.default_rng(seed)
@@ -161,8 +181,30 @@ def test_written_out_gradients_are_autograds(seed):
             [len(real), len(fake)]
         )
 
+    def relativistic(real, fake):
+        return losses.discriminator_loss(real, fake, "relativistic")
+
+    def of_relativistic(real, fake):
+        return losses.discriminator_gradient(torch.cat([real, fake]), 7, "relativistic").split(7)
+
+    def of_generator(*scores):
+        return (losses.generator_gradient(*scores),)
+
+    def of_penalty(scores, moved):
+        gradient = losses.penalty_gradient(scores, moved)
+        return -gradient, gradient
+
     for loss, gradient, fixed, variables in (
         (losses.discriminator_loss, of_discriminator, (), (normal(9), normal(7))),
+        (relativistic, of_relativistic, (), (normal(7), normal(7))),
+        (losses.generator_loss, of_generator, (), (normal(7),)),
+        (
+            lambda real, fake: losses.generator_loss(fake, real),
+            lambda real, fake: of_generator(fake, real),
+            (normal(7),),
+            (normal(7),),
+        ),
+        (losses.gradient_penalty, of_penalty, (), (normal(7), normal(7))),
         (losses.latent_loss, losses.latent_gradient, (normal(8, 3),), (normal(8, 3), normal(8, 3))),
     ):
         expected = torch.autograd.grad(loss(*fixed, *variables), variables)

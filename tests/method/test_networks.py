@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
@@ -207,6 +208,23 @@ def test_generator_depends_on_z_and_on_y(conditioning, shape):
     outs = [model.generator(z, torch.full((4,), k)) for k in range(3)]
     assert not torch.allclose(outs[0], outs[1])
     assert not torch.allclose(outs[0][0], outs[0][1])
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 16, 16)])
+def test_no_layer_of_a_plain_discriminator_has_a_spectral_norm(shape):
+    plain, normalized = (
+        MPCCModel(
+            NetworkSettings(
+                latent_dim=4, conditioning="embedding", width=4, discriminator_spectral_norm=spectral
+            ),
+            shape,
+            2,
+        ).discriminator
+        for spectral in (False, True)
+    )
+    for discriminator, expected in ((plain, False), (normalized, True)):
+        found = [m for m in discriminator.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+        assert {hasattr(layer, "parametrizations") for layer in found} == {expected}
 
 
 @pytest.mark.parametrize("sharing", ["joint", "discriminator", "none"])

@@ -68,7 +68,7 @@ def trunk_for(s: NetworkSettings, shape: Shape, *, spectral: bool = True) -> nn.
 def discriminator_for(s: NetworkSettings, shape: Shape, trunk: nn.Sequential) -> Discriminator:
     """Make a discriminator on a trunk."""
     made = VectorDiscriminator if len(shape) == 1 else ImageDiscriminator
-    return made(trunk, width=s.width)
+    return made(trunk, width=s.width, spectral=s.discriminator_spectral_norm)
 
 
 def encoder_for(s: NetworkSettings, shape: Shape, trunk: nn.Sequential) -> Encoder:

@@ -221,11 +221,13 @@ class ImageTrunk(nn.Sequential):
 class ImageDiscriminator(Discriminator):
     """Discriminator D(x): the trunk, one same block, ReLU, global sum pooling, a linear score."""
 
-    def __init__(self, trunk: nn.Sequential, *, width: int) -> None:
+    def __init__(self, trunk: nn.Sequential, *, width: int, spectral: bool = True) -> None:
         super().__init__()
         self.trunk = trunk
-        self.last = SameBlock(width)
-        self.score = linear(width, 1, last=True)
+        self.last = SameBlock(width, spectral=spectral)
+        if not spectral:
+            self.last.apply(init_kaiming)
+        self.score = linear(width, 1, spectral=spectral, last=True)
 
     def features(self, x: Tensor) -> Tensor:
         return functional.relu_(self.last(self.trunk(x))).sum(dim=(2, 3))
