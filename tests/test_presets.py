@@ -128,6 +128,9 @@ def test_labels_only_ends_with_the_memberships_and_has_less_to_do():
     assert changed.tol / changed.max_iter == pytest.approx(
         PRESETS["colour"].tol / PRESETS["colour"].max_iter
     )
+    by_hinge = PRESETS["grey"].for_labels_only()
+    assert (by_hinge.adversarial_loss, by_hinge.gradient_penalty) == ("hinge", 0.0)
+    assert by_hinge.discriminator_spectral_norm
     assert PRESETS["mnist"].for_labels_only().max_iter == PRESETS["mnist"].max_iter
 
 
