@@ -349,7 +349,6 @@ _GREY_TINY = replace(
     patch_size=1,
     max_iter=620,
     labels_only_max_iter=60,
-    labels_only_tol=_GREY.labels_only_tol,
     learning_rate=_GREY.learning_rate,
     prior_learning_rate=_GREY.prior_learning_rate,
 )

@@ -124,10 +124,10 @@ def test_labels_only_ends_with_the_memberships_and_has_less_to_do():
     assert changed.max_iter == preset.labels_only_max_iter < preset.max_iter
     assert changed.tol == preset.labels_only_tol
     # As much may change in as many iterations.
-    changed = PRESETS["colour"].for_labels_only()
-    assert changed.tol / changed.max_iter == pytest.approx(
-        PRESETS["colour"].tol / PRESETS["colour"].max_iter
-    )
+    table = PRESETS["vectors"]
+    changed = table.for_labels_only()
+    assert changed.tol / changed.max_iter == pytest.approx(table.tol / table.max_iter)
+    assert [PRESETS[name].for_labels_only().patch_size for name in ("colour", "grey_tiny")] == [4, 1]
     by_hinge = PRESETS["grey"].for_labels_only()
     assert (by_hinge.adversarial_loss, by_hinge.gradient_penalty) == ("hinge", 0.0)
     assert by_hinge.discriminator_spectral_norm
