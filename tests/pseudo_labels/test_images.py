@@ -86,6 +86,48 @@ def test_best_classifier_is_the_one_whose_views_agree(best):
     assert by_information(classifiers, bars()[0], generator())[0] is classifiers[best]
 
 
+def test_classifiers_that_say_much_less_than_the_best_are_left_out():
+    best, other, same = Rows(), Places(), Rows()
+    found = by_information([other, best, same], bars()[0], generator())
+    assert found == [best, same]
+
+
+def test_clusters_are_numbered_as_those_of_the_first_and_labels_are_by_all():
+    """Of three classifiers with clusters in another order, each wrong in other images."""
+    data, y = bars(30)
+    classifiers, wrong = [], []
+    for number, order in enumerate(([0, 1], [1, 0], [1, 0])):
+        classifier = images.ConvNet((1, 8, 8), 2, generator(number))
+        q = torch.full((30, 2), 0.1)
+        q[torch.arange(30), torch.as_tensor(y)] = 0.9
+        wrong.append(slice(5 * number, 5 * number + 5))
+        q[wrong[-1]] = q[wrong[-1]].flip(1)
+        features = torch.eye(30)
+        classifier.hidden = torch.nn.Sequential(Numbers(data, features))
+        classifier.last = torch.nn.Linear(30, 2)
+        with torch.no_grad():
+            classifier.last.weight.copy_(q[:, order].log().T)
+            classifier.last.bias.zero_()
+        classifiers.append(classifier.eval())
+    one_by_one = [images._labels([each], data) for each in classifiers]
+    assert [int((each == torch.as_tensor(y)).sum()) for each in one_by_one] == [25, 5, 5]
+    images.match_clusters(classifiers, data)
+    one_by_one = [images._labels([each], data) for each in classifiers]
+    assert [int((each == torch.as_tensor(y)).sum()) for each in one_by_one] == [25, 25, 25]
+    assert torch.equal(images._labels(classifiers, data), torch.as_tensor(y))
+
+
+class Numbers(torch.nn.Module):
+    """Rows of a matrix by the numbers of images."""
+
+    def __init__(self, data, features):
+        super().__init__()
+        self.data, self.features = data, features
+
+    def forward(self, x):
+        return self.features[torch.cdist(x.flatten(1), self.data.flatten(1)).argmin(1)]
+
+
 def test_classifiers_are_judged_by_the_same_views():
     seen = []
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam
@@ -22,13 +23,14 @@ from skmpcc.system.chains import Chains
 from skmpcc.system.devices import at_most_threads, available_threads, rows_of
 from skmpcc.system.progress import Progress, State
 
-# Augmentation leaves little to chance, so few restarts do. Which is best is known at the end alone.
+# Augmentation leaves little to chance, so few restarts do. Which are good is known at the end alone.
 N_IMAGE_RESTARTS = 3
 IMAGE_MAX_ITER = 350
 IMAGE_BATCH_SIZE = 256
 IMAGE_LEARNING_RATE = 2e-3
-# Images by whose views the best is found.
+# Images by whose views the best are found, and the share of the best one's information that is good.
 N_JUDGED = 10_000
+GOOD = 0.9
 # Last share of the updates, in which the rate falls.
 DECAY = 0.3
 # Weight of the mutual information of samples and clusters, beside the agreement of views.
@@ -49,13 +51,15 @@ Batch = tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]
 
 
 def find(problem: Problem) -> Iterator[Candidate]:
-    """Find clusters that small affine maps do not change: those of each classifier, the best first."""
+    """Find clusters that small affine maps do not change: by all good classifiers, and by each."""
     images, rng = problem.data, problem.rng
     classifiers = trained_classifiers(images, problem.n_clusters, rng, progress=problem.progress)
     rows = problem.graph.rows.cpu().numpy()
     with at_most_threads(1):
-        for classifier in by_information(classifiers, images, rng):
-            of_all = _labels([classifier], images).cpu().numpy()
+        good = by_information(classifiers, images, rng)
+        match_clusters(good, images)
+        for some in [good] if len(good) == 1 else [good, *([each] for each in good)]:
+            of_all = _labels(some, images).cpu().numpy()
             yield Candidate("augmentation", of_all[rows], partial(_as_it_is, of_all), None, LOST_FACTOR)
 
 
@@ -72,7 +76,7 @@ def augmentation_labels(
 ) -> Tensor:
     """Label images by classifiers that say the same of an image and of random affine maps of it.
 
-    They are those of `trained_classifiers`; without known classes the best of them labels the images.
+    They are those of `trained_classifiers`; without known classes the good ones of them.
 
     Parameters
     ----------
@@ -95,7 +99,8 @@ def augmentation_labels(
     classifiers = trained_classifiers(images, n_clusters, rng, known, progress)
     with at_most_threads(1):
         if known is None:
-            return _labels(by_information(classifiers, images, rng)[:1], images)
+            classifiers = by_information(classifiers, images, rng)
+            match_clusters(classifiers, images)
         # Known classes have the same numbers in all classifiers.
         return _labels([each.eval() for each in classifiers], images)
 
@@ -210,7 +215,10 @@ def _load(state: State, classifiers: list[ConvNet], optimizers: list[Adam], rng:
 
 
 def by_information(classifiers: list[ConvNet], images: Tensor, rng: torch.Generator) -> list[ConvNet]:
-    """Sort classifiers by how much their clusters of two views of images have in common, most first."""
+    """Sort classifiers by how much their clusters of two views of images have in common, most first.
+
+    Those that have much less in common than the best are left out.
+    """
     rows = torch.randperm(len(images), generator=rng, device=rng.device)[:N_JUDGED]
     state = rng.get_state()
 
@@ -220,7 +228,30 @@ def by_information(classifiers: list[ConvNet], images: Tensor, rng: torch.Genera
         views = [_labels([classifier.eval()], images, rows, rng) for _ in range(2)]
         return sum(view_information(*views))
 
-    return sorted(classifiers, key=information, reverse=True)
+    found = [information(classifier) for classifier in classifiers]
+    best_first = sorted(range(len(found)), key=found.__getitem__, reverse=True)
+    return [classifiers[i] for i in best_first if found[i] >= GOOD * max(found)]
+
+
+@torch.no_grad()
+def match_clusters(classifiers: list[ConvNet], images: Tensor) -> None:
+    """Number the clusters of classifiers as the first does, by what they have in common.
+
+    Then labels can be by all of them together: where they disagree, two of three are mostly right.
+    """
+    first, *others = classifiers
+    rows = torch.arange(min(len(images), N_JUDGED), device=first.last.weight.device)
+
+    def memberships(classifier: ConvNet) -> Tensor:
+        parts = [classifier.log_memberships(rows_of(images, part)).exp() for part in rows.split(CHUNK)]
+        return torch.cat(parts)
+
+    reference = memberships(first)
+    for other in others:
+        common = (reference.T @ memberships(other)).cpu().numpy()
+        order = torch.as_tensor(linear_sum_assignment(common, maximize=True)[1], device=rows.device)
+        other.last.weight.copy_(other.last.weight[order])
+        other.last.bias.copy_(other.last.bias[order])
 
 
 @dataclass(frozen=True)
