@@ -28,6 +28,7 @@ def brief_pseudo_labels(request, monkeypatch):
     monkeypatch.setattr("skmpcc.pseudo_labels.problem.Problem.by_range", lambda problem: None)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.IMAGE_MAX_ITER", 3)
     monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.N_IMAGE_RESTARTS", 1)
+    monkeypatch.setattr("skmpcc.pseudo_labels.finders.images.MORE_RESTARTS", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.optim import Adam
 
 from skmpcc.pseudo_labels.augmentation import random_affine, view_information
-from skmpcc.pseudo_labels.finders.classifiers import ConvNet
+from skmpcc.pseudo_labels.finders.classifiers import LARGE_SIDE, ConvNet
 from skmpcc.pseudo_labels.finders.objectives import (
     augmentation_loss,
     conditional_entropy,
@@ -25,6 +25,8 @@ from skmpcc.system.progress import Progress, State
 
 # Augmentation leaves little to chance, so few restarts do. Which are good is known at the end alone.
 N_IMAGE_RESTARTS = 3
+# More of small images, of which classifiers are cheap and end in worse places more often.
+MORE_RESTARTS = 2
 IMAGE_MAX_ITER = 350
 IMAGE_BATCH_SIZE = 256
 IMAGE_LEARNING_RATE = 2e-3
@@ -125,7 +127,8 @@ def trained_classifiers(
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
         shape = tuple(images.shape[1:])
-        classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(N_IMAGE_RESTARTS)]
+        n_restarts = N_IMAGE_RESTARTS + (MORE_RESTARTS if min(shape[1:]) < LARGE_SIDE else 0)
+        classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(n_restarts)]
         optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
         batches = _Batches(images, n_clusters, rng, known)
         saved = None if progress is None else progress.read(STAGE)
