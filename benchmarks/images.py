@@ -2,7 +2,7 @@
 
 python benchmarks/images.py --data sets/ --seeds 0-4 --output images.jsonl
 python benchmarks/images.py --data mnist.npz fashion_mnist.npz --limit 10000 --rare 5 6 7 8 9
-python benchmarks/images.py --summary images.jsonl
+python benchmarks/tables.py --show images images.jsonl
 
 A set is an .npz file with images `X` of shape (n, height, width) or (n, height, width, 3) and kinds `y`,
 or a folder of such files. With --limit so many images are drawn from larger sets, by the seed; with
@@ -15,7 +15,6 @@ import argparse
 import json
 import time
 import warnings
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -77,42 +76,15 @@ def run(method: str, X: NDArray, y: NDArray, seed: int) -> dict[str, Any]:
     }
 
 
-def summary(rows: list[dict[str, Any]]) -> str:
-    """Adjusted Rand indices by set and method, means over seeds."""
-    found = defaultdict(list)
-    for row in rows:
-        found[row["data"], row["method"]].append(row)
-    lines = ["| set | method | seeds | ARI | of the pseudo-labels | accuracy | s |", "| --- " * 7 + "|"]
-    for (data, method), of_set in sorted(found.items()):
-        pseudo = [row["pseudo_labels"]["ari"] for row in of_set if "pseudo_labels" in row]
-        lines.append(
-            f"| {data} | {method} | {len(of_set)} | {_figure([row['ari'] for row in of_set])} | "
-            f"{_figure(pseudo)} | {_figure([row['accuracy'] for row in of_set])} | "
-            f"{np.mean([row['seconds'] for row in of_set]):.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def _figure(values: list[float]) -> str:
-    if not values:
-        return ""
-    spread = f" ± {np.std(values):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, nargs="+", default=[])
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["kmeans", "labels"])
     parser.add_argument("--seeds", type=seeds_of, default=[0])
     parser.add_argument("--limit", type=int)
     parser.add_argument("--rare", type=int, nargs="+", default=[])
     parser.add_argument("--output", type=Path, default=Path("images.jsonl"))
-    parser.add_argument("--summary", type=Path)
     given = parser.parse_args()
-    if given.summary:
-        print(summary(read([given.summary])))
-        return 0
     done = read([given.output]) if given.output.exists() else []
     drawn = {"limit": given.limit, "rare": given.rare}
     for name, file in sets_of(given.data).items():
