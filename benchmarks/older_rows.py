@@ -44,6 +44,7 @@ MEASURED = {
     "nmi": FIT,
     "seconds": FIT,
     "suite": FIT,
+    "images": FIT,
     "generation": (*FIT, "skmpcc/fitted"),
     "classification": CLASSIFIER,
     "samples_of_classes": (*CLASSIFIER, "skmpcc/fitted"),
