@@ -125,8 +125,12 @@ def test_images_of_few_levels_are_clustered(dtype):
     X = X.reshape(-1, 8, 8)
     X = (X > 8) if dtype is bool else X.astype(dtype)
     for levels in (X, X.astype(np.uint8)):
-        labels = MPCCClusterer(3, labels_only=True, random_state=0).fit_predict(levels)
-        assert adjusted_rand_score(y, labels) >= 0.9
+        found = [
+            MPCCClusterer(3, labels_only=True, random_state=seed).fit_predict(levels)
+            for seed in range(3)
+        ]
+        # Classifiers of few pixels of few levels end in a worse place from some seeds.
+        assert np.median([adjusted_rand_score(y, labels) for labels in found]) >= 0.95
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
