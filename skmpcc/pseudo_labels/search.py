@@ -152,6 +152,9 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
     """Find the best candidate of a kind, or of all kinds by "search"; the rules are at the head."""
     if kind in IMAGE_SEARCHES:
         return choose_of_images(problem, with_classifiers=IMAGE_SEARCHES[kind])
+    if kind == "augmentation":
+        # The first is by all classifiers together; others have to be labelled only for a choice.
+        return Choice(next(iter(FINDERS[kind](problem))))
     if kind != "search":
         at_once = kind in LONGEST_FIRST
         found = find_candidates([kind], [problem]) if at_once else list(FINDERS[kind](problem))
@@ -162,9 +165,7 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
                 "indicators of one variable, count once. X is not such a table. Take 'search', or make "
                 "categories of the columns of X."
             )
-        # Restarts of classifiers are sorted.
-        is_sorted = len(found) == 1 or kind == "augmentation"
-        return Choice(found[0]) if is_sorted else choose(found, problem)
+        return Choice(found[0]) if len(found) == 1 else choose(found, problem)
     for classes in FINDERS["latent_classes"](problem):
         if classes.detail:
             return Choice(classes)
@@ -206,8 +207,9 @@ def choose_of_images(problem: Problem, with_classifiers: bool) -> Choice:
 def feature_problems(problem: Problem) -> list[Problem]:
     """Return the problem of images in their scattering features, and of colour images in contours'."""
     rng, data = problem.rng, problem.data
+    is_grey = data.shape[1] == 1
     problems = []
-    for make in [scattering_features, contour_features][: 1 if data.shape[1] == 1 else 2]:
+    for make in [scattering_features] if is_grey else [scattering_features, contour_features]:
         features = make(data, rng)
         # Of large data the same rows each time.
         drawn = torch.Generator(rng.device).manual_seed(rng.initial_seed())
