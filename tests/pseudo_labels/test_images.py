@@ -49,7 +49,13 @@ def test_clusters_of_views_are_the_same_on_any_number_of_threads(taught, monkeyp
     data, y = bars(40)
     known = torch.where(torch.arange(len(y)) < 20, torch.as_tensor(y), -1) if taught else None
     used: list[torch.nn.Module] = []
-    monkeypatch.setattr(images, "_labels", lambda classifiers, *_: used.extend(classifiers))
+    memberships = images._log_memberships
+
+    def watched(classifier, data):
+        used.append(classifier)
+        return memberships(classifier, data)
+
+    monkeypatch.setattr(images, "_log_memberships", watched)
     monkeypatch.setattr(images, "by_information", lambda classifiers, *_: ModuleList(classifiers))
     found = []
     for n_threads in (1, 2, 3):
@@ -57,6 +63,7 @@ def test_clusters_of_views_are_the_same_on_any_number_of_threads(taught, monkeyp
         monkeypatch.setattr(images, "available_threads", lambda n=n_threads: n)
         augmentation_labels(data, 2, generator(1), known)
         found.append([value for part in used for value in part.state_dict().values()])
+    assert found[0]
     for other in found[1:]:
         assert all(map(torch.equal, found[0], other))
 
@@ -109,12 +116,12 @@ def test_clusters_are_numbered_as_those_of_the_first_and_labels_are_by_all():
             classifier.last.weight.copy_(q[:, order].log().T)
             classifier.last.bias.zero_()
         classifiers.append(classifier.eval())
-    one_by_one = [images._labels([each], data) for each in classifiers]
-    assert [int((each == torch.as_tensor(y)).sum()) for each in one_by_one] == [25, 5, 5]
-    images.match_clusters(classifiers, data)
-    one_by_one = [images._labels([each], data) for each in classifiers]
-    assert [int((each == torch.as_tensor(y)).sum()) for each in one_by_one] == [25, 25, 25]
-    assert torch.equal(images._labels(classifiers, data), torch.as_tensor(y))
+    y = torch.as_tensor(y)
+    one_by_one = [each.log_memberships(data).argmax(1) for each in classifiers]
+    assert [int((each == y).sum()) for each in one_by_one] == [25, 5, 5]
+    matched = images.matched_memberships(classifiers, data)
+    assert [int((each.argmax(1) == y).sum()) for each in matched] == [25, 25, 25]
+    assert torch.equal(images._by_all(matched), y)
 
 
 class Numbers(torch.nn.Module):

@@ -58,10 +58,9 @@ def find(problem: Problem) -> Iterator[Candidate]:
     classifiers = trained_classifiers(images, problem.n_clusters, rng, progress=problem.progress)
     rows = problem.graph.rows.cpu().numpy()
     with at_most_threads(1):
-        good = by_information(classifiers, images, rng)
-        match_clusters(good, images)
+        good = matched_memberships(by_information(classifiers, images, rng), images)
         for some in [good] if len(good) == 1 else [good, *([each] for each in good)]:
-            of_all = _labels(some, images).cpu().numpy()
+            of_all = _by_all(some).cpu().numpy()
             yield Candidate("augmentation", of_all[rows], partial(_as_it_is, of_all), None, LOST_FACTOR)
 
 
@@ -102,9 +101,9 @@ def augmentation_labels(
     with at_most_threads(1):
         if known is None:
             classifiers = by_information(classifiers, images, rng)
-            match_clusters(classifiers, images)
+            return _by_all(matched_memberships(classifiers, images))
         # Known classes have the same numbers in all classifiers.
-        return _labels([each.eval() for each in classifiers], images)
+        return _by_all([_log_memberships(each.eval(), images) for each in classifiers])
 
 
 def trained_classifiers(
@@ -228,33 +227,45 @@ def by_information(classifiers: list[ConvNet], images: Tensor, rng: torch.Genera
     def information(classifier: ConvNet) -> float:
         # The same views for all.
         rng.set_state(state)
-        views = [_labels([classifier.eval()], images, rows, rng) for _ in range(2)]
+        views = [_labels_of_views(classifier.eval(), images, rows, rng) for _ in range(2)]
         return sum(view_information(*views))
 
     found = [information(classifier) for classifier in classifiers]
     best_first = sorted(range(len(found)), key=found.__getitem__, reverse=True)
-    return [classifiers[i] for i in best_first if found[i] >= GOOD * max(found)]
+    # Rounding may leave next to nothing below zero.
+    least = max(found) - (1.0 - GOOD) * abs(max(found))
+    return [classifiers[i] for i in best_first if found[i] >= least]
+
+
+def matched_memberships(classifiers: list[ConvNet], images: Tensor) -> list[Tensor]:
+    """log q(y | x) of images by each classifier, with clusters numbered as those of the first.
+
+    They are matched by what they have in common. Then labels can be by all classifiers together: where
+    they disagree, two of three are mostly right.
+
+    Returns
+    -------
+    log_memberships : list of Tensor of shape (n_samples, K)
+    """
+    first, *others = (_log_memberships(each, images) for each in classifiers)
+    reference, matched = first[:N_JUDGED].exp(), [first]
+    for other in others:
+        common = (reference.T @ other[:N_JUDGED].exp()).cpu().numpy()
+        order = linear_sum_assignment(common, maximize=True)[1]
+        matched.append(other[:, torch.as_tensor(order, device=other.device)])
+    return matched
 
 
 @torch.no_grad()
-def match_clusters(classifiers: list[ConvNet], images: Tensor) -> None:
-    """Number the clusters of classifiers as the first does, by what they have in common.
+def _log_memberships(classifier: ConvNet, images: Tensor) -> Tensor:
+    rows = torch.arange(len(images), device=classifier.last.weight.device)
+    parts = [classifier.log_memberships(rows_of(images, part)) for part in rows.split(CHUNK)]
+    return torch.cat(parts)
 
-    Then labels can be by all of them together: where they disagree, two of three are mostly right.
-    """
-    first, *others = classifiers
-    rows = torch.arange(min(len(images), N_JUDGED), device=first.last.weight.device)
 
-    def memberships(classifier: ConvNet) -> Tensor:
-        parts = [classifier.log_memberships(rows_of(images, part)).exp() for part in rows.split(CHUNK)]
-        return torch.cat(parts)
-
-    reference = memberships(first)
-    for other in others:
-        common = (reference.T @ memberships(other)).cpu().numpy()
-        order = torch.as_tensor(linear_sum_assignment(common, maximize=True)[1], device=rows.device)
-        other.last.weight.copy_(other.last.weight[order])
-        other.last.bias.copy_(other.last.bias[order])
+def _by_all(log_memberships: list[Tensor]) -> Tensor:
+    """Labels by the geometric mean of memberships."""
+    return torch.stack(log_memberships).sum(0).argmax(1)
 
 
 @dataclass(frozen=True)
@@ -301,22 +312,7 @@ def _loss(
 
 
 @torch.no_grad()
-def _labels(
-    classifiers: list[ConvNet],
-    images: Tensor,
-    rows: Tensor | None = None,
-    rng: torch.Generator | None = None,
-) -> Tensor:
-    """Labels of all images or of some rows, or with a generator of an augmented view of each.
-
-    Of several classifiers they are by the geometric mean of the memberships.
-    """
-
-    def labels(part: Tensor) -> Tensor:
-        x = rows_of(images, part)
-        x = x if rng is None else random_affine(x, rng)
-        return torch.stack([each.log_memberships(x) for each in classifiers]).sum(0).argmax(1)
-
-    if rows is None:
-        rows = torch.arange(len(images), device=classifiers[0].last.weight.device)
-    return torch.cat([labels(part) for part in rows.split(CHUNK)])
+def _labels_of_views(classifier: ConvNet, images: Tensor, rows: Tensor, rng: torch.Generator) -> Tensor:
+    """Labels of an augmented view of each of some images."""
+    parts = (random_affine(rows_of(images, part), rng) for part in rows.split(CHUNK))
+    return torch.cat([classifier.log_memberships(x).argmax(1) for x in parts])
