@@ -5,7 +5,7 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, ClassVar, ParamSpec, Self
 
@@ -15,11 +15,18 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_array, check_consistent_length, check_scalar
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from skmpcc._parameters import check_given_once, given_fields, layout_and_preset
-from skmpcc._sklearn import fit_context, makes_arrays
-from skmpcc.data.frames import check_columns, warn_of_row_numbers
+from skmpcc._sklearn import StrOptions, fit_context, makes_arrays
+from skmpcc.data.columns import Columns, later_numbers, needs_numbers
+from skmpcc.data.conditions import conditions_of, draw_by_rejection
+from skmpcc.data.frames import warn_of_row_numbers
 from skmpcc.data.inputs import Layout, as_array, as_given, as_real
 from skmpcc.data.rows import fitted_rows
 from skmpcc.data.sliced import Rows, SlicedArray, in_slices
@@ -38,6 +45,8 @@ from skmpcc.training.fit_transformer import transformer_fit, transformer_format
 from skmpcc.training.start import open_checkpoint
 
 P = ParamSpec("P")
+# How numbers of tables are checked, in which values may be missing.
+_OF_TABLES: dict[str, Any] = {"ensure_all_finite": "allow-nan", "input_name": "X"}
 
 
 class _Untruncated(str):
@@ -259,18 +268,37 @@ class FittedLatentMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 
 class LatentVariableMixin(FittedLatentMixin):
-    """Methods of an estimator that takes tables or images, in arrays."""
+    """Methods of an estimator that takes tables or images, in arrays or frames.
+
+    Attributes
+    ----------
+    categorical_features, image_shape : object
+        Parameters of the estimator.
+    """
+
+    categorical_features: Any
+    image_shape: tuple[int, ...] | None
+    # Of the data of a fit, on a copy of the estimator while it is under way.
+    _columns: Columns | None = None
 
     def _check_for_fit(self, X: Any, y: Any = "no_validation") -> tuple[Rows, Any]:
         """Check what `fit` is given, by default without `y`, and set what it has to know of X.
 
         Of data that are read in slices, what is in them is checked when they are.
         """
-        check_columns(X)
         if getattr(self, "warm_start", False) and hasattr(self, "_fitted"):
             # Names of columns alone, as predict checks them: those of the fit that goes on.
             validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
+            self._columns = columns = self._fitted.format.columns_given
+            numbers = later_numbers(X, columns) if needs_numbers(X, columns) else None
+        else:
+            self._columns, numbers = Columns.learn(X, self.categorical_features)
         warn_of_row_numbers(X)
+        if numbers is not None:
+            # For what it sets: names and number of columns.
+            validate_data(self, X, skip_check_array=True)
+            X = check_array(numbers, **_OF_TABLES, ensure_min_samples=2, estimator=self)
+            return X, self._checked_y(X, y)
         X = in_slices(X)
         if isinstance(X, SlicedArray):
             X.check_rows()
@@ -278,22 +306,42 @@ class LatentVariableMixin(FittedLatentMixin):
             # Of a fit before, of a data frame.
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
-            if not isinstance(y, str):
-                y = column_or_1d(as_array(y), warn=True)
-                check_consistent_length(X, y)
-            return X, y
-        checked = validate_data(self, as_array(X), as_array(y), allow_nd=True, ensure_min_samples=2)
+            return X, self._checked_y(X, y)
+        checked = validate_data(
+            self,
+            as_array(X),
+            as_array(y),
+            allow_nd=True,
+            ensure_min_samples=2,
+            ensure_all_finite="allow-nan",
+        )
         X, y = checked if isinstance(checked, tuple) else (checked, None)
         self.n_features_in_ = math.prod(X.shape[1:])
-        return as_real(X), y
+        X = as_real(X)
+        if X.ndim != 2 or self.image_shape is not None:
+            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+        return X, y
+
+    def _checked_y(self, X: Rows, y: Any) -> Any:
+        if isinstance(y, str):
+            return y
+        y = column_or_1d(as_array(y), warn=True)
+        check_consistent_length(X, y)
+        return y
 
     def _check_X(self, X: Any) -> Rows:
         """Return X, of the shape that `fit` saw, as an array of real numbers, or of slices of them."""
-        check_columns(X)
-        X, wanted = in_slices(as_array(X)), self._fitted.format.layout.shape
+        layout, columns = self._fitted.format.layout, self._fitted.format.columns_given
+        wanted = layout.shape
+        if len(wanted) == 1 and needs_numbers(X, columns):
+            validate_data(self, X, reset=False, skip_check_array=True)
+            numbers = later_numbers(X, columns)
+            return check_array(numbers, **_OF_TABLES, estimator=self)
+        X = in_slices(as_array(X))
         sliced = isinstance(X, SlicedArray)
         if len(wanted) == 1 and not sliced:
-            X = validate_data(self, X, reset=False)
+            finite = "allow-nan" if layout.image is None else True
+            X = validate_data(self, X, reset=False, ensure_all_finite=finite)
         else:
             if not sliced:
                 X = check_array(X, allow_nd=True, estimator=self, input_name="X")
@@ -315,10 +363,69 @@ class LatentVariableMixin(FittedLatentMixin):
 
         Returns
         -------
-        X : ndarray or Tensor of shape (n_samples, ...)
-            In the shape and units of the fitted data.
+        X : ndarray, Tensor or frame of shape (n_samples, ...)
+            In the shape and units of the fitted data; without gaps, where values are missing in X.
         """
-        return self._fitted_model().reconstruct(self._check_X(X))
+        fitted = self._fitted_model()
+        return fitted.format.to_given(fitted.reconstruct(self._check_X(X)))
+
+    def impute(self, X: ArrayLike, n_draws: int | None = None) -> Any:
+        """Fill in missing values of a table; what is there stays as it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            A table with missing values: NaN, None or `pandas.NA`.
+        n_draws : int, default=None
+            None fills in the mean of a number, given the row's other values, and the most probable
+            category. Otherwise so many tables are returned, in each of which missing values are drawn
+            from their distribution, as for multiple imputation.
+
+        Returns
+        -------
+        X : ndarray or frame of shape (n_samples, n_features), or list of these
+            In the dtypes of the fitted data.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The estimator was fitted on images, or `n_draws` is below 1 or not an integer.
+
+        Notes
+        -----
+        Where values were missing in the fit, or there are categories, a mixture of Gaussians of all
+        columns, fitted to what is there, gives the distributions. Otherwise the networks do: what is
+        missing is rebuilt until it hardly changes, and drawn from q(z | x) and p(x | z). Categories
+        that the fit did not see count as missing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skmpcc import AIM
+        >>> X = load_iris().data.copy()
+        >>> X[::10, 2] = np.nan
+        >>> aim = AIM(latent_dim=2, max_iter=50, width=16, random_state=0).fit(X)
+        >>> bool(np.isnan(aim.impute(X)).any())
+        False
+        >>> len(aim.impute(X, n_draws=5))
+        5
+        """
+        fitted = self._fitted_model()
+        if fitted.format.layout.image is not None or len(fitted.format.layout.shape) > 1:
+            raise ValueError(
+                f"impute is for tables, but {type(self).__name__} was fitted on images, which have no "
+                "missing values."
+            )
+        if n_draws is not None:
+            check_scalar(n_draws, "n_draws", Integral, min_val=1)
+        rng = random_state_of(self.random_state)
+        given = self._check_X(X)
+        given = given[:] if isinstance(given, SlicedArray) else given
+        filled, columns = fitted.imputed(given, n_draws, rng), fitted.format.columns_given
+        if columns is not None:
+            filled = [columns.to_given(each) for each in filled]
+        return filled[0] if n_draws is None else filled
 
     @tensor_for_tensor
     def sample_posterior(self, X: ArrayLike, n_samples: int = 1) -> NDArray:
@@ -334,12 +441,30 @@ class LatentVariableMixin(FittedLatentMixin):
         Returns
         -------
         X : ndarray or Tensor of shape (n, n_samples, ...)
-            In the shape and units of the fitted data.
+            In the shape and units of the fitted data; of frames their numbers, where categories are
+            numbered from 0 in order.
         """
         fitted = self._fitted_model()
         rows = self._check_X(X)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         return fitted.posterior_samples(rows, n_samples, random_state_of(self.random_state))
+
+    def _drawn(
+        self,
+        draw: Callable[[int], tuple[NDArray, NDArray[np.int64]]],
+        n_samples: int,
+        conditions: Mapping[Any, Any] | None,
+    ) -> tuple[Any, NDArray[np.int64]]:
+        """Draw samples and their components, in a frame if the fit saw one, as conditions ask for."""
+        data_format = self._fitted.format
+        if conditions is None:
+            X, y = draw(n_samples)
+            return data_format.to_given(X), y
+        if len(data_format.layout.shape) > 1:
+            raise ValueError(f"conditions are for tables; {type(self).__name__} was fitted on images.")
+        read = conditions_of(conditions, data_format.columns_given, data_format.layout.shape[0])
+        X, y = draw_by_rejection(draw, n_samples, read)
+        return data_format.to_given(X), y
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write X to memberships and codes as an ONNX model, for onnxruntime and others. Needs onnx.
@@ -373,6 +498,14 @@ class LatentVariableMixin(FittedLatentMixin):
         check_is_fitted(self)
         export.export_onnx(self, path)
 
+
+# In docstrings of all estimators.
+CATEGORICAL_DOC = """categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Columns of a table that hold categories: "from_dtype", those of a data frame that hold text,
+        booleans or dtypes of categories, but for ordered ones, which are numbers; their names; a mask;
+        or their places. None: none does. They may have 50 values at most. Values that the fit did not
+        see count as missing later."""
+CATEGORICAL_CONSTRAINTS: list[Any] = ["array-like", StrOptions({"from_dtype"}), None]
 
 # In docstrings of all transformers.
 TRANSFORMER_PARAMETERS = """device : str or torch.device, default="auto"
@@ -426,6 +559,7 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
+        "categorical_features": CATEGORICAL_CONSTRAINTS,
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -441,7 +575,8 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
         X : array-like of shape (n_samples, n_features) or images
             Images are (n_samples, height, width), (n_samples, channels, height, width) or
             (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
-            lists, data frames, torch tensors and memory maps.
+            lists, data frames, torch tensors and memory maps. Values of tables may be missing (NaN,
+            None or `pandas.NA`), and columns of data frames may hold categories.
         y : Ignored
             Not used by the training. Scoring callbacks are handed it.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -480,7 +615,8 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
         """Settings, model and encoded data."""
         layout, preset = self._layout_and_preset(X)
         seeds = Seeds.draw(random_state_of(self.random_state), 1)
-        data = FitData.encode(X, transformer_format(X, layout, preset), from_validation(self))
+        data_format = transformer_format(X, layout, self._columns, preset)
+        data = FitData.encode(X, data_format, from_validation(self))
         processes = Processes(device=resolve_device(self.device))
         return transformer_fit(data, preset, self._networks_of(preset), seeds, processes), data
 
@@ -526,9 +662,9 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
         """
         fitted = self._fitted_model()
         codes = self._check_codes(Z)
-        return fitted.decode(codes, np.zeros(len(codes), dtype=np.int64))
+        return fitted.format.to_given(fitted.decode(codes, np.zeros(len(codes), dtype=np.int64)))
 
-    def sample(self, n_samples: int = 1) -> NDArray:
+    def sample(self, n_samples: int = 1, conditions: Mapping[Any, Any] | None = None) -> Any:
         """Draw new samples: z from the standard normal distribution, x = G(z).
 
         Of a VAE, z is from the Gaussian that has the moments of its codes.
@@ -536,28 +672,35 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
         Parameters
         ----------
         n_samples : int, default=1
+        conditions : dict, default=None
+            What columns of a table have to be, by name or place; see `MPCCClusterer.sample`.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, ...)
-            In the shape and units of the fitted data.
+        X : ndarray or frame of shape (n_samples, ...)
+            In the shape and units of the fitted data; a frame where the fit saw one.
 
         Raises
         ------
         ValueError, TypeError
-            `n_samples` is below 1 or not an integer.
+            `n_samples` is below 1 or not an integer, or next to no draw fulfils `conditions`.
         """
-        fitted = self._fitted_model()
+        self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        codes = self._draw_codes(n_samples, random_state_of(self.random_state))
-        return fitted.decode(codes, np.zeros(n_samples, dtype=np.int64))
+        rng = random_state_of(self.random_state)
+
+        def draw(n: int) -> tuple[NDArray, NDArray[np.int64]]:
+            one = np.zeros(n, dtype=np.int64)
+            return self._fitted_model().decode(self._draw_codes(n, rng), one, rng), one
+
+        return self._drawn(draw, n_samples, conditions)[0]
 
     def _draw_codes(self, n_samples: int, rng: np.random.RandomState) -> NDArray[np.float64]:
         return rng.standard_normal((n_samples, self._n_features_out))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        tags.input_tags.three_d_array = tags.input_tags.allow_nan = tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -600,7 +743,7 @@ class MixtureMixin(LatentVariableMixin):
             if len(given) != len(codes):
                 raise ValueError(f"labels has {len(given)} entries for {len(codes)} rows of Z.")
             y = self._components_of(given)
-        return fitted.decode(codes, y)
+        return fitted.format.to_given(fitted.decode(codes, y))
 
     def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
         """Return the components' numbers for labels; unknown labels are a ValueError."""
@@ -618,4 +761,17 @@ class MixtureMixin(LatentVariableMixin):
     def _draw_from(self, y: NDArray[np.int64], rng: np.random.RandomState) -> NDArray:
         """Draw a sample of each component in `y`, in the shape and units of the fitted data."""
         noise = rng.standard_normal((len(y), self._n_features_out))
-        return self._fitted_model().decode(self.means_[y] + np.sqrt(self.covariances_[y]) * noise, y)
+        codes = self.means_[y] + np.sqrt(self.covariances_[y]) * noise
+        return self._fitted_model().decode(codes, y, rng)
+
+    def _sampled(
+        self, n_samples: int, component: int | None, conditions: Mapping[Any, Any] | None
+    ) -> tuple[Any, NDArray[np.int64]]:
+        """Draw samples and their components, in rising order of these."""
+        rng = random_state_of(self.random_state)
+
+        def draw(n: int) -> tuple[NDArray, NDArray[np.int64]]:
+            y = self._draw_components(n, component, rng)
+            return self._draw_from(y, rng), y
+
+        return self._drawn(draw, n_samples, conditions)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skmpcc._base import (
+    CATEGORICAL_DOC,
     TRANSFORMER_ATTRIBUTES,
     TRANSFORMER_PARAMETERS,
     GenerativeTransformer,
@@ -59,6 +60,7 @@ class AIM(GenerativeTransformer):
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
+    {categorical}
     {settings}
     {shared_parameters}
 
@@ -124,6 +126,7 @@ class AIM(GenerativeTransformer):
         preset: str | AIMPreset = "auto",
         preset_params: dict[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
+        categorical_features: Any = "from_dtype",
         width: int | None = None,
         max_iter: int | None = None,
         tol: float | None = None,
@@ -138,6 +141,7 @@ class AIM(GenerativeTransformer):
         self.preset = preset
         self.preset_params = preset_params
         self.image_shape = image_shape
+        self.categorical_features = categorical_features
         self.width = width
         self.max_iter = max_iter
         self.tol = tol
@@ -157,7 +161,8 @@ class AIM(GenerativeTransformer):
 if AIM.__doc__ is not None:  # it is None with python -OO
     _OTHER = [name for name in settings_of(AIMPreset) if name not in _PRESET_FIELDS]
     AIM.__doc__ = (
-        AIM.__doc__.replace("{latent_dim}", description(AIMPreset, "latent_dim", ""))
+        AIM.__doc__.replace("{categorical}", CATEGORICAL_DOC)
+        .replace("{latent_dim}", description(AIMPreset, "latent_dim", ""))
         .replace("{covariance}", description(AIMNetworkSettings, "covariance", ""))
         .replace("{settings}", parameter_docs(AIMPreset, _PRESET_FIELDS[1:], ", default=None"))
         .replace("{shared_parameters}", TRANSFORMER_PARAMETERS)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils.validation import column_or_1d
 
-from skmpcc._base import MixtureMixin, tensor_for_tensor
+from skmpcc._base import CATEGORICAL_CONSTRAINTS, CATEGORICAL_DOC, MixtureMixin, tensor_for_tensor
 from skmpcc._parameters import (
     OF_CLASSES,
     PRESET_FIELDS,
@@ -24,7 +25,8 @@ from skmpcc._parameters import (
 )
 from skmpcc._sklearn import StrOptions, fit_context
 from skmpcc.data.classes import KnownClasses, labels_of, warn_of_minus_one
-from skmpcc.data.inputs import InputFormat, as_array
+from skmpcc.data.inputs import as_array
+from skmpcc.data.mixed import format_of
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
 from skmpcc.presets import MPCC_PRESETS, Preset
@@ -65,6 +67,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
+    {categorical}
     priors : array-like of shape (n_classes,), default=None
         Probabilities of the classes, in the order of `classes_`, by which memberships are taken and
         samples are drawn once the training is over. None is the classes' shares in the training data.
@@ -177,6 +180,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         "preset": MPCC_PRESETS.constraints,
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
+        "categorical_features": CATEGORICAL_CONSTRAINTS,
         "priors": ["array-like", None],
         "scaling": constraints_of(Preset)["scaling"],
         "pseudo_labels": [StrOptions({"auto", "neighbors", "augmentation"})],
@@ -200,6 +204,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         preset: str | Preset = "auto",
         preset_params: dict[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
+        categorical_features: Any = "from_dtype",
         priors: ArrayLike | None = None,
         scaling: str = "auto",
         pseudo_labels: str = "auto",
@@ -218,6 +223,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         self.preset = preset
         self.preset_params = preset_params
         self.image_shape = image_shape
+        self.categorical_features = categorical_features
         self.priors = priors
         self.scaling = scaling
         self.pseudo_labels = pseudo_labels
@@ -242,7 +248,8 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         X : array-like of shape (n_samples, n_features) or images
             Images are (n_samples, height, width), (n_samples, channels, height, width) or
             (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
-            lists, data frames, torch tensors and memory maps.
+            lists, data frames, torch tensors and memory maps. Values of tables may be missing (NaN,
+            None or `pandas.NA`), and columns of data frames may hold categories.
         y : array-like of shape (n_samples,)
             Class of each sample, -1 where it is unknown. Beside text the -1 has to be a number, in an
             array of dtype object. Known samples have to show two classes or more. Labels that are -1 and
@@ -309,7 +316,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
             type(self).__name__,
             labels_only=self.labels_only,
         )
-        data_format = InputFormat.from_data(X, layout, preset.resizing, scaling=preset.scaling)
+        data_format = format_of(X, layout, self._columns, preset.scaling, resizing=preset.resizing)
         data = FitData.encode(X, data_format, from_validation(self), known)
         fit = mixture_fit(data, preset, n_classes, seeds, processes)
         return fit, fit.looking_at_neighbors(data)
@@ -395,7 +402,12 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         """
         return super().score(as_array(X), as_array(y), as_array(sample_weight))
 
-    def sample(self, n_samples: int = 1, class_: Any = None) -> tuple[NDArray, NDArray]:
+    def sample(
+        self,
+        n_samples: int = 1,
+        class_: Any = None,
+        conditions: Mapping[Any, Any] | None = None,
+    ) -> tuple[Any, NDArray]:
         """Draw new samples: y from the mixture's weights, z from its component, x = G(z, y).
 
         Parameters
@@ -403,27 +415,29 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         n_samples : int, default=1
         class_ : label, default=None
             Draw from this class alone.
+        conditions : dict, default=None
+            What columns of a table have to be, by name or place; see `MPCCClusterer.sample`.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, ...)
-            In the shape and units of the fitted data.
+        X : ndarray or frame of shape (n_samples, ...)
+            In the shape and units of the fitted data; a frame where the fit saw one, with its dtypes.
         y : ndarray of shape (n_samples,)
             The class of each sample, in the order of `classes_`.
 
         Raises
         ------
         ValueError, TypeError
-            `n_samples` is below 1 or not an integer, or `class_` is not one of the classes.
+            `n_samples` is below 1 or not an integer, `class_` is not one of the classes, or next to no
+            draw fulfils `conditions`.
         """
         self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         component = None
         if class_ is not None:
             component = int(self._components_of(np.array([class_], dtype=object), "class_")[0])
-        rng = random_state_of(self.random_state)
-        y = self._draw_components(n_samples, component, rng)
-        return self._draw_from(y, rng), self.classes_[y]
+        X, y = self._sampled(n_samples, component, conditions)
+        return X, self.classes_[y]
 
     @tensor_for_tensor
     def sample_like(self, y: ArrayLike) -> NDArray:
@@ -448,7 +462,8 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
         labels = column_or_1d(as_array(y))
         if not len(labels):
             raise ValueError("y is empty; sample_like draws a sample of each of its labels.")
-        return self._draw_from(self._components_of(labels, "y"), random_state_of(self.random_state))
+        drawn = self._draw_from(self._components_of(labels, "y"), random_state_of(self.random_state))
+        return self._fitted.format.to_given(drawn)
 
     def _components_of(self, labels: NDArray, name: str = "labels") -> NDArray[np.int64]:
         numbers = {label: number for number, label in enumerate(self.classes_.tolist())}
@@ -461,7 +476,7 @@ class MPCCClassifier(MixtureMixin, ClassifierMixin, CallbackSupportMixin, BaseEs
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        tags.input_tags.three_d_array = tags.input_tags.allow_nan = tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -470,7 +485,8 @@ _OTHER = [name for name in settings_of(Preset) if name not in (*_PRESET_FIELDS, 
 if MPCCClassifier.__doc__ is not None:  # it is None with python -OO
     _MORE = 'What ran is in `settings_["scaling"]`.'
     MPCCClassifier.__doc__ = (
-        MPCCClassifier.__doc__.replace("{scaling}", description(Preset, "scaling", _MORE))
+        MPCCClassifier.__doc__.replace("{categorical}", CATEGORICAL_DOC)
+        .replace("{scaling}", description(Preset, "scaling", _MORE))
         .replace("{settings}", parameter_docs(Preset, _PRESET_FIELDS, ", default=None"))
         .replace("{preset_params}", parameter_docs(Preset, _OTHER))
     )

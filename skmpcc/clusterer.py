@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import Tags, check_scalar
 
-from skmpcc._base import MixtureMixin, tensor_for_tensor
+from skmpcc._base import CATEGORICAL_CONSTRAINTS, CATEGORICAL_DOC, MixtureMixin, tensor_for_tensor
 from skmpcc._parameters import (
     PRESET_FIELDS,
     given_fields,
@@ -21,7 +22,8 @@ from skmpcc._parameters import (
     with_parameters,
 )
 from skmpcc._sklearn import Interval, StrOptions, fit_context
-from skmpcc.data.inputs import InputFormat, Layout
+from skmpcc.data.inputs import Layout
+from skmpcc.data.mixed import format_of
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.model import FittedModel
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
@@ -64,6 +66,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
+    {categorical}
     scaling : {"auto", "columns", "none"}, default="auto"
         {scaling}
     pseudo_labels : {"auto", "search", "kmeans", "gaussian_mixture", "spanning_tree", "spectral", \
@@ -196,6 +199,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "preset": MPCC_PRESETS.constraints,
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
+        "categorical_features": CATEGORICAL_CONSTRAINTS,
         "scaling": constraints_of(Preset)["scaling"],
         "pseudo_labels": [StrOptions({"auto"}), *constraints_of(Preset)["pseudo_labels"]],
         **{name: [*constraints_of(Preset)[name], None] for name in PRESET_FIELDS},
@@ -223,6 +227,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         preset: str | Preset = "auto",
         preset_params: dict[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
+        categorical_features: Any = "from_dtype",
         scaling: str = "auto",
         pseudo_labels: str | None = "auto",
         weights: str | None = None,
@@ -245,6 +250,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.preset = preset
         self.preset_params = preset_params
         self.image_shape = image_shape
+        self.categorical_features = categorical_features
         self.scaling = scaling
         self.pseudo_labels = pseudo_labels
         self.weights = weights
@@ -272,7 +278,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         X : array-like of shape (n_samples, n_features) or images
             Images are (n_samples, height, width), (n_samples, channels, height, width) or
             (n_samples, height, width, channels), or rows with `image_shape`. Any real dtype; also
-            lists, data frames, torch tensors and memory maps.
+            lists, data frames, torch tensors and memory maps. Values of tables may be missing (NaN,
+            None or `pandas.NA`), and columns of data frames may hold categories.
         y : Ignored
             Not used by the training. Scoring callbacks are handed it.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -346,11 +353,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         layout, preset = self._layout_and_preset(X)
         n_clusters = int(self.n_clusters)
         if last is None:
-            data_format = InputFormat.from_data(X, layout, preset.resizing, scaling=preset.scaling)
+            data_format = format_of(X, layout, self._columns, preset.scaling, resizing=preset.resizing)
         else:
             self._check_same_networks(last, layout, preset)
             preset, data_format = preset.override({"pseudo_labels": None}, "warm_start"), last.format
-        data = FitData.encode(X, data_format, from_validation(self))
+        data = FitData.encode(X, data_format, from_validation(self), last=last)
         fit = mixture_fit(data, preset, n_clusters, seeds, processes, last)
         return fit, fit.looking_at_neighbors(data)
 
@@ -425,8 +432,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         return self._fitted_model().memberships(self._check_X(X))
 
     def sample(
-        self, n_samples: int = 1, cluster: int | None = None
-    ) -> tuple[NDArray, NDArray[np.int64]]:
+        self,
+        n_samples: int = 1,
+        cluster: int | None = None,
+        conditions: Mapping[Any, Any] | None = None,
+    ) -> tuple[Any, NDArray[np.int64]]:
         """Draw new samples: y from the mixture's weights, z from its component, x = G(z, y).
 
         Parameters
@@ -434,26 +444,30 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         n_samples : int, default=1
         cluster : int, default=None
             Draw from this cluster alone.
+        conditions : dict, default=None
+            What columns of a table have to be, by name or, of arrays, by place: of categories a value
+            or a list of values, of numbers a pair of least and largest, or a single one, which stands
+            for what is nearer to it than a tenth of the column's standard deviation. Samples are drawn
+            until so many fulfil all of them.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, ...)
-            In the shape and units of the fitted data.
+        X : ndarray or frame of shape (n_samples, ...)
+            In the shape and units of the fitted data; a frame where the fit saw one, with its dtypes.
         y : ndarray of shape (n_samples,)
             The cluster of each sample, in rising order, as GaussianMixture gives them.
 
         Raises
         ------
         ValueError, TypeError
-            `n_samples` is below 1, `cluster` is not one of the clusters, or either is not an integer.
+            `n_samples` is below 1, `cluster` is not one of the clusters, or either is not an integer;
+            a column or category of `conditions` is unknown, or next to no draw fulfils them.
         """
         self._fitted_model()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         if cluster is not None:
             check_scalar(cluster, "cluster", Integral, min_val=0, max_val=len(self.means_) - 1)
-        rng = random_state_of(self.random_state)
-        y = self._draw_components(n_samples, cluster, rng)
-        return self._draw_from(y, rng), y
+        return self._sampled(n_samples, cluster, conditions)
 
     def _components_of(self, labels: NDArray) -> NDArray[np.int64]:
         if labels.dtype.kind not in "iu" or not np.all((labels >= 0) & (labels < len(self.means_))):
@@ -497,9 +511,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         rows, _ = fitted_rows(self._check_X(X), None, random_state=0)
         if len(rows) < 2:
             raise ValueError("score compares samples, but X has 1 sample; at least 2 are needed.")
-        data = fitted.format.encode_all(rows)
+        data = fitted.filled(fitted.format.encode_all(rows))
         scorer = Scorer(
-            data,
+            fitted.completed(data),
             fitted.n_neighbors,
             fitted.model.n_clusters,
             all_values=fitted.format.one_length,
@@ -508,7 +522,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        tags.input_tags.three_d_array = tags.input_tags.allow_nan = tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -522,7 +536,8 @@ def documented(doc: str, preset_class: type, losses: str, papers: str) -> str:
     more = '"auto" is the preset\'s choice. Of tables, `labels_` are in the main the pseudo-labels.'
     of_scaling = 'What ran is in `settings_["scaling"]`.'
     return (
-        doc.replace("{pseudo_labels}", description(preset_class, "pseudo_labels", more))
+        doc.replace("{categorical}", CATEGORICAL_DOC)
+        .replace("{pseudo_labels}", description(preset_class, "pseudo_labels", more))
         .replace("{scaling}", description(preset_class, "scaling", of_scaling))
         .replace("{settings}", parameter_docs(preset_class, PRESET_FIELDS, ", default=None"))
         .replace("{preset_params}", parameter_docs(preset_class, others))

@@ -109,7 +109,7 @@ def html_report(
     check_is_fitted(clusterer)
     X = as_array(X)
     check_consistent_length(X, clusterer.labels_)
-    columns, values = getattr(X, "columns", None), np.asarray(X)
+    values = np.asarray(clusterer._fitted.format.to_numbers(X))
     as_images = values.ndim > 2 or (image_shape or clusterer.image_shape) is not None
     n_clusters = len(clusterer.means_)
     content = [
@@ -126,12 +126,12 @@ def html_report(
             content.append("<p>The fit was for labels only, so the new samples are poor.</p>")
         content.append(_picture(clusters_figure(clusterer, X, image_shape), "clusters"))
     else:
-        names = [str(name) for name in (range(values.shape[1]) if columns is None else columns)]
+        features, names = _features(clusterer, X)
         content += [
             "<h2>What sets each cluster apart</h2>",
             "<p>Features whose mean in the cluster differs most from their mean in all other clusters, "
             "in standard deviations of the feature.</p>",
-            *_differences(values, clusterer.labels_, n_clusters, names),
+            *_differences(features, clusterer.labels_, n_clusters, names),
         ]
     if clusterer.means_.shape[1] > 1:
         content += [
@@ -204,6 +204,26 @@ def _choice(clusterer: MPCCClusterer) -> list[str]:
             text += f", and the best that differ are behind by {choice['margin']:.2f}"
         text += ". The lower both are, the more the clusters are in doubt."
     return [f"<p>{escape(text)}</p>"]
+
+
+def _features(clusterer: MPCCClusterer, X: Any) -> tuple[NDArray, list[str]]:
+    """Numbers without gaps of a table, with an indicator of each category, and their names."""
+    columns, known = getattr(X, "columns", None), clusterer._fitted.format.columns_given
+    values = np.asarray(clusterer._fitted.format.to_numbers(X))
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        values = np.asarray(clusterer._fitted.format.to_numbers(clusterer.impute(X)))
+    names = [str(name) for name in (range(values.shape[1]) if columns is None else columns)]
+    if known is None or not any(known.n_values):
+        return values, names
+    parts, of_parts = [], []
+    for name, part, column in zip(names, values.T, known.columns, strict=True):
+        if not column.n_values:
+            parts.append(part)
+            of_parts.append(name)
+            continue
+        parts += [(part == number).astype(np.float64) for number in range(column.n_values)]
+        of_parts += [f"{name} = {value}" for value in column.values or ()]
+    return np.stack(parts, axis=1), of_parts
 
 
 def _differences(X: NDArray, labels: NDArray, n_clusters: int, names: Sequence[str]) -> Iterable[str]:

@@ -77,7 +77,7 @@ class VaDEClusterer(MPCCClusterer):
         for k in np.unique(y):
             moments = self.code_means_[k], self.code_covariances_[k]
             codes[y == k] = rng.multivariate_normal(*moments, int(np.sum(y == k)), "ignore")
-        return self._fitted_model().decode(codes, y)
+        return self._fitted_model().decode(codes, y, rng)
 
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, MixtureSettings]:
         layout, preset = super()._layout_and_preset(X)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from skmpcc._base import (
+    CATEGORICAL_DOC,
     TRANSFORMER_ATTRIBUTES,
     TRANSFORMER_PARAMETERS,
     GenerativeTransformer,
@@ -55,6 +56,7 @@ class VAE(GenerativeTransformer):
     image_shape : tuple of int, default=None
         (height, width), (height, width, channels) or (channels, height, width) of images that come as
         rows, or whose layout may be read in two ways.
+    {categorical}
     {sizes}
     {tol}
     {rate}
@@ -141,6 +143,7 @@ class VAE(GenerativeTransformer):
         preset: str | VariationalPreset = "auto",
         preset_params: dict[str, Any] | None = None,
         image_shape: tuple[int, ...] | None = None,
+        categorical_features: Any = "from_dtype",
         width: int | None = None,
         max_iter: int | None = None,
         tol: float | None = None,
@@ -156,6 +159,7 @@ class VAE(GenerativeTransformer):
         self.preset = preset
         self.preset_params = preset_params
         self.image_shape = image_shape
+        self.categorical_features = categorical_features
         self.width = width
         self.max_iter = max_iter
         self.tol = tol
@@ -212,7 +216,8 @@ if VAE.__doc__ is not None:  # it is None with python -OO
         name for name in settings_of(VariationalPreset) if name not in (*_PRESET_FIELDS, *OF_CLUSTERS)
     ]
     VAE.__doc__ = (
-        VAE.__doc__.replace("{latent_dim}", description(VariationalPreset, "latent_dim", ""))
+        VAE.__doc__.replace("{categorical}", CATEGORICAL_DOC)
+        .replace("{latent_dim}", description(VariationalPreset, "latent_dim", ""))
         .replace(
             "{restriction}",
             description(VariationalPreset, "restriction", "It takes the place of the preset's."),

@@ -85,7 +85,7 @@ def test_data_frames_and_set_output(blobs):
 @pytest.mark.parametrize(
     ("X", "parameters", "message"),
     [
-        (np.array([[1.0, np.nan]] * 9), {}, "NaN"),
+        (np.array([[1.0, np.nan]] * 9), {"image_shape": (1, 2)}, "NaN"),
         (np.array([[1.0, np.inf]] * 9), {}, "infinity"),
         (images((9, 8, 8)) * np.nan, {}, "NaN"),
         (images((2, 4)), {"n_clusters": 3}, r"n_samples=2 should be >= n_clusters=3"),

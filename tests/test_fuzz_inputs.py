@@ -37,7 +37,11 @@ def fitted(kind, X, y, sample_weight=None):
 def assert_finite(estimator, X):
     for name in ("predict_proba", "score_samples", "transform", "reconstruct", "sample_posterior"):
         if hasattr(estimator, name):
-            assert np.isfinite(getattr(estimator, name)(X)).all(), name
+            found = getattr(estimator, name)(X)
+            if isinstance(found, pd.DataFrame):
+                assert not found.isna().any(axis=None), name
+                found = found.select_dtypes("number").to_numpy(dtype=np.float64)
+            assert np.isfinite(found).all(), name
 
 
 def samples_of(estimator):
@@ -63,10 +67,13 @@ NUMBERING = {
     "Unnamed: 0": lambda random, n: random.permutation(n),
     "step": lambda random, n: np.arange(n) + 3,
 }
-NO_NUMBERS = {
+CATEGORIES = {
     "text": lambda random, n: random.choice(["a", "$b", ""], n),
     "category": lambda random, n: pd.Categorical(random.choice(["x", "y"], n)),
     "levels": lambda random, n: pd.Categorical(random.integers(0, 3, n)),
+    "gaps": lambda random, n: random.choice(np.array(["u", "v", None], dtype=object), n),
+}
+NO_NUMBERS = {
     "date": lambda random, n: pd.date_range("2020-01-01", periods=n),
     "period": lambda random, n: pd.period_range("2020-01", periods=n, freq="M"),
     "duration": lambda random, n: pd.to_timedelta(random.integers(0, 99, n), unit="h"),
@@ -83,7 +90,12 @@ def frames(draw):
         )
     }
     columns = {name: MEASURED[name](random, n) for name in names["measured"]}
-    for kind, source, share in (("numbering", NUMBERING, 3), ("no numbers", NO_NUMBERS, 4)):
+    kinds = (
+        ("numbering", NUMBERING, 3),
+        ("categories", CATEGORIES, 3),
+        ("no numbers", NO_NUMBERS, 4),
+    )
+    for kind, source, share in kinds:
         some = draw(st.lists(st.sampled_from(sorted(source)), max_size=2, unique=True))
         names[kind] = some if draw(st.integers(1, share)) == 1 else []
         columns |= {name: source[name](random, n) for name in names[kind]}
@@ -97,7 +109,7 @@ def frames(draw):
 def check_frame(frame, names, kind, far):
     y = np.arange(len(frame)) % 2
     if names["no numbers"]:
-        with pytest.raises(ValueError, match="X has columns that hold no numbers") as info:
+        with pytest.raises(ValueError, match="X has columns that hold neither numbers nor") as info:
             fitted(kind, frame, y)
         assert all(repr(name) in str(info.value) for name in names["no numbers"])
         return
@@ -105,24 +117,22 @@ def check_frame(frame, names, kind, far):
     of_rows = [text for text in said if "number its rows" in text]
     assert len(of_rows) == bool(names["numbering"])
     assert all(repr(name) in of_rows[0] for name in names["numbering"])
-    if names["constant"]:
+    measured = frame.drop(columns=names["categories"])
+    if names["constant"] and not names["categories"]:
         # As numbers of one type, whichever the constants have.
         one, other = frame.astype(float), frame.drop(columns=names["constant"]).astype(float)
         codes = [fitted(kind, X, y)[0].transform(X) for X in (one, other)]
         np.testing.assert_array_equal(*codes)
-    new = pd.DataFrame(samples_of(estimator), columns=frame.columns)
-    for name in set(frame) & {
-        "counts",
-        "ages",
-        "flag",
-        "nullable",
-        *names["numbering"],
-        *names["constant"],
-    }:
-        low, high = frame[name].astype(float).min(), frame[name].astype(float).max()
+    new = samples_of(estimator)
+    pd.testing.assert_series_equal(new.dtypes, frame.dtypes)
+    for name in measured:
+        low, high = frame[name].min(), frame[name].max()
         assert new[name].between(low, high).all(), name
-    changed = frame.astype(float)
-    changed.loc[5, names["measured"][0]] = far
+    for name in names["categories"]:
+        assert set(new[name]) <= set(frame[name].dropna()), name
+    changed = frame.astype(dict.fromkeys(measured, float))
+    # Booleans beside categories are two of these, of which an unknown one counts as missing.
+    changed.loc[5, next(name for name in names["measured"] if name != "flag")] = far
     assert_finite(estimator, changed)
     scores = np.append(estimator.score_samples(frame), estimator.score_samples(changed)[5])
     assert scores.argmin() == len(frame)

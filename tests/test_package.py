@@ -46,7 +46,7 @@ METHOD = [
     {"method.latent_model", "method.optimizers", "method.networks.build"},
     {"method.networks.series"},
     {"method.prior", "method.networks.image", "method.networks.vector", "method.networks.dcgan"},
-    {"method.networks.layers"},
+    {"method.networks.layers", "method.networks.table"},
 ]
 
 

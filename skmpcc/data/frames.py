@@ -93,8 +93,8 @@ def check_columns(X: Any) -> None:
         Some do not; the message names them, what they hold, and what to do.
     """
     found = {}
-    for name, column in () if _holds_numbers(X) else columns_of(X) or ():
-        what = _no_numbers(column)
+    for name, column in () if holds_numbers(X) else columns_of(X) or ():
+        what = what_no_numbers(column)
         if what is not None:
             found[name] = what
     if found:
@@ -107,7 +107,7 @@ def check_columns(X: Any) -> None:
         )
 
 
-def _holds_numbers(X: Any) -> bool:
+def holds_numbers(X: Any) -> bool:
     """Whether all columns of a data frame have numpy's types of numbers, which is quick to check."""
     try:
         return all(isinstance(dtype, np.dtype) and dtype.kind in "buif" for dtype in X.dtypes)
@@ -115,8 +115,8 @@ def _holds_numbers(X: Any) -> bool:
         return False
 
 
-def _no_numbers(column: Any) -> str | None:
-    """Name what a column holds that is not a number; None if it holds numbers."""
+def what_no_numbers(column: Any) -> str | None:
+    """Name what a column holds that is no number; None if it holds numbers."""
     dtype = getattr(column, "dtype", None)
     if getattr(dtype, "kind", None) in ("b", "u", "i", "f", "c") and isinstance(dtype, np.dtype):
         return None
@@ -164,7 +164,7 @@ def is_missing(value: Any) -> bool:
 
 def warn_of_row_numbers(X: Any) -> None:
     """Warn of columns of a data frame that number its rows, and take part in the fit all the same."""
-    if _holds_numbers(X) and len(set(X.dtypes)) == 1:  # of many columns by far the fastest
+    if holds_numbers(X) and len(set(X.dtypes)) == 1:  # of many columns by far the fastest
         columns = list(zip(X.columns, X.to_numpy().T, strict=True))
     else:
         columns = columns_of(X) or []

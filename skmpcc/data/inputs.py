@@ -17,6 +17,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn import functional
 
+from skmpcc.data.columns import Columns
 from skmpcc.data.scaling import Scaling, rows_at_once, scale_images, scale_table, scaled
 from skmpcc.method.networks.image import MIN_SIDE, Grid
 
@@ -63,6 +64,11 @@ def as_real(X: NDArray) -> NDArray:
         if not np.isfinite(X).all():
             raise ValueError(f"X has values of dtype {dtype} that are too large for float64.")
     return X
+
+
+def floating_dtype(X: NDArray) -> np.dtype:
+    """Floating dtype of what is returned to whoever gave X."""
+    return np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
 
 
 @dataclass(frozen=True)
@@ -192,12 +198,15 @@ class InputFormat(Scaling):
         How images come to a `Grid`'s size.
     size : tuple of int or None
         Height and width that the networks work at, if it is one alone and no `Grid`'s.
+    columns_given : Columns or None
+        What the columns are to the user, of a data frame.
     """
 
     layout: Layout = field(kw_only=True)
     dtype: np.dtype = field(kw_only=True)
     resizing: str = field(default="interpolate", kw_only=True)
     size: tuple[int, int] | None = field(default=None, kw_only=True)
+    columns_given: Columns | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_data(
@@ -210,8 +219,7 @@ class InputFormat(Scaling):
     ) -> "InputFormat":
         """Learn the scaling from a validated array of shape (n_samples, *layout.shape)."""
         found = scale_table(X, scaling) if layout.image is None else scale_images(X)
-        dtype = np.dtype(np.float32 if X.dtype in (np.float16, np.float32) else np.float64)
-        return cls(**vars(found), layout=layout, dtype=dtype, resizing=resizing, size=size)
+        return cls(**vars(found), layout=layout, dtype=floating_dtype(X), resizing=resizing, size=size)
 
     @property
     def tensor_shape(self) -> tuple[int, ...]:
@@ -245,8 +253,11 @@ class InputFormat(Scaling):
         within = values @ self.rotation.T
         return np.maximum(np.square(values).sum(axis=1) - np.square(within).sum(axis=1), 0.0)
 
-    def decode(self, tensor: Tensor) -> NDArray:
-        """Bring the networks' samples to the user's form, units and floating dtype, within hard ends."""
+    def decode(self, tensor: Tensor, rng: np.random.RandomState | None = None) -> NDArray:
+        """Bring the networks' samples to the user's form, units and floating dtype, within hard ends.
+
+        There is nothing to draw.
+        """
         if self.layout.image is not None:
             tensor = self._from_grid(tensor)
         values = tensor.cpu().numpy().astype(np.float64)
@@ -261,6 +272,15 @@ class InputFormat(Scaling):
         if self.ends is not None:
             np.clip(X, *self.ends.astype(self.dtype), out=X)
         return X
+
+    def to_given(self, X: NDArray) -> Any:
+        """Turn an array of samples into a frame, if the fit saw one."""
+        columns = self.columns_given
+        return X if columns is None else columns.to_given(columns.within_ranges(X))
+
+    def to_numbers(self, X: Any) -> NDArray:
+        """Invert `to_given`."""
+        return X if self.columns_given is None else self.columns_given.to_numbers(X).astype(self.dtype)
 
     def to_grid(self, images: Tensor) -> Tensor:
         """Bring images to the sides that the networks work at; tables have none."""

@@ -97,7 +97,8 @@ def rows_at_once(n_values: int) -> int:
 def varying_columns(X: NDArray) -> NDArray[np.int64] | None:
     """Columns of vectors in which not all rows have the same value; None if all or none are such."""
     flat = X.reshape(len(X), -1)
-    return _varying(flat.min(axis=0), flat.max(axis=0))
+    # Of missing values nothing is said.
+    return _varying(np.fmin.reduce(flat, axis=0), np.fmax.reduce(flat, axis=0))
 
 
 def _varying(least: NDArray, largest: NDArray) -> NDArray[np.int64] | None:

@@ -63,7 +63,8 @@ class FastAlgorithm1(Algorithm1):
         if not isinstance(self.model.generator, VectorGenerator):
             return AutogradDiscriminator, AutogradEncoder, AutogradGenerator
         by_embedding = self.model.settings.conditioning == "embedding"
-        return DenseDiscriminator, DenseEncoder, DenseGenerator if by_embedding else AutogradGenerator
+        is_dense = by_embedding and self.model.table is None
+        return DenseDiscriminator, DenseEncoder, DenseGenerator if is_dense else AutogradGenerator
 
     def _parameters(self) -> dict[str, list[nn.Parameter]]:
         return self._flat.optimized()
@@ -158,9 +159,10 @@ class FastAlgorithm1(Algorithm1):
         out = {"generator": losses.generator_loss(scores, compared)} if self.wants_losses else {}
         if settings.reconstruction_weight:
             rebuilt, scale = decoded[n:], settings.total_variance
+            compared_with = real, scale, self.model.observed(real, rebuilt)
             if self.wants_losses:
-                out["reconstruction"] = losses.reconstruction_loss(rebuilt, real, scale)
-            to_rebuilt = losses.reconstruction_gradient(rebuilt, real, scale)
+                out["reconstruction"] = losses.reconstruction_loss(rebuilt, *compared_with)
+            to_rebuilt = losses.reconstruction_gradient(rebuilt, *compared_with)
             gradient = torch.cat([gradient, to_rebuilt.mul_(settings.reconstruction_weight)])
         to_codes = self._generator.backward(gradient)
         self._mixture.backward(draw, to_codes[:n])

@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from torch import Tensor
+from torch.nn import functional
 
+from skmpcc.data.imputation import Imputation
 from skmpcc.data.inputs import InputFormat
+from skmpcc.data.mixed import MixedFormat
 from skmpcc.data.sliced import Rows, in_batches
 from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
@@ -33,6 +36,10 @@ _N_OPERATIONS = 16
 _MAX_RESIDUALS, _MAX_SCORES = 4096, 1024
 # No input's residual variance is less than this share of the mean one.
 _LEAST_RESIDUAL = 1e-3
+
+_MAX_SEED = 2**31 - 1
+# Times that what is missing is rebuilt.
+_N_FILLINGS = 5
 
 # Of q(z | x), when codes are drawn from it. A training at rates far too high leaves an encoder with
 # variances whose draws would not be finite.
@@ -59,7 +66,7 @@ class FittedModel:
     ----------
     model : LatentModel
         After `prepare_for_inference`.
-    format : InputFormat
+    format : InputFormat or MixedFormat
     n_neighbors : int
         Neighbours of each sample that the score of a table looks at.
     residual_variances : Tensor of shape (n_inputs,) or None
@@ -69,15 +76,18 @@ class FittedModel:
     code_means, code_covariances : Tensor of shape (K, J) and (K, J, J), or None
         Of the components' codes, where the information score compares with these Gaussians, and not
         with the components, which are diagonal and have to tell clusters apart; see `with_residuals`.
+    imputation : Imputation or None
+        What missing values are filled in by, of a table that had some in the fit, or has categories.
     """
 
     model: LatentModel
-    format: InputFormat
+    format: InputFormat | MixedFormat
     n_neighbors: int
     residual_variances: Tensor | None = None
     training_scores: Tensor | None = None
     code_means: Tensor | None = None
     code_covariances: Tensor | None = None
+    imputation: Imputation | None = None
     _copies: dict[torch.device, "FittedModel"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -120,8 +130,36 @@ class FittedModel:
         if isinstance(X, Tensor):
             encoded = (X[rows] for rows in batches)
         else:
-            encoded = (self.format.encode(values) for values in in_batches(X, batches))
+            encoded = (self.filled(self.format.encode(values)) for values in in_batches(X, batches))
         return (x.to(self.dtype) for x in encoded)
+
+    @torch.no_grad()
+    def filled(self, x: Tensor) -> Tensor:
+        """Fill in encoded rows of a table what is missing in columns in which nothing was in the fit.
+
+        Networks have never seen its absence. They begin from the mean, and take what they rebuild.
+        """
+        missing = x.isnan() if x.ndim == 2 else None
+        if missing is None or not missing.any():
+            return x
+        if self.imputation is not None:
+            completed = self.completed(x)
+            found = functional.pad(completed, (0, x.shape[1] - completed.shape[1]))
+            return torch.where(missing, found, x)
+        prior, found = self.model.prior, torch.zeros_like(x)
+        for _ in range(_N_FILLINGS):
+            given = self._to_device(torch.where(missing, found, x).to(self.dtype))
+            codes = self.model.encode(_padded(given))[0][: len(x)].double()
+            found = self._decode(codes, prior.most_probable(codes)).to(x)
+        return torch.where(missing, found, x)
+
+    def completed(self, x: Tensor) -> Tensor:
+        """Outputs of encoded rows of a table, with what is missing filled in; (n, n_outputs)."""
+        table = self.model.table
+        if table is None or self.imputation is None:
+            return self.filled(x)
+        values = table.without_absences(x).double().cpu().numpy()
+        return torch.from_numpy(self.imputation.completed(values)).to(x)
 
     def _to_device(self, batch: Tensor) -> Tensor:
         """Move a batch to the model's device; to a GPU while the host goes on."""
@@ -181,15 +219,18 @@ class FittedModel:
 
         def of_batch(z: Tensor, log_variance: Tensor, x: Tensor) -> tuple[Tensor, ...]:
             rebuilt = self._decode(z, self.model.prior.most_probable(z))
-            error, x = self.model.error(x, rebuilt, torch.float64).sum(0), x.flatten(1).double()
-            return z, _within_limits(log_variance), torch.stack([error, x.sum(0), x.square().sum(0)])
+            error, observed = self.model.error(x, rebuilt, torch.float64).sum(0), self.model.observed(x)
+            x = x.flatten(1).double()
+            of = torch.ones_like(x) if observed is None else observed.double()
+            sums = torch.stack([error, (of * x).sum(0), (of * x.square()).sum(0), of.sum(0)])
+            return z, _within_limits(log_variance), sums
 
         with self._threads(len(X)):
             for rows, (means, log_variances, of_inputs) in self._encoded_batches(X, of_batch):
                 moments[:, rows] = means, log_variances
                 sums.append(of_inputs)
-        errors, totals, squares = np.sum(sums, axis=0)
-        variance = (squares - totals**2 / len(X)).sum()
+        errors, totals, squares, counts = np.sum(sums, axis=0)
+        variance = (squares - totals**2 / np.maximum(counts, 1.0)).sum()
         return moments[0], moments[1], float(errors.sum() / variance) if variance > 0 else math.nan
 
     def distributions(self, X: Samples) -> NDArray[np.float64]:
@@ -217,18 +258,20 @@ class FittedModel:
 
     def with_residuals(self, data: Tensor) -> "FittedModel":
         """Return this with errors of reconstructions and scores of the training data, or some of it."""
-        total, n_rows = torch.zeros(self.model.n_errors, dtype=torch.float64), 0
+        total = torch.zeros(self.model.n_errors, dtype=torch.float64)
+        n_rows = torch.zeros_like(total)
         chosen = _some(data, _MAX_RESIDUALS)
 
         def squares(z: Tensor, _: Tensor, x: Tensor) -> tuple[Tensor, ...]:
             rebuilt = self._decode(z, self.model.prior.most_probable(z))
-            return (self.model.error(x, rebuilt, torch.float64),)
+            errors, observed = self.model.error(x, rebuilt, torch.float64), self.model.observed(x)
+            return errors, torch.ones_like(errors) if observed is None else observed
 
         with self._threads(len(chosen)):
-            for _, (errors,) in self._encoded_batches(chosen, squares):
+            for _, (errors, observed) in self._encoded_batches(chosen, squares):
                 total += torch.from_numpy(errors).sum(0)
-                n_rows += len(errors)
-        variances = total / n_rows
+                n_rows += torch.from_numpy(observed).sum(0)
+        variances = total / n_rows.clamp_min(1.0)
         least = max(_LEAST_RESIDUAL * float(variances.mean()), torch.finfo(torch.float32).tiny)
         known = replace(self, residual_variances=variances.clamp_min(least))
         if self.model.has_full_gaussians:
@@ -284,9 +327,9 @@ class FittedModel:
             return out
         with self._threads(len(X)):
             for rows, values in zip(batches, in_batches(X, batches), strict=True):
-                x = given = self._to_device(self.format.encode(values).to(self.dtype))
+                x = given = self._to_device(self.filled(self.format.encode(values)).to(self.dtype))
                 if self.format.limits is not None:
-                    given = self.format.encode(values, limited=False).to(x)
+                    given = self.filled(self.format.encode(values, limited=False)).to(x)
                 moments = self.model.encode(_padded(x))
                 mean, log_variance = (moment[: len(x)].double() for moment in moments)
                 out[:, rows] = torch.stack(self._parts(mean, log_variance, given)).cpu()
@@ -364,15 +407,15 @@ class FittedModel:
             out[rows] = self.model.prior.most_probable(z.to(self.model.device)).cpu()
         return out
 
-    def decode(self, Z: NDArray, labels: NDArray) -> NDArray:
-        """G(z, y) in the user's form, shape (n, ...)."""
+    def decode(self, Z: NDArray, labels: NDArray, rng: np.random.RandomState | None = None) -> NDArray:
+        """G(z, y) in the user's form, shape (n, ...); categories are drawn if there is an `rng`."""
         out = np.empty((len(Z), *self.format.layout.shape), self.format.dtype)
         device = self.model.device
         with self._threads(len(Z)):
             for rows in self._batches(len(Z)):
                 z = torch.as_tensor(np.ascontiguousarray(Z[rows]), dtype=torch.float64)
                 y = torch.as_tensor(np.ascontiguousarray(labels[rows]), dtype=torch.int64)
-                out[rows] = self.format.decode(self._decode(z.to(device), y.to(device)))
+                out[rows] = self.format.decode(self._decode(z.to(device), y.to(device)), rng)
         return out
 
     def _decode(self, z: Tensor, y: Tensor) -> Tensor:
@@ -392,6 +435,35 @@ class FittedModel:
                 out[rows] = self.format.decode(torch.from_numpy(values))
         return out
 
+    def imputed(self, X: NDArray, n_draws: int | None, rng: np.random.RandomState) -> list[NDArray]:
+        """Rows of a table with their gaps filled in by means, once, or `n_draws` times by draws."""
+        encoded = self.format.encode(X)
+        if self.imputation is not None and isinstance(self.format, MixedFormat):
+            values = self.format.outputs(X).double().numpy()
+            if n_draws is None:
+                found = [self.imputation.completed(values)]
+            else:
+                generator = np.random.default_rng(rng.randint(_MAX_SEED))
+                found = list(self.imputation.draws(values, n_draws, generator))
+            n_more = encoded.shape[1] - values.shape[1]
+            rows = [functional.pad(torch.from_numpy(each), (0, n_more)) for each in found]
+            decoded = [self.format.decode(each) for each in rows]
+        elif n_draws is None:
+            decoded = [self.format.decode(self.filled(encoded))]
+        else:
+            drawn = self.posterior_samples(self.filled(encoded), n_draws, rng)
+            assert self.residual_variances is not None
+            stds = self.residual_variances.sqrt().numpy()
+            noise = [torch.from_numpy(stds * rng.standard_normal(encoded.shape)) for _ in range(n_draws)]
+            decoded = [
+                self.format.decode(self.format.encode(each).double() + moved)
+                for each, moved in zip(drawn.swapaxes(0, 1), noise, strict=True)
+            ]
+        columns = self.format.columns_given
+        if columns is not None:
+            decoded = [columns.within_ranges(each) for each in decoded]
+        return [np.where(np.isnan(X), each, X).astype(self.format.dtype) for each in decoded]
+
     def posterior_samples(self, X: Samples, n_draws: int, rng: np.random.RandomState) -> NDArray:
         """Decoded draws from q(z | x), each in its own most probable component; (n, n_draws, ...)."""
         out = np.empty((len(X), n_draws, *self.format.layout.shape), self.format.dtype)
@@ -402,7 +474,7 @@ class FittedModel:
                 n = len(means)
                 noise = rng.standard_normal((n, n_draws, means.shape[1]))
                 codes = (means[:, None] + stds[:, None] * noise).reshape(n * n_draws, -1)
-                decoded = self.decode(codes, self.labels_of_codes(codes))
+                decoded = self.decode(codes, self.labels_of_codes(codes), rng)
                 out[rows] = decoded.reshape(n, n_draws, *decoded.shape[1:])
         return out
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from skmpcc.data.inputs import InputFormat
+from skmpcc.data.mixed import MixedFormat
 from skmpcc.data.scaling import BOUND
 from skmpcc.fitted.model import FittedModel
 from skmpcc.system.files import write_atomically
@@ -79,6 +80,7 @@ class _Served(nn.Module):
 
     def __init__(self, fitted: FittedModel, with_memberships: bool) -> None:
         super().__init__()
+        assert isinstance(fitted.format, InputFormat)
         self.inputs = _InputLayers(fitted.format)
         model = copy.deepcopy(fitted.on(torch.device("cpu")).model)
         self.encoder, self.prior = model.serving_encoder, model.prior
@@ -107,6 +109,10 @@ def export_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     except ImportError as error:
         raise ImportError('export_onnx needs onnx: pip install "skmpcc[onnx]".') from error
 
+    if isinstance(estimator._fitted.format, MixedFormat):
+        raise ValueError(
+            "export_onnx writes models of numbers alone, but X had categories or missing values."
+        )
     with_memberships = hasattr(estimator, "predict_proba")
     served = _Served(estimator._fitted, with_memberships).eval()
     outputs = ["memberships", "codes"] if with_memberships else ["codes"]

@@ -22,12 +22,16 @@ from torch import Tensor
 
 from skmpcc._sklearn import validate_parameters
 from skmpcc.aim_presets import AIMPreset
+from skmpcc.data.columns import Column, Columns
+from skmpcc.data.imputation import Imputation
 from skmpcc.data.inputs import InputFormat, Layout
+from skmpcc.data.mixed import MixedFormat
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.aim import AIMModel
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.light_curves import LightCurveModel
 from skmpcc.method.model import MPCCModel
+from skmpcc.method.networks.table import TableInputs
 from skmpcc.method.variational import VaDEModel, VAEModel
 from skmpcc.presets import Preset
 from skmpcc.settings import AIMNetworkSettings, LightCurveNetworkSettings, NetworkSettings
@@ -46,6 +50,11 @@ _CLASSES: dict[str, type] = {
         FittedModel,
         InputFormat,
         Layout,
+        MixedFormat,
+        TableInputs,
+        Column,
+        Columns,
+        Imputation,
         MPCCModel,
         NetworkSettings,
         Preset,
@@ -96,6 +105,18 @@ MIXTURE_ATTRIBUTES = FIT_ATTRIBUTES | {
     "weights_": ("float64", "n_clusters"),
 }
 
+# Attributes that are frames where X was one, of which files keep the numbers.
+_IN_UNITS = {"cluster_centers_", "class_centers_"}
+
+_OF_IMPUTATIONS = {
+    "shares": ("float64", "n_components"),
+    "means": ("float64", "n_components", "n_outputs"),
+    "precisions": ("float64", "n_components", "n_outputs", "n_outputs"),
+    "ends": ("float64", "ends", "n_outputs"),
+    "groups": ("int64", "n_groups", "ends"),
+    "widths": ("float64", "n_outputs"),
+}
+
 # Parameters that a file has no say in: the next fit writes, reads and deletes what is there.
 _NOT_KEPT = ("checkpoint",)
 
@@ -116,6 +137,8 @@ def save(estimator: Any, path: str | os.PathLike[str], notes: Mapping[str, Any] 
     found = {
         name: value for name, value in vars(estimator).items() if name in estimator._saved_attributes
     }
+    for name in _IN_UNITS & found.keys():
+        found[name] = estimator._fitted.format.to_numbers(found[name])
     header = {
         "estimator": type(estimator).__name__,
         "parameters": writer.entries(_kept_parameters(estimator), "parameters"),
@@ -218,6 +241,8 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
         raise ValueError("feature_names_in_ has names that are not text.")
     if "n_features_in_" in attributes and (attributes["n_features_in_"],) != sizes["n_features"]:
         raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
+    for name in _IN_UNITS & attributes.keys():
+        attributes[name] = fitted.format.to_given(attributes[name])
     vars(estimator).update(attributes, _fitted=fitted)
     return estimator
 
@@ -266,10 +291,11 @@ class Writer:
                 return {"RandomState": self.entries(stream, name)}
         if _CLASSES.get(cls.__name__) is cls and issubclass(cls, LatentModel):
             self.tensors |= {f"{name}.{key}": t.contiguous() for key, t in value.own_state().items()}
-            made_by = (value.settings, value.sample_shape, value.n_clusters)
+            made_by = (value.settings, value.sample_shape, value.n_clusters, value.table)
             return {cls.__name__: [name, *(self.value(each, name) for each in made_by)]}
         if _CLASSES.get(cls.__name__) is cls:
-            of_init = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
+            kept = (f for f in fields(value) if f.init and f.metadata.get("in_files", True))
+            of_init = {f.name: getattr(value, f.name) for f in kept}
             return {cls.__name__: self.entries(of_init, name)}
         if isinstance(value, Tensor):
             self.tensors[name] = value.detach().cpu().contiguous()
@@ -350,6 +376,7 @@ class Reader:
         settings: NetworkSettings,
         sample_shape: tuple[int, ...],
         n_clusters: int,
+        table: TableInputs | None = None,
     ) -> LatentModel:
         names = [key for key in self.tensors if key.startswith(f"{name}.")]
         state = {key.removeprefix(f"{name}."): self.tensors.pop(key) for key in names}
@@ -361,7 +388,7 @@ class Reader:
         )
         if least > sum(map(Tensor.numel, state.values())) or settings.n_layers > len(state):
             raise ValueError(f"{settings} describe a larger model than the tensors {name}.")
-        model = cls(settings, sample_shape, n_clusters)
+        model = cls(settings, sample_shape, n_clusters, table=table)
         model.set_inference_dtype_and_memory_format()
         wanted, found = (
             {key: (t.dtype, tuple(t.shape)) for key, t in each.items()}
@@ -390,12 +417,47 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         )
     if math.prod(layout.image or layout.shape) != math.prod(layout.shape):
         raise ValueError(f"in {layout}, images have another size than samples.")
-    if fitted.format.resizing not in ("interpolate", "pad"):
-        raise ValueError(
-            f"resizing should be 'interpolate' or 'pad', but is {fitted.format.resizing!r}."
-        )
+    sizes = {
+        "n_errors": (model.n_errors,),
+        "n_outputs": (model.n_outputs,),
+        "ends": (2,),
+        "sample": layout.shape,
+        "n_features": (math.prod(layout.shape),),
+        "n_clusters": (model.n_clusters,),
+        "latent_dim": (model.settings.latent_dim,),
+    }
+    if isinstance(fitted.format, MixedFormat):
+        _check_mixed_format(fitted.format, model.table)
+    else:
+        _check_input_format(fitted.format, math.prod(model.sample_shape))
+    columns = fitted.format.columns_given
+    if columns is not None and len(columns.columns) != math.prod(layout.shape):
+        raise ValueError(f"{len(columns.columns)} columns do not fit {layout}.")
+    found = {}
+    for name in ("residual_variances", "training_scores", "code_means", "code_covariances"):
+        known = getattr(fitted, name)
+        found[name] = None if known is None else known.numpy()
+    declared = {
+        "residual_variances": (None, "float64", "n_errors"),
+        "training_scores": (None, "float64", "n_kept", "ends"),
+        "code_means": (None, "float64", "n_clusters", "latent_dim"),
+        "code_covariances": (None, "float64", "n_clusters", "latent_dim", "latent_dim"),
+    }
+    if fitted.imputation is not None:
+        found |= vars(fitted.imputation)
+        declared |= _OF_IMPUTATIONS
+    _check(found, declared, sizes, fitted.format.dtype)
+    if fitted.training_scores is not None and len(fitted.training_scores) == 0:
+        raise ValueError("training_scores has no rows.")
+    return sizes
+
+
+def _check_input_format(known: InputFormat, n_inputs: int) -> None:
+    """Check the parts of the form in which networks see numbers or images."""
+    layout, columns = known.layout, known.columns
+    if known.resizing not in ("interpolate", "pad"):
+        raise ValueError(f"resizing should be 'interpolate' or 'pad', but is {known.resizing!r}.")
     n_columns = math.prod(layout.shape)
-    columns = fitted.format.columns
     if columns is not None:
         n_columns = len(columns)
         if columns.dtype.kind != "i" or not np.all(np.diff(columns, prepend=-1) > 0):
@@ -405,19 +467,9 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     sizes = {
         "columns": (n_columns,),
         "scaled": layout.shape if layout.image is None else (),
-        "n_inputs": (math.prod(model.sample_shape),),
-        "n_errors": (model.n_errors,),
+        "n_inputs": (n_inputs,),
         "ends": (2,),
-        "sample": layout.shape,
-        "n_features": (math.prod(layout.shape),),
-        "n_clusters": (model.n_clusters,),
-        "latent_dim": (model.settings.latent_dim,),
     }
-    of_format = ("centre", "scale", "limits", "columns", "rotation", "ends")
-    found = {name: getattr(fitted.format, name) for name in of_format}
-    for name in ("residual_variances", "training_scores", "code_means", "code_covariances"):
-        known = getattr(fitted, name)
-        found[name] = None if known is None else known.numpy()
     declared = {
         "centre": ("float64", "scaled"),
         "scale": ("float64", "scaled"),
@@ -425,15 +477,28 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         "columns": (None, "int64", "columns"),
         "rotation": (None, "float64", "n_inputs", "columns"),
         "ends": (None, "float64", "ends", "scaled"),
-        "residual_variances": (None, "float64", "n_errors"),
-        "training_scores": (None, "float64", "n_kept", "ends"),
-        "code_means": (None, "float64", "n_clusters", "latent_dim"),
-        "code_covariances": (None, "float64", "n_clusters", "latent_dim", "latent_dim"),
     }
-    _check(found, declared, sizes, fitted.format.dtype)
-    if fitted.training_scores is not None and len(fitted.training_scores) == 0:
-        raise ValueError("training_scores has no rows.")
-    return sizes
+    _check({name: getattr(known, name) for name in declared}, declared, sizes, known.dtype)
+
+
+def _check_mixed_format(known: MixedFormat, table: TableInputs | None) -> None:
+    """Check the parts of the form in which networks see a table of categories or with gaps."""
+    (n_columns,) = known.layout.shape
+    counts = [*known.n_values, *known.inputs.n_values, *known.inputs.absent, known.inputs.n_numbers]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError(f"the numbers {counts} are not all integers from 0 on.")
+    declared = {"varies": ("bool", "columns"), "constants": ("float64", "columns")}
+    found = {name: getattr(known, name) for name in declared}
+    _check(found, declared, {"columns": (n_columns,)}, known.dtype)
+    is_number = np.array(known.n_values) == 0
+    n_values = tuple(n for n, varies in zip(known.n_values, known.varies, strict=True) if n and varies)
+    n_numbers = int((is_number & known.varies).sum())
+    if table != known.inputs or (known.inputs.n_numbers, known.inputs.n_values) != (n_numbers, n_values):
+        raise ValueError("the networks' inputs do not fit the columns.")
+    if known.numbers is not None:
+        _check_input_format(known.numbers, n_numbers)
+    if (known.numbers is None) != (n_numbers == 0):
+        raise ValueError("the columns of numbers have no form.")
 
 
 def _check(

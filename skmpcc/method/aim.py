@@ -56,6 +56,8 @@ class AIMModel(MPCCModel):
         1.
     seed : int
         Seed of the initial parameters. torch's global random state is left as it was.
+    table : TableInputs, optional
+        What the inputs are, of a table that has categories or missing values.
     """
 
     settings: AIMNetworkSettings
@@ -79,9 +81,11 @@ class AIMModel(MPCCModel):
     def _build_on_fourier_features(self, n_features: int) -> None:
         s = self.settings
         # Wider than the others: between small places it has to change fast.
-        self.generator = FourierGenerator(
-            n_features, s.latent_dim, CODE_FREQUENCY, width=2 * s.width, n_layers=s.n_layers
+        generator = FourierGenerator(
+            self.n_outputs, s.latent_dim, CODE_FREQUENCY, width=2 * s.width, n_layers=s.n_layers
         )
+        generator.last = self._last_step(hides=True)
+        self.generator = generator
         fourier = FourierFeatures(n_features, s.width, DATA_FREQUENCY)
         hidden = VectorTrunk(fourier.n_outputs, width=s.width, n_layers=s.n_layers, spectral=False)
         trunk = nn.Sequential(fourier, *hidden)

@@ -141,7 +141,8 @@ class Algorithm1(AdversarialTrainer):
         out = {"generator": loss.detach()}
         updated = [optimizers["generator"], optimizers["generator_prior"]]
         if len(x):
-            error = losses.reconstruction_loss(rebuilt, x, settings.total_variance)
+            observed = self.model.observed(x, rebuilt)
+            error = losses.reconstruction_loss(rebuilt, x, settings.total_variance, observed)
             out["reconstruction"] = error.detach()
             loss = loss + settings.reconstruction_weight * error
         backward(loss, *updated, leaf=leaf)

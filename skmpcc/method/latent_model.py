@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from skmpcc.method.networks.image import Grid
 from skmpcc.method.networks.layers import Encoder, draw_biases, evaluating, standing_statistics
+from skmpcc.method.networks.table import TableInputs, TableOutput, table_outputs
 from skmpcc.method.prior import GaussianMixturePrior
 from skmpcc.settings import NetworkSettings
 
@@ -52,6 +53,8 @@ class LatentModel(nn.Module):
         Components of the prior.
     seed : int
         Seed of the initial parameters. torch's global random state is left as it was.
+    table : TableInputs, optional
+        What the inputs are, of a table that has categories or missing values.
     """
 
     # Whether components are told from one another by their codes' full covariances once it is trained.
@@ -66,9 +69,11 @@ class LatentModel(nn.Module):
         sample_shape: tuple[int, ...],
         n_clusters: int,
         seed: int = 0,
+        table: TableInputs | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
+        self.table = table
         self.sample_shape = tuple(sample_shape)
         self.n_clusters = n_clusters
         with _BUILDING, torch.random.fork_rng(devices=[]):
@@ -98,7 +103,26 @@ class LatentModel(nn.Module):
 
     def reinitialized(self, seed: int) -> Self:
         """Build a model of the same shape with initial parameters of another seed."""
-        return type(self)(self.settings, self.sample_shape, self.n_clusters, seed)
+        made = type(self)(self.settings, self.sample_shape, self.n_clusters, seed, self.table)
+        for mine, other in zip(self._outputs(), made._outputs(), strict=True):
+            other.patterns.copy_(mine.patterns)
+        return made
+
+    def _last_step(self, *, hides: bool) -> TableOutput | None:
+        """Make the last step of a generator, where a table needs one."""
+        return None if self.table is None else TableOutput(self.table, hides=hides)
+
+    def _outputs(self) -> list[TableOutput]:
+        generators = (self.generator, self.averaged_generator)
+        return [output for generator in generators for output in table_outputs(generator)]
+
+    def take_absences(self, data: Tensor) -> None:
+        """Let generated rows lack in training what rows of the data lack."""
+        for output in self._outputs():
+            n = len(output.patterns)
+            if n:
+                rows = torch.linspace(0, len(data) - 1, n, dtype=torch.float64).round().long()
+                output.patterns.copy_(data[rows.to(data.device), output.inputs.n_outputs :])
 
     def hidden_flops(self, n: int) -> int:
         """Floating-point operations of the largest hidden layer for `n` samples."""
@@ -109,6 +133,11 @@ class LatentModel(nn.Module):
     def n_errors(self) -> int:
         """Errors of a sample's reconstruction that `error` tells apart."""
         return math.prod(self.sample_shape)
+
+    @property
+    def n_outputs(self) -> int:
+        """Inputs that are decoded."""
+        return math.prod(self.sample_shape) if self.table is None else self.table.n_outputs
 
     @property
     def n_places(self) -> int:
@@ -279,12 +308,27 @@ class LatentModel(nn.Module):
 
         They are squared in `dtype`, by default that of the difference.
         """
-        return (x - rebuilt).flatten(1).to(dtype or x.dtype).square()
+        errors = (x - rebuilt).flatten(1).to(dtype or x.dtype).square()
+        observed = self.observed(x)
+        return errors if observed is None else errors * observed
+
+    def observed(self, x: Tensor, rebuilt: Tensor | None = None) -> Tensor | None:
+        """1 for inputs whose value is known, and not hidden in what is rebuilt; None if all are."""
+        if self.table is None:
+            return None
+        observed = self.table.observed(x)
+        return observed if rebuilt is None else observed * self.table.observed(rebuilt)
 
     def log_likelihood(self, x: Tensor, rebuilt: Tensor, variances: Tensor) -> Tensor:
-        """log p(x | z): a Gaussian around the reconstruction, with a variance for each input; (n,)."""
-        constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
-        return -0.5 * (self.error(x, rebuilt, variances.dtype) / variances).sum(1) - constant
+        """log p(x | z): a Gaussian around the reconstruction, with a variance for each input; (n,).
+
+        Of what is observed; categories count by Brier's score.
+        """
+        errors, observed = self.error(x, rebuilt, variances.dtype) / variances, self.observed(x)
+        if observed is None:
+            constant = 0.5 * float((2.0 * math.pi * variances).log().sum())
+            return -0.5 * errors.sum(1) - constant
+        return -0.5 * (errors + observed * (2.0 * math.pi * variances).log()).sum(1)
 
     @torch.no_grad()
     def is_usable(self, x: Tensor, encoder: Encoder | None = None) -> bool:
@@ -322,7 +366,7 @@ class LatentModel(nn.Module):
     # torch refuses to pickle parametrized modules; settings and a state dict say the same.
     def __reduce__(self) -> tuple[Any, ...]:
         shape = self.settings, self.sample_shape, self.n_clusters
-        return _restore, (type(self), *shape, self.own_state())
+        return _restore, (type(self), *shape, self.own_state(), self.table)
 
     def _is_alias(self, key: str) -> bool:
         """Whether another name in the state dict has the same tensor."""
@@ -339,7 +383,8 @@ def _restore(
     sample_shape: tuple[int, ...],
     n_clusters: int,
     state: dict[str, Tensor],
+    table: TableInputs | None = None,
 ) -> LatentModel:
-    model = cls(settings, sample_shape, n_clusters)
+    model = cls(settings, sample_shape, n_clusters, table=table)
     model.load_own_state(state)
     return model

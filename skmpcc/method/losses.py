@@ -176,7 +176,9 @@ def latent_gradient(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tens
     return mean_gradient, (error * mean_gradient).mul_(-0.5).add_(0.5 / len(z))
 
 
-def reconstruction_loss(rebuilt: Tensor, x: Tensor, total_variance: float) -> Tensor:
+def reconstruction_loss(
+    rebuilt: Tensor, x: Tensor, total_variance: float, observed: Tensor | None = None
+) -> Tensor:
     """Square error of reconstructions G(E(x), y), relative to the data's variance.
 
     1 for a generator that knows nothing but the data's mean. Not of the paper: ALICE (Li et al., 2017)
@@ -187,17 +189,25 @@ def reconstruction_loss(rebuilt: Tensor, x: Tensor, total_variance: float) -> Te
     rebuilt, x : Tensor of shape (n, ...)
     total_variance : float
         Sum of the inputs' variances.
+    observed : Tensor of shape (n, ...), optional
+        1 for the values that count, 0 for others; by default all count.
 
     Returns
     -------
     loss : Tensor of shape ()
     """
-    return (rebuilt - x).square().sum() / (len(x) * total_variance)
+    return _differences(rebuilt, x, observed).square().sum() / (len(x) * total_variance)
 
 
-def reconstruction_gradient(rebuilt: Tensor, x: Tensor, total_variance: float) -> Tensor:
+def reconstruction_gradient(
+    rebuilt: Tensor, x: Tensor, total_variance: float, observed: Tensor | None = None
+) -> Tensor:
     """Gradient of `reconstruction_loss` with respect to the reconstructions."""
-    return (rebuilt - x).mul_(2.0 / (len(x) * total_variance))
+    return _differences(rebuilt, x, observed).mul_(2.0 / (len(x) * total_variance))
+
+
+def _differences(rebuilt: Tensor, x: Tensor, observed: Tensor | None) -> Tensor:
+    return rebuilt - x if observed is None else (rebuilt - x) * observed
 
 
 def cluster_loss(log_responsibilities: Tensor, y: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ class MPCCModel(LatentModel):
     n_clusters : int
     seed : int
         Seed of the initial parameters. torch's global random state is left as it was.
+    table : TableInputs, optional
+        What the inputs are, of a table that has categories or missing values.
     """
 
     generator: nn.Module
@@ -28,7 +30,7 @@ class MPCCModel(LatentModel):
 
     def _build_networks(self) -> None:
         s, shape = self.settings, self.sample_shape
-        self.generator = generator_for(s, shape, self.n_clusters)
+        self.generator = generator_for(s, shape, self.n_clusters, self._last_step(hides=True))
         trunk = trunk_for(s, shape, spectral=s.discriminator_spectral_norm)
         self.discriminator = discriminator_for(s, shape, trunk)
         self.encoder = encoder_for(s, shape, self._encoder_trunk(trunk))

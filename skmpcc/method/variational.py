@@ -56,7 +56,8 @@ class VaDEModel(LatentModel):
     def _decoder_and_encoder(self) -> tuple[nn.Module, Encoder]:
         s, shape = self.settings, self.sample_shape
         trunk = trunk_for(s, shape, spectral=s.encoder_spectral_norm)
-        return generator_for(s, shape, 1), encoder_for(s, shape, trunk)
+        decoder = generator_for(s, shape, 1, self._last_step(hides=False))
+        return decoder, encoder_for(s, shape, trunk)
 
     def _embeddings(self) -> Iterable[Tensor]:
         return ()
@@ -86,8 +87,13 @@ class VaDEModel(LatentModel):
             with standing_statistics(decoder), frozen_spectral_norms(decoder):
                 for _, z, y in batches:
                     decoder(z, y)
-        errors = [self.error(x, decoder(z, y)).mean() for x, z, y in batches]
+        errors = [self._mean_error(x, decoder(z, y)) for x, z, y in batches]
         self.variance.copy_(torch.stack(errors).mean().clamp_min(torch.finfo(torch.float32).tiny))
+
+    def _mean_error(self, x: Tensor, rebuilt: Tensor) -> Tensor:
+        """Mean square error of what is observed."""
+        errors, observed = self.error(x, rebuilt), self.observed(x)
+        return errors.mean() if observed is None else errors.sum() / observed.sum().clamp_min(1.0)
 
 
 class VAEModel(VaDEModel):
@@ -170,8 +176,9 @@ class VariationalTraining(Trainer):
 
     def _reconstruction(self, x: Tensor, rebuilt: Tensor) -> tuple[Tensor, Tensor]:
         """Return -log p(x | z), but for a constant, and the error that the history shows."""
-        error = losses.reconstruction_loss(rebuilt, x, self.settings.total_variance)
-        return self._likelihood_loss(error, x[0].numel()), error
+        observed = self.model.observed(x)
+        error = losses.reconstruction_loss(rebuilt, x, self.settings.total_variance, observed)
+        return self._likelihood_loss(error, self.model.n_outputs), error
 
     def _decode(self, z: Tensor) -> Tensor:
         return self.model.generator(z, torch.zeros_like(z[:, 0], dtype=torch.int64))

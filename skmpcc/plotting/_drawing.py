@@ -47,9 +47,9 @@ def check_estimator(estimator: Any, wanted: Any = Estimator) -> None:
     check_is_fitted(estimator)
 
 
-def as_numbers(X: Any) -> NDArray:
-    """X that the estimator has accepted, as an array to calculate with."""
-    X = np.asarray(as_array(X))
+def as_numbers(estimator: AnyEstimator, X: Any) -> NDArray:
+    """X that the estimator has accepted, as an array to calculate with; categories by their numbers."""
+    X = np.asarray(as_array(estimator._fitted.format.to_numbers(X)))
     return X.astype(np.float64) if X.dtype.kind in "bO" else X
 
 
@@ -90,7 +90,8 @@ def image_shape_of(
 def limits_of(X: NDArray, as_images: bool) -> Limits:
     """Smallest and largest value: of all of X for images, of each feature otherwise."""
     axis = None if as_images else 0
-    return X.min(axis=axis), X.max(axis=axis)
+    # Values may be missing.
+    return np.fmin.reduce(X, axis=axis), np.fmax.reduce(X, axis=axis)
 
 
 def drawn_limits_of(X: NDArray, as_images: bool) -> Limits:
@@ -107,6 +108,9 @@ def drawn_limits_of(X: NDArray, as_images: bool) -> Limits:
 def _without_outliers(values: NDArray, low: Any, high: Any) -> Limits:
     """`low` and `high`, or the smallest and the largest value that is not far from the others."""
     values, low, high = (np.asarray(each, dtype=np.float64) for each in (values, low, high))
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return low, high
     # Where most values are the same, the range is that of the others and this one.
     common = np.partition(values, len(values) // 2)[len(values) // 2]
     others = values[values != common]

@@ -40,12 +40,12 @@ def _members_and_samples(
     """At most n members among X of each cluster, and n new samples of each."""
     random = check_random_state(random_state)
     labels = estimator.predict(as_array(X))
-    X = as_numbers(X)
+    X = as_numbers(estimator, X)
     members, samples = [], []
     for name in names_of(estimator):
         chosen = random.permutation(np.flatnonzero(labels == name))[:n]
         members.append(X[np.sort(chosen)])
-        samples.append(estimator.sample(n, name)[0])
+        samples.append(as_numbers(estimator, estimator.sample(n, name)[0]))
     return members, samples
 
 
@@ -173,7 +173,7 @@ class ClustersDisplay:
         check_estimator(estimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         members, samples = _members_and_samples(estimator, X, n_samples, random_state)
-        X = as_numbers(X)
+        X = as_numbers(estimator, X)
         image_shape = image_shape_of(estimator, X, image_shape)
         as_images = image_shape is not None or X.ndim > 2
         display = cls(

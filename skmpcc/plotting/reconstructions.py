@@ -145,8 +145,8 @@ class ReconstructionsDisplay:
         """
         check_estimator(estimator, AnyEstimator)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        reconstructions = estimator.reconstruct(as_array(X))
-        X = as_numbers(X)
+        reconstructions = as_numbers(estimator, estimator.reconstruct(as_array(X)))
+        X = as_numbers(estimator, X)
         image_shape = image_shape_of(estimator, X, image_shape)
         as_images = image_shape is not None or X.ndim > 2
         indices = np.sort(check_random_state(random_state).permutation(len(X))[:n_samples])

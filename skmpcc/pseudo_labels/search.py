@@ -41,6 +41,7 @@ from skmpcc.pseudo_labels.problem import Candidate, Problem
 from skmpcc.pseudo_labels.quality import N_MUTUAL, ClusterQuality, Judgement
 from skmpcc.pseudo_labels.scattering import contour_features, scattering_features
 from skmpcc.pseudo_labels.side_by_side import one_core, run_side_by_side
+from skmpcc.pseudo_labels.variables import Variables
 from skmpcc.system.devices import available_threads
 from skmpcc.system.progress import Progress
 
@@ -107,6 +108,7 @@ def find_pseudo_labels(
     n_clusters: int,
     rng: torch.Generator,
     progress: Progress | None = None,
+    variables: Variables | None = None,
 ) -> PseudoLabels:
     """Find clusters of the data for the networks to learn from, and say of which kind they are.
 

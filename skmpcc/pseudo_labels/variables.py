@@ -55,6 +55,10 @@ class Variables:
         is_indicator[[index for group in groups for index in group]] = True
         return cls(_without_determined(merged), list(measured.values()), is_indicator)
 
+    @classmethod
+    def from_columns(cls, codes, measured, is_indicator):
+        return cls(codes, measured, is_indicator)
+
     @property
     def n_categories(self) -> int:
         """Number of the variables of categories that tell anything: a value of a few rows does not."""

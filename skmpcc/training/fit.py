@@ -159,6 +159,7 @@ class Fit:
                 self.engine,
                 self.processes,
                 data.table,
+                data.variables,
             )
 
     def ready_for_use(self, data: FitData, trained: TrainedModel, seeds: Seeds) -> FittedInitialization:
@@ -172,7 +173,7 @@ class Fit:
         if data.known is not None and data.known.priors is not None:
             # Bayes' rule for other priors than those of the data.
             model.prior.weights.copy_(torch.as_tensor(data.known.priors))
-        fitted = FittedModel(model, data.format, settings.n_neighbors)
+        fitted = FittedModel(model, data.format, settings.n_neighbors, imputation=data.imputation)
         # As predict finds them, in its batches.
         labels = fitted.labels(data.X)
         pseudo_labels = None
@@ -243,7 +244,7 @@ class _Run:
         fit, data, scorer = self.fit, self.data, None
         if len(fit.seeds) > 1:
             n_neighbors, n_clusters = fit.settings.n_neighbors, fit.model.n_clusters
-            scorer = Scorer(data.encoded, n_neighbors, n_clusters, data.graph)
+            scorer = Scorer(data.judged, n_neighbors, n_clusters, data.graph)
         best: FittedInitialization | None = None
         best_rank, errors = (False, -math.inf), []
         for found in self._fitted_initializations(n_jobs):

@@ -3,16 +3,21 @@
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.data.classes import KnownClasses
+from skmpcc.data.imputation import Imputation
 from skmpcc.data.inputs import InputFormat
+from skmpcc.data.mixed import MixedFormat
 from skmpcc.data.rows import RowMap, sort_rows
 from skmpcc.data.sliced import Rows
-from skmpcc.fitted.model import Samples
+from skmpcc.fitted.model import FittedModel, Samples
+from skmpcc.method.networks.table import TableInputs
 from skmpcc.pseudo_labels.graph import NeighborGraph
+from skmpcc.pseudo_labels.variables import Variables
 
 
 @dataclass(frozen=True)
@@ -36,31 +41,65 @@ class FitData:
         Neighbours among the encoded rows, where training or score look at them.
     table : Tensor of shape (n_rows, n_columns) or None
         The encoded rows in another form, in which neighbours and pseudo-labels are found.
+    variables : Variables or None
+        Of a table that has categories or missing values, of which `table` is the completed form.
+    imputation : Imputation or None
+        What completed it.
     """
 
     X: Samples
-    format: InputFormat
+    format: InputFormat | MixedFormat
     encoded: Tensor
     row_map: RowMap
     validated: dict[str, Any]
     known: KnownClasses | None = None
     graph: NeighborGraph | None = None
     table: Tensor | None = None
+    variables: Variables | None = None
+    imputation: Imputation | None = None
 
     @classmethod
     def encode(
         cls,
         X: NDArray,
-        data_format: InputFormat,
+        data_format: InputFormat | MixedFormat,
         validated: dict[str, Any],
         known: KnownClasses | None = None,
+        last: FittedModel | None = None,
     ) -> Self:
-        """Encode all rows of X, of which classes may be known."""
+        """Encode all rows of X, of which classes may be known, and complete them if they are to be.
+
+        With `last`, the training goes on from that model.
+        """
         encoded = data_format.encode_all(X)
+        if last is not None:
+            encoded = last.filled(encoded)
         order = sort_rows(encoded, None if known is None else known.numbers.numpy())
         if known is not None:
             known = replace(known, numbers=known.numbers[order])
-        return cls(X, data_format, encoded, RowMap(order, len(X)), validated, known)
+        data = cls(X, data_format, encoded, RowMap(order, len(X)), validated, known)
+        return data.completed(last) if isinstance(data_format, MixedFormat) else data
+
+    def completed(self, last: FittedModel | None) -> Self:
+        """Return these data of a mixed table with its completed form."""
+        assert isinstance(self.format, MixedFormat)
+        inputs = self.format.inputs
+        values = inputs.without_absences(self.encoded).double().numpy()
+        if last is not None and last.imputation is not None:
+            imputation = last.imputation
+        else:
+            imputation = Imputation.fit(values, inputs.groups)
+        return replace(
+            self,
+            table=torch.from_numpy(imputation.completed(values)).float(),
+            variables=variables_of(values, inputs),
+            imputation=imputation,
+        )
+
+    @property
+    def judged(self) -> Tensor:
+        """The rows in which clusters are judged: without gaps, as the networks see them otherwise."""
+        return self.encoded if self.variables is None or self.table is None else self.table
 
     def with_rows(self, X: Rows, rows: NDArray | None) -> Self:
         """Return these data of `X[rows]` as those of X; None stands for all rows."""
@@ -80,3 +119,18 @@ class FitData:
             all_values=self.format.one_length,
         )
         return replace(self, graph=graph)
+
+
+def variables_of(values: NDArray, inputs: TableInputs) -> Variables:
+    """Variables of outputs of a table, NaN where values are missing."""
+    is_indicator = np.arange(inputs.n_outputs) >= inputs.n_numbers
+    codes = [
+        np.where(np.isnan(values[:, start]), -1, values[:, start:stop].argmax(axis=1))
+        for start, stop in inputs.groups
+    ]
+    return Variables.from_columns(codes, list(values[:, : inputs.n_numbers].T), is_indicator)
+
+
+def table_inputs(data: FitData) -> TableInputs | None:
+    """What the networks' inputs are, of a table that has categories or missing values."""
+    return data.format.inputs if isinstance(data.format, MixedFormat) else None

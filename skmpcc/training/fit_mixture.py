@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skmpcc.fitted.light_curves import KERNEL_ATTRIBUTES, Kernels, log_probabilities
@@ -20,7 +21,7 @@ from skmpcc.training.convergence import (
     warnings_of_training,
 )
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
-from skmpcc.training.fit_data import FitData
+from skmpcc.training.fit_data import FitData, table_inputs
 from skmpcc.variational_presets import LightCurvePreset, VariationalPreset
 
 # Models by the class of their settings.
@@ -44,7 +45,10 @@ def mixture_fit(
         model = copy.deepcopy(last.model)
     else:
         shape = data.format.tensor_shape
-        model = _MODELS[type(preset)](preset.network_settings(), shape, n_clusters, seeds[0].model)
+        made = _MODELS[type(preset)]
+        table = table_inputs(data)
+        model = made(preset.network_settings(), shape, n_clusters, seeds[0].model, table)
+    model.take_absences(data.encoded)
     if isinstance(preset, LightCurvePreset):
         attributes, engine = _light_curve_attributes, LightCurveTraining
     else:
@@ -74,8 +78,13 @@ def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
         "labels_": found.labels,
         "pseudo_labels_": found.pseudo_labels,
         "pseudo_label_choice_": _choice(found),
-        "cluster_centers_": found.fitted.decode(means, np.arange(len(means))),
+        "cluster_centers_": _decoded(found.fitted, means),
     }
+
+
+def _decoded(fitted: FittedModel, means: NDArray) -> Any:
+    """Decoded means, in a frame where X was one."""
+    return fitted.format.to_given(fitted.decode(means, np.arange(len(means))))
 
 
 def _light_curve_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> dict[str, Any]:
@@ -137,7 +146,7 @@ def _class_attributes(fit: Fit, data: FitData, found: FittedInitialization) -> d
     return attributes | {
         "classes_": classes,
         "transduction_": classes[np.where(given < 0, found.labels, given)],
-        "class_centers_": found.fitted.decode(means, np.arange(len(means))),
+        "class_centers_": _decoded(found.fitted, means),
     }
 
 

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skmpcc.aim_presets import AIMPreset
+from skmpcc.data.columns import Columns
 from skmpcc.data.inputs import InputFormat, Layout
+from skmpcc.data.mixed import MixedFormat, format_of
 from skmpcc.method.aim import AIMModel, AIMTraining
 from skmpcc.method.latent_model import LatentModel
 from skmpcc.method.networks.dcgan import TABLES
@@ -16,7 +18,7 @@ from skmpcc.settings import NetworkSettings, VariationalTrainingSettings
 from skmpcc.system.processes import Processes
 from skmpcc.training.convergence import warnings_of_codes, warnings_of_reconstructions
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
-from skmpcc.training.fit_data import FitData
+from skmpcc.training.fit_data import FitData, table_inputs
 from skmpcc.training.loop import Engine
 from skmpcc.variational_presets import OF_CLUSTERS, VariationalPreset
 
@@ -29,11 +31,13 @@ _MODELS: dict[type[NamedSettings], tuple[type[LatentModel], Engine | None]] = {
 }
 
 
-def transformer_format(X: NDArray, layout: Layout, preset: AIMPreset | VariationalPreset) -> InputFormat:
+def transformer_format(
+    X: NDArray, layout: Layout, columns: Columns | None, preset: AIMPreset | VariationalPreset
+) -> InputFormat | MixedFormat:
     """Find the form that the networks see X in; those of the AIM paper take images of one size."""
     table = TABLES.get(preset.networks) if isinstance(preset, AIMPreset) else None
     size = None if table is None else (table.side, table.side)
-    return InputFormat.from_data(X, layout, preset.resizing, size, preset.scaling)
+    return format_of(X, layout, columns, preset.scaling, resizing=preset.resizing, size=size)
 
 
 def transformer_fit(
@@ -45,7 +49,9 @@ def transformer_fit(
 ) -> Fit:
     """Build the model for some data."""
     model_class, engine = _MODELS[type(preset)]
-    model = model_class(networks, data.format.tensor_shape, 1, seeds[0].model)
+    shape = data.format.tensor_shape
+    model = model_class(networks, shape, 1, seeds[0].model, table_inputs(data))
+    model.take_absences(data.encoded)
     return Fit(preset, model, seeds, _attributes, _warning_texts, engine, processes)
 
 

@@ -13,6 +13,7 @@ from skmpcc.method.latent_model import LatentModel
 from skmpcc.pseudo_labels.graph import NeighborGraph
 from skmpcc.pseudo_labels.known import complete_labels
 from skmpcc.pseudo_labels.search import find_pseudo_labels
+from skmpcc.pseudo_labels.variables import Variables
 from skmpcc.settings import IMAGE_PSEUDO_LABELS, LoopSettings, LoopSettingsOnData
 from skmpcc.system.devices import matmul_precision, to_device_if_fits
 from skmpcc.system.processes import ALONE, Processes
@@ -73,6 +74,8 @@ class Initialization:
         Those that train it processes.
     table : Tensor of shape (n_samples, n_columns) or None
         The data in another form, in which pseudo-labels are found.
+    variables : Variables or None
+        Of a table that has categories or missing values, which `table` then is without gaps.
     """
 
     model: LatentModel
@@ -86,6 +89,7 @@ class Initialization:
     engine: Engine | None = None
     processes: Processes = ALONE
     table: Tensor | None = None
+    variables: Variables | None = None
 
     def run(
         self,
@@ -110,7 +114,7 @@ class Initialization:
                 progress.keep(STAGE, lambda: {"pseudo_labels": labels, "choice": choice}, at_once=True)
         if labels is not None:
             labels = labels.to(self.device)
-        settings = resolve(self.settings, data, model.n_clusters, labels, self.graph)
+        settings = resolve(self.settings, data, model.n_clusters, labels, self.graph, model.n_outputs)
         settings = replace(settings, **choice)
         if self.settings.weights == "uniform":
             # A model that goes on may have learned others.
@@ -157,7 +161,7 @@ class Initialization:
                 self.processes.broadcast_(list(model.state_dict().values()))
                 return
             self.processes.run_on_first(finishing.choose_encoder)
-            if self.known is None and self.table is None:
+            if self.known is None and (self.table is None or self.variables is not None):
                 self.processes.run_on_first(finishing.finish_encoder)
         self.processes.broadcast_(list(model.state_dict().values()))
 
@@ -175,7 +179,7 @@ class Initialization:
                 known = self.known.to(self.device)
                 labels = complete_labels(*found, known, progress)
                 return labels, {"pseudo_labels": settings.pseudo_labels}
-            chosen = find_pseudo_labels(*found, progress)
+            chosen = find_pseudo_labels(*found, progress, self.variables)
         return chosen.labels, {
             "pseudo_labels": chosen.kind,
             "pseudo_label_margin": chosen.margin,

@@ -23,6 +23,7 @@ def resolve(
     n_clusters: int,
     pseudo_labels: Tensor | None,
     graph: NeighborGraph | None = None,
+    n_outputs: int | None = None,
 ) -> LoopSettingsOnData:
     """Turn a user's settings into what runs on given data.
 
@@ -35,6 +36,8 @@ def resolve(
     pseudo_labels : Tensor of shape (n_samples,) or None
     graph : NeighborGraph, optional
         Neighbours in the data, beyond which noise does not reach.
+    n_outputs : int, optional
+        Values of a sample that are decoded, which come first; by default all.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def resolve(
         "weights": weights,
         "n_samples": len(data),
         # Of data that do not vary, nothing is to be reconstructed but a constant.
-        "total_variance": float(data.flatten(1).var(0, correction=0).sum()) or 1.0,
+        "total_variance": float(data.flatten(1)[:, :n_outputs].var(0, correction=0).sum()) or 1.0,
         "supervised_iter": math.ceil(share * settings.max_iter),
         "noise_std": settings.input_noise and settings.input_noise * bandwidth(data, graph),
     }

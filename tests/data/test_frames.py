@@ -38,11 +38,6 @@ def estimator(request):
 
 DAYS = pd.date_range("2020-01-01", periods=N)
 NO_NUMBERS = {
-    "text": (["a", "b"] * (N // 2), "text such as 'a'"),
-    "text and numbers": (["1", "b"] * (N // 2), "text such as 'b'"),
-    "category": (pd.Categorical(["a", "b"] * (N // 2)), "categories"),
-    "category of numbers": (pd.Categorical([1, 2] * (N // 2)), "categories"),
-    "string dtype": (pd.array(["a", None] * (N // 2), dtype="string"), "text such as 'a'"),
     "dates": (DAYS, "dates"),
     "dates with a zone": (DAYS.tz_localize("UTC"), "dates"),
     "dates of Python": ([dt.date(2020, 1, 1)] * N, "dates"),
@@ -58,7 +53,7 @@ def test_a_column_without_numbers_is_named(kind, estimator):
     values, what = NO_NUMBERS[kind]
     X = frame(other=values)
     with pytest.raises(
-        ValueError, match=r"X has columns that hold no numbers: 'other' \(" + what
+        ValueError, match=r"X has columns that hold neither numbers nor categories: 'other' \(" + what
     ) as info:
         estimator.fit(X, Y)
     assert "X.drop(columns=['other'])" in str(info.value)
@@ -74,8 +69,8 @@ def test_tables_of_arrow_are_taken():
     expected = AIM(**PARAMETERS[AIM]).fit(X.to_numpy()).transform(X.to_numpy())
     table = pa.Table.from_pandas(X)
     np.testing.assert_array_equal(AIM(**PARAMETERS[AIM]).fit(table).transform(table), expected)
-    with pytest.raises(ValueError, match="hold no numbers: 'kind' \\(text such as 'a'\\)"):
-        AIM().fit(pa.Table.from_pandas(frame(kind=["a"] * N)))
+    aim = AIM(**PARAMETERS[AIM]).fit(pa.Table.from_pandas(frame(kind=["a", "b"] * (N // 2))))
+    assert set(aim.sample(9).column("kind").to_pylist()) <= {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -115,12 +110,6 @@ def test_columns_of_numbers_are_taken(values):
 def test_the_number_of_clusters_names_columns_too():
     with pytest.raises(ValueError, match=r"hold no numbers: 'kind' \(text such as 'a'\)"):
         suggest_n_clusters(frame(kind=["a"] * N), range(2, 4))
-
-
-def test_missing_values_are_called_so():
-    for values in (pd.array([None, *range(N - 1)], dtype="Int64"), [None, *range(N - 1)], [np.nan] * N):
-        with pytest.raises(ValueError, match="NaN"):
-            AIM().fit(frame(other=values))
 
 
 # ---- Columns that number the rows

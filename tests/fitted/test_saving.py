@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -69,6 +70,8 @@ def assert_equal(found, wanted):
     elif isinstance(wanted, np.ndarray):
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found, wanted)
+    elif isinstance(wanted, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, wanted)
     elif isinstance(wanted, np.random.RandomState):
         assert_equal(found.get_state(legacy=False), wanted.get_state(legacy=False))
     else:

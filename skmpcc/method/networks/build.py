@@ -10,6 +10,7 @@ from skmpcc.method.networks.image import (
     ImageTrunk,
 )
 from skmpcc.method.networks.layers import Discriminator, Encoder
+from skmpcc.method.networks.table import TableOutput
 from skmpcc.method.networks.vector import (
     VectorDiscriminator,
     VectorEncoder,
@@ -31,11 +32,13 @@ def _on_patches(s: NetworkSettings, shape: Shape) -> tuple[Grid, int]:
     return grid, height // grid.size[0]
 
 
-def generator_for(s: NetworkSettings, shape: Shape, n_clusters: int) -> nn.Module:
-    """Make a generator, or decoder, of samples of a shape."""
+def generator_for(
+    s: NetworkSettings, shape: Shape, n_clusters: int, last: TableOutput | None = None
+) -> nn.Module:
+    """Make a generator, or decoder, of samples of a shape; see `VectorGenerator` on the last step."""
     if len(shape) == 1:
-        return VectorGenerator(
-            shape[0],
+        generator = VectorGenerator(
+            shape[0] if last is None else last.inputs.n_outputs,
             n_clusters,
             s.latent_dim,
             width=s.width,
@@ -43,6 +46,8 @@ def generator_for(s: NetworkSettings, shape: Shape, n_clusters: int) -> nn.Modul
             conditioning=s.conditioning,
             spectral=s.generator_spectral_norm,
         )
+        generator.last = last
+        return generator
     grid, patch_size = _on_patches(s, shape)
     return ImageGenerator(
         grid,

@@ -14,6 +14,7 @@ from skmpcc.method.networks.layers import (
     init_kaiming,
     linear,
 )
+from skmpcc.method.networks.table import TableOutput
 
 SLOPE = 0.2
 
@@ -29,7 +30,15 @@ class VectorGenerator(nn.Module):
     conditioning : {"split", "shared", "embedding"}
     spectral : bool
         Spectral norm on the linear layers.
+
+    Attributes
+    ----------
+    last : TableOutput or None
+        What makes rows of the outputs, where a table has categories or missing values; whoever makes
+        the generator sets it.
     """
+
+    last: TableOutput | None
 
     def __init__(
         self,
@@ -52,12 +61,13 @@ class VectorGenerator(nn.Module):
             ConditionalBatchNorm(width, self.conditioning.map_to, n_dims=1) for _ in self.layers
         )
         self.output = linear(width, n_features, spectral=spectral, last=True)
+        self.last = None
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         h, conditions = self.conditioning(z, y)
         for layer, norm, condition in zip(self.layers, self.norms, conditions, strict=False):
             h = functional.leaky_relu(norm(layer(h), condition), SLOPE)
-        return self.output(h)
+        return self.output(h) if self.last is None else self.last(self.output(h), z)
 
 
 class FourierFeatures(nn.Module):
