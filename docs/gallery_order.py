@@ -10,6 +10,7 @@ ORDER = (
     "plot_unequal_clusters.py",
     "plot_outliers.py",
     "plot_new_samples.py",
+    "plot_mixed_table.py",
     "plot_pipeline.py",
     "plot_own_csv.py",
     "plot_saving.py",

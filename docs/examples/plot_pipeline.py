@@ -2,8 +2,9 @@
 A pipeline and a grid search
 ============================
 
-``MPCCClusterer`` knows real numbers only, so missing values and categories are dealt with before
-it, in a pipeline. A grid search compares settings by ``score``, which needs no labels.
+``MPCCClusterer`` takes :doc:`missing values and categories <plot_mixed_table>` as they are. Where you
+would rather deal with them yourself, a pipeline does so before it. A grid search compares settings by
+``score``, which needs no labels.
 """
 
 import numpy as np

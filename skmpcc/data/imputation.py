@@ -77,9 +77,7 @@ class Imputation:
     widths: NDArray[np.float64]
 
     @classmethod
-    def fit(
-        cls, values: NDArray, groups: Sequence[tuple[int, int]] = (), seed: int = 0
-    ) -> "Imputation":
+    def fit(cls, values: NDArray, groups: Sequence[tuple[int, int]] = (), seed: int = 0) -> "Imputation":
         """Fit a mixture to rows.
 
         Parameters
@@ -239,10 +237,14 @@ class Imputation:
         within = products - np.einsum("kd,ke->kde", means, sums)
         within = (within + within.transpose(0, 2, 1)) / 2.0
         extra = more * (d + 2.0)
-        covariances = (within + extra * within.sum(axis=0) / len(values)) / (sizes + extra)[:, None, None]
+        covariances = (within + extra * within.sum(axis=0) / len(values)) / (sizes + extra)[
+            :, None, None
+        ]
         precisions = np.linalg.inv(covariances + np.diag(FLOOR * variance))
         shares = (sizes + 1.0) / (len(values) + k)
-        return replace(self, shares=shares, means=means + centre, precisions=precisions), total / len(values)
+        return replace(self, shares=shares, means=means + centre, precisions=precisions), total / len(
+            values
+        )
 
     def _split(self, values: NDArray, k: int, variance: NDArray, seed: int) -> "Imputation":
         """Start a mixture from the clusters of KMeans in completed rows."""

@@ -45,6 +45,9 @@ class Problem:
         Keeps what takes long.
     of_images : bool
         Whether the columns are features of images, in which kinds touch.
+    known_variables : Variables or None
+        Of all samples of a table whose categories are known, or that has missing values, and of which
+        the data are the completed form.
     """
 
     data: Tensor
@@ -53,6 +56,7 @@ class Problem:
     rng: torch.Generator
     progress: Progress | None = None
     of_images: bool = False
+    known_variables: Variables | None = None
 
     @property
     def seed(self) -> int:
@@ -77,7 +81,14 @@ class Problem:
     @cached_property
     def variables(self) -> Variables:
         """The variables of a table, where copies and indicators count once."""
-        return Variables.from_rows(self.points)
+        if self.known_variables is None:
+            return Variables.from_rows(self.points)
+        all_rows = len(self.graph.rows) == len(self.data)
+        return (
+            self.known_variables
+            if all_rows
+            else self.known_variables.take(self.graph.rows.cpu().numpy())
+        )
 
     def prepare(self) -> None:
         """Compute what finders share, so that none of them does while others look at it."""

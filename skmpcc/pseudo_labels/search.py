@@ -127,6 +127,8 @@ def find_pseudo_labels(
         Classifiers of images are trained on its device.
     progress : Progress, optional
         Keeps classifiers of images on their way. What else there is takes seconds.
+    variables : Variables, optional
+        Of a table that has categories or missing values, of which the data are the completed form.
 
     Returns
     -------
@@ -139,7 +141,7 @@ def find_pseudo_labels(
     """
     if graph is None:
         graph = NeighborGraph.without_neighbors(len(data), rng.device)
-    problem = Problem(data, graph, n_clusters, rng, progress=progress)
+    problem = Problem(data, graph, n_clusters, rng, progress=progress, known_variables=variables)
     if kind == "kmeans" or n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(data):
         labels = kmeans_labels(data, n_clusters, problem.seed)
         return PseudoLabels(torch.as_tensor(labels, device=rng.device), "kmeans")

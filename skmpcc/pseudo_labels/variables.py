@@ -4,6 +4,7 @@ Copies of a column, also in another unit, the indicators of one variable and coa
 another column are one variable.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +25,9 @@ class Variables:
     Attributes
     ----------
     categories : list of ndarray of int of shape (n,)
-        Numbers of the values of each variable of categories.
+        Numbers of the values of each variable of categories, -1 where they are missing.
     measured : list of ndarray of float64 of shape (n,)
-        One column of each variable that was measured.
+        One column of each variable that was measured, NaN where values are missing.
     is_indicator : ndarray of bool of shape (d,)
         Columns that are indicators of a variable of several values.
     """
@@ -56,13 +57,44 @@ class Variables:
         return cls(_without_determined(merged), list(measured.values()), is_indicator)
 
     @classmethod
-    def from_columns(cls, codes, measured, is_indicator):
-        return cls(codes, measured, is_indicator)
+    def from_columns(
+        cls, codes: Sequence[NDArray], measured: Sequence[NDArray], is_indicator: NDArray[np.bool_]
+    ) -> "Variables":
+        """Make the variables of a table whose categories are known, and of which values may be missing.
+
+        Numbers of few values are categories, as in any other table.
+
+        Parameters
+        ----------
+        codes : sequence of ndarray of int of shape (n,)
+            Numbers of the values of each column of categories, -1 where they are missing.
+        measured : sequence of ndarray of float of shape (n,)
+            Columns of numbers, NaN where they are missing.
+        is_indicator : ndarray of bool of shape (d,)
+            Columns of the table, in another form, that are indicators.
+        """
+        categories, numbers = list(codes), []
+        for column in measured:
+            there = ~np.isnan(column)
+            values, code = np.unique(column[there], return_inverse=True)
+            if len(values) > min(MAX_VALUES, np.sum(there) // MIN_ROWS):
+                numbers.append(column.astype(np.float64))
+                continue
+            with_gaps = np.full(len(column), -1)
+            with_gaps[there] = code.reshape(-1)
+            categories.append(with_gaps)
+        return cls(_without_determined(categories), numbers, is_indicator)
+
+    def take(self, rows: NDArray[np.int64]) -> "Variables":
+        """Return these of some rows."""
+        categories, measured = ([x[rows] for x in part] for part in (self.categories, self.measured))
+        return Variables(categories, measured, self.is_indicator)
 
     @property
     def n_categories(self) -> int:
         """Number of the variables of categories that tell anything: a value of a few rows does not."""
-        return sum(len(code) - np.bincount(code).max() >= MIN_ROWS for code in self.categories)
+        counts = [np.bincount(code[code >= 0], minlength=1) for code in self.categories]
+        return sum(int(count.sum() - count.max() >= MIN_ROWS) for count in counts)
 
 
 def _without_indicators(codes: dict[int, NDArray]) -> tuple[list[NDArray], list[list[int]]]:
@@ -147,6 +179,9 @@ def _without_determined(codes: list[NDArray]) -> list[NDArray]:
     """Leave out variables whose value another one's tells: copies, and coarser categories."""
     if len(codes) < 2:
         return codes
+    given = codes
+    # What is missing is a value of its own, which hardly is in the same rows of two columns.
+    codes = [code + 1 if code.min(initial=0) < 0 else code for code in codes]
     n_values = np.array([code.max() + 1 for code in codes])
     starts = np.cumsum([0, *n_values[:-1]])
     some = np.stack([code[:MAX_COMPARED] for code in codes], axis=1) + starts
@@ -161,4 +196,4 @@ def _without_determined(codes: list[NDArray]) -> list[NDArray]:
     for index in np.argsort(-n_values, kind="stable"):
         if not tells[kept, index].any():
             kept.append(index)
-    return [codes[index] for index in sorted(kept)]
+    return [given[index] for index in sorted(kept)]

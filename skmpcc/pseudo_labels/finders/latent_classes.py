@@ -3,8 +3,8 @@
 In a class columns are independent. One of categories has a categorical distribution (P. Lazarsfeld and
 N. Henry, "Latent Structure Analysis", 1968), one of measurements a normal one, with a mean and variance
 of each class (I. Moustaki, "A latent trait and a latent class model for mixed observed variables",
-1996). The EM algorithm fits them. In such tables nearest neighbours and Gaussians of all columns tell
-little: a single column of two values parts both.
+1996). The EM algorithm fits them, to what is there of each row. In such tables nearest neighbours and
+Gaussians of all columns tell little: a single column of two values parts both.
 """
 
 from collections.abc import Iterator
@@ -41,12 +41,20 @@ class MixedTable:
     Attributes
     ----------
     indicators : csr_matrix of shape (n, n_values)
-        Of the values of all columns of categories, one column after the other.
+        Of the values of all columns of categories, one column after the other; none is on where a value
+        is missing.
     measured : ndarray of float64 of shape (n, n_measured)
+        0 where a value is missing.
+    starts : ndarray of int of shape (n_categories,)
+        First value of each column of categories.
+    there : ndarray of float64 of shape (n, n_measured) or None
+        1 for what was measured, 0 for what is missing; None if nothing is missing in the whole table.
     """
 
     indicators: csr_matrix
     measured: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    there: NDArray[np.float64] | None = None
 
     @classmethod
     def from_rows(cls, rows: "NDArray | Variables") -> "MixedTable | None":
@@ -60,19 +68,35 @@ class MixedTable:
             return None
         n = len(codes[0])
         starts = np.cumsum([0, *(code.max() + 1 for code in codes)])
-        cells = np.stack(codes, axis=1) + starts[:-1]
-        places = np.arange(0, cells.size + 1, len(codes))
-        table = csr_matrix((np.ones(cells.size), cells.ravel(), places), shape=(n, starts[-1]))
-        return cls(table, np.array(measured).reshape(-1, n).T)
+        cells, columns = np.stack(codes, axis=1), np.array(measured).reshape(-1, n).T
+        known = cells >= 0
+        places = np.append(0, np.cumsum(known.sum(axis=1)))
+        on = (cells + starts[:-1])[known]
+        table = csr_matrix((np.ones(len(on)), on, places), shape=(n, starts[-1]))
+        gaps = np.isnan(columns)
+        if known.all() and not gaps.any():
+            return cls(table, columns, starts[:-1])
+        return cls(table, np.where(gaps, 0.0, columns), starts[:-1], 1.0 - gaps)
 
     def __len__(self) -> int:
-        return self.indicators.shape[0]
+        return int(self.indicators.shape[0])
 
     @cached_property
     def average_row(self) -> tuple[NDArray, NDArray, NDArray]:
         """Shares of the values, and means and variances of what was measured."""
-        shares = np.asarray(self.indicators.mean(axis=0))
-        return shares, self.measured.mean(axis=0), self.measured.var(axis=0)
+        if self.there is None:
+            shares = np.asarray(self.indicators.mean(axis=0))
+            return shares, self.measured.mean(axis=0), self.measured.var(axis=0)
+        counts = np.asarray(self.indicators.sum(axis=0)).reshape(-1)
+        n_measured = np.maximum(self.there.sum(axis=0), 1.0)
+        mean = self.measured.sum(axis=0) / n_measured
+        return counts / self.of_variables(counts), mean, self.squares.sum(axis=0) / n_measured - mean**2
+
+    def of_variables(self, counts: NDArray) -> NDArray:
+        """Sums over the values of each variable, in the place of each value; shape (..., n_values)."""
+        sums = np.add.reduceat(counts, self.starts, axis=-1)
+        n_values = np.diff(np.append(self.starts, counts.shape[-1]))
+        return np.repeat(np.maximum(sums, 1e-300), n_values, axis=-1)
 
     @cached_property
     def squares(self) -> NDArray[np.float64]:
@@ -81,7 +105,8 @@ class MixedTable:
 
     def take(self, rows: NDArray) -> "MixedTable":
         """Return some of the rows."""
-        return MixedTable(self.indicators[rows], self.measured[rows])
+        there = None if self.there is None else self.there[rows]
+        return MixedTable(self.indicators[rows], self.measured[rows], self.starts, there)
 
 
 @dataclass(frozen=True)
@@ -112,16 +137,21 @@ class LatentClasses:
         more = sizes[:, None] + 1.0
         of_values, mean, variance = table.average_row
         counts = (table.indicators.T @ memberships).T + of_values
+        of_variables = more if table.there is None else table.of_variables(counts)
+        if table.there is not None:
+            more = memberships.T @ table.there + 1.0
         means = (memberships.T @ table.measured + mean) / more
         squares = (memberships.T @ table.squares + mean**2 + variance) / more
         variances = (squares - means**2).clip(0.0) + REGULARIZATION * variance
-        return cls((sizes + 1.0 / len(sizes)) / (n + 1.0), counts / more, means, variances)
+        return cls((sizes + 1.0 / len(sizes)) / (n + 1.0), counts / of_variables, means, variances)
 
     def joint_log_density(self, table: MixedTable) -> NDArray[np.float64]:
         """log p(k) + sum_j log p(x_j | k), shape (n, n_classes)."""
         joint = table.indicators @ np.log(self.of_values).T + np.log(self.shares)
-        for x, mean, variance in zip(table.measured.T, self.means.T, self.variances.T, strict=True):
-            joint -= 0.5 * ((x[:, None] - mean) ** 2 / variance + np.log(2.0 * np.pi * variance))
+        columns = zip(table.measured.T, self.means.T, self.variances.T, strict=True)
+        for place, (x, mean, variance) in enumerate(columns):
+            term = 0.5 * ((x[:, None] - mean) ** 2 / variance + np.log(2.0 * np.pi * variance))
+            joint -= term if table.there is None else term * table.there[:, place, None]
         return joint
 
 
@@ -164,7 +194,7 @@ def latent_classes(table: MixedTable, n_clusters: int, seed: int) -> tuple[NDArr
     memberships, _ = max(runs, key=lambda run: run[1])
     memberships, likelihood = _expectation_maximization(some, memberships, MAX_ITER)
     _, of_single = _expectation_maximization(some, np.ones((len(some), 1)), 1)
-    n_columns = some.indicators.nnz // len(some)
+    n_columns = len(some.starts)
     n_parameters = some.indicators.shape[1] - n_columns + 2 * some.measured.shape[1]
     price = (n_clusters - 1) * (n_parameters + 1) * np.log(len(some)) / (2 * len(some))
     labels = LatentClasses.from_memberships(some, memberships).joint_log_density(table).argmax(axis=1)
