@@ -144,6 +144,8 @@ def _stepmix(X: pd.DataFrame, k: int, seed: int) -> NDArray:
         frame[name] = np.where(codes < 0, np.nan, codes.astype(float))
     if numbers:
         frame[numbers] = StandardScaler().fit_transform(frame[numbers].astype(float))
+        # It fails where a column of few values is constant in a class.
+        frame[numbers] += np.random.default_rng(seed).normal(0.0, 0.01, (len(frame), len(numbers)))
     kinds = {"continuous_nan": numbers, "categorical_nan": categories}
     frame.columns = [f"c{i}" for i in range(frame.shape[1])]
     named = dict(zip(X.columns, frame.columns, strict=True))

@@ -56,6 +56,14 @@ def numbers_rows(name: object, values: NDArray) -> bool:
     return len(np.unique(values)) == n
 
 
+def names_rows(values: NDArray) -> bool:
+    """Whether a column of text has another value in each of ten rows or more, as a name has."""
+    if values.dtype.kind not in "OUST" or len(values) < _MIN_ROWS:
+        return False
+    texts = {value for value in values.tolist() if isinstance(value, str)}
+    return len(texts) == len(values)
+
+
 def is_unnamed(name: object) -> bool:
     """Whether a column has no name, or one that pandas or R made up for it."""
     return _UNNAMED.fullmatch(str(name)) is not None
@@ -168,7 +176,11 @@ def warn_of_row_numbers(X: Any) -> None:
         columns = list(zip(X.columns, X.to_numpy().T, strict=True))
     else:
         columns = columns_of(X) or []
-    numbering = [name for name, column in columns if numbers_rows(name, np.asarray(column))]
+    numbering = []
+    for name, column in columns:
+        values = np.asarray(column)
+        if numbers_rows(name, values) or names_rows(values):
+            numbering.append(name)
     if numbering and len(numbering) < len(columns):
         names = listed(map(repr, numbering))
         warnings.warn(

@@ -18,15 +18,25 @@ from scipy.special import logsumexp
 from sklearn import config_context
 from sklearn.cluster import KMeans
 
-# Mixtures that are fitted, and become one: single Gaussians serve small tables, many large ones, and all
-# together are better than any. A component has so many rows at least, on average.
-N_COMPONENTS, MIN_ROWS = (1, 3, 8), 10
-# Rows that they are fitted to at most, and columns above which covariances are not those of all columns.
-MAX_FITTED, MAX_COLUMNS = 5_000, 256
-# Products of an iteration at most, which fewer rows have where there are many columns.
-MAX_PRODUCTS = 2e9
+# Components of mixtures that are fitted beside a single Gaussian and become one with it, which is better
+# than any of them. A component has so many rows at least, on average.
+N_COMPONENTS, MIN_ROWS = (3, 8), 10
+# Rows that they are fitted to at most, and at least.
+MIN_FITTED, MAX_FITTED = 500, 5_000
+# Products of an iteration of one component at most, by which fewer rows are fitted in wide tables.
+MAX_PRODUCTS = 1.5e7
+# Columns above which there is a single Gaussian.
+MAX_COLUMNS = 200
+# Least probability of a category.
+LEAST_CHANCE = 1e-6
+# Rows of the common covariance in that of a component, for each column.
+ROWS_OF_ALL = 3.0
+# The same where components are clusters, which may be narrow; starts of these, and their iterations.
+ROWS_OF_CLUSTERS, N_STARTS, MAX_ITER_OF_CLUSTERS = 0.3, 3, 40
 # Iterations, and gain of the mean log-likelihood below which there are no more.
-MAX_ITER, TOL = 30, 1e-3
+MAX_ITER, MAX_MORE, TOL = 10, 3, 1e-3
+# Membership below which a row does not count in a covariance.
+NEGLIGIBLE = 1e-3
 # Share of a column's variance that is added to its variances, and values of a matrix of a part.
 FLOOR, CHUNK_VALUES = 1e-2, 4_000_000
 # Share of what is there that is hidden to see how wide the distributions are, and its bounds.
@@ -58,8 +68,9 @@ class Imputation:
     Attributes
     ----------
     shares : ndarray of shape (n_components,)
-    means : ndarray of shape (n_components, d)
-    precisions : ndarray of shape (n_components, d, d)
+    means : ndarray of shape (n_components, n_free)
+        Of all columns but the first of each group, which the others tell.
+    precisions : ndarray of shape (n_components, n_free, n_free)
         Inverse covariances.
     ends : ndarray of shape (2, d)
         Least and largest value of each column.
@@ -94,29 +105,67 @@ class Imputation:
         """
         values = np.asarray(values, dtype=np.float64)
         random = np.random.default_rng(seed)
-        n_rows = _n_fitted(values)
-        some = values[np.sort(random.permutation(len(values))[:n_rows])]
-        mean, variance = _moments(some, values)
-        nothing = cls(
+        ends = np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)])
+        firsts = np.array(groups, dtype=np.int64).reshape(-1, 2)
+        free = np.delete(values, firsts[:, 0], axis=1)
+        n_fitted, n_components = _affordable(free)
+        some = free[np.sort(random.permutation(len(free))[:n_fitted])]
+        mean, variance = _moments(free)
+        independent = cls(
+            np.ones(1),
+            mean[None],
+            np.diag(1.0 / variance)[None],
+            ends,
+            firsts,
+            np.ones(values.shape[1]),
+        )
+        hidden = ~np.isnan(some) & (random.random(some.shape) < HIDDEN)
+        # What a fit has seen tells nothing of its errors.
+        seen = np.where(hidden, np.nan, some)
+        single = independent._improved(seen, variance)
+        mixtures = [single]
+        for k in n_components:
+            mixtures.append(single._split(seen, k, variance, seed)._improved(seen, variance))
+        widths = _joined(mixtures)._widths_of(hidden, some)
+        joined = _joined([each._improved(some, variance, MAX_MORE) for each in mixtures])
+        joined.widths[joined._free] = widths
+        return joined
+
+    @classmethod
+    def of_clusters(cls, values: NDArray, n_clusters: int, seed: int) -> "Imputation":
+        """Fit a mixture whose components are clusters to rows of numbers: the likeliest of some.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, d)
+            NaN where something is missing. Each column has an entry.
+        n_clusters : int
+        seed : int
+        """
+        mean, variance = _moments(values)
+        n_fitted, _ = _affordable(values)
+        some = values[np.sort(np.random.default_rng(seed).permutation(len(values))[:n_fitted])]
+        independent = cls(
             np.ones(1),
             mean[None],
             np.diag(1.0 / variance)[None],
             np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)]),
-            np.array(groups, dtype=np.int64).reshape(-1, 2),
+            np.empty((0, 2), dtype=np.int64),
             np.ones(len(mean)),
         )
-        single = nothing._improved(some, variance)
-        mixtures = [single]
-        for k in N_COMPONENTS:
-            if 1 < k <= len(some) / MIN_ROWS:
-                mixtures.append(single._split(some, k, variance, seed)._improved(some, variance))
-        joined = replace(
-            single,
-            shares=np.concatenate([each.shares for each in mixtures]) / len(mixtures),
-            means=np.concatenate([each.means for each in mixtures]),
-            precisions=np.concatenate([each.precisions for each in mixtures]),
-        )
-        return replace(joined, widths=joined._widths_by_hidden(some, random))
+        single = independent._improved(some, variance)
+        starts = (single._split(some, n_clusters, variance, seed + i) for i in range(N_STARTS))
+        found = [
+            each._improved(some, variance, MAX_ITER_OF_CLUSTERS, ROWS_OF_CLUSTERS) for each in starts
+        ]
+        return max(found, key=lambda mixture: mixture.log_density(some).mean())
+
+    def most_probable(self, values: NDArray) -> NDArray[np.int64]:
+        """Most probable component of each row, shape (n,)."""
+        found = np.empty(len(values), dtype=np.int64)
+        for part, given in self._given(np.asarray(values, dtype=np.float64)[:, self._free]):
+            found[part.rows] = np.stack([each.log_joint for each in given]).argmax(axis=0)
+        return found
 
     def completed(self, values: NDArray) -> NDArray[np.float64]:
         """Return rows with their missing entries' conditional means.
@@ -130,9 +179,10 @@ class Imputation:
         completed : ndarray of shape (n, d)
             Missing indicators are between off and on, and of a group as many in all as one that is on.
         """
-        filled, missing = self._means_and_deviations(values)[0], np.isnan(values)
+        filled = np.array(values, dtype=np.float64)
+        filled[:, self._free] = self._means_and_deviations(filled[:, self._free])[0]
         for first, last in self.groups:
-            rows = missing[:, first]
+            rows = np.isnan(filled[:, first])
             filled[rows, first:last] = self._on(first, last, self._chances(filled[rows], first, last))
         return filled
 
@@ -155,11 +205,16 @@ class Imputation:
     def log_density(self, values: NDArray) -> NDArray[np.float64]:
         """Log-density of what is there of each row, shape (n,)."""
         found = np.empty(len(values))
-        for part, given in self._given(values):
+        for part, given in self._given(np.asarray(values, dtype=np.float64)[:, self._free]):
             found[part.rows] = logsumexp(np.stack([each.log_joint for each in given]), axis=0)
         return found
 
-    # ---- Expectations
+    # ---- Expectations, of free columns
+
+    @property
+    def _free(self) -> NDArray[np.int64]:
+        """All columns but the first of each group."""
+        return np.delete(np.arange(self.ends.shape[1]), self.groups[:, 0])
 
     def _given(self, values: NDArray) -> Iterator[tuple[_Part, list[_Given]]]:
         """What each component says of rows, part by part."""
@@ -202,20 +257,28 @@ class Imputation:
 
     # ---- Fits
 
-    def _improved(self, values: NDArray, variance: NDArray) -> "Imputation":
+    def _improved(
+        self,
+        values: NDArray,
+        variance: NDArray,
+        max_iter: int = MAX_ITER,
+        rows_of_all: float = ROWS_OF_ALL,
+    ) -> "Imputation":
         """Return the mixture after the iterations of EM."""
         model, before = self, -np.inf
-        for _ in range(MAX_ITER):
-            model_after, likelihood = model._step(values, variance)
+        for _ in range(max_iter):
+            model_after, likelihood = model._step(values, variance, rows_of_all)
             if likelihood - before < TOL:
                 break
             model, before = model_after, likelihood
         return model
 
-    def _step(self, values: NDArray, variance: NDArray) -> tuple["Imputation", float]:
+    def _step(
+        self, values: NDArray, variance: NDArray, rows_of_all: float = ROWS_OF_ALL
+    ) -> tuple["Imputation", float]:
         """One iteration, and the mean log-likelihood before it.
 
-        Covariances have some rows of the common one more than their own, as many as there are columns.
+        Covariances have some rows of the common one more than their own, by the number of columns.
         """
         k, d = self.means.shape
         sizes, sums, products = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
@@ -230,13 +293,15 @@ class Imputation:
                 sizes[i] += weight.sum()
                 sums[i] += weight @ x
                 products[i] += (x * weight[:, None]).T @ x
-                inverse = torch.cholesky_inverse(each.root).numpy() * weight[:, None, None] * both
-                products[i] += np.bincount(places.ravel(), inverse.ravel(), d * d).reshape(d, d)
+                some = np.flatnonzero(weight > NEGLIGIBLE)
+                inverse = torch.cholesky_inverse(each.root[some]).numpy() * both[some]
+                inverse *= weight[some, None, None]
+                products[i] += np.bincount(places[some].ravel(), inverse.ravel(), d * d).reshape(d, d)
         more = 1.0 if k > 1 else 0.0
         means = sums / (sizes + more)[:, None]
         within = products - np.einsum("kd,ke->kde", means, sums)
         within = (within + within.transpose(0, 2, 1)) / 2.0
-        extra = more * (d + 2.0)
+        extra = more * rows_of_all * d
         covariances = (within + extra * within.sum(axis=0) / len(values)) / (sizes + extra)[
             :, None, None
         ]
@@ -261,56 +326,64 @@ class Imputation:
         shares = (np.bincount(labels, minlength=k) + 1.0) / (len(values) + k)
         return replace(self, shares=shares, means=means, precisions=precisions)
 
-    def _widths_by_hidden(self, values: NDArray, random: np.random.Generator) -> NDArray[np.float64]:
+    def _widths_of(self, hidden: NDArray[np.bool_], values: NDArray) -> NDArray[np.float64]:
         """Compare the errors of hidden entries of each column with what is expected of them."""
-        hidden = ~np.isnan(values) & (random.random(values.shape) < HIDDEN)
-        for first, last in self.groups:
-            hidden[:, first:last] = False
         means, deviations = self._means_and_deviations(np.where(hidden, np.nan, values))
+        off = np.abs(values - means) / np.where(hidden, deviations, 1.0)
         widths = np.ones(values.shape[1])
+        if not hidden.any():
+            return widths
+        of_all = np.quantile(off[hidden], CENTRAL)
         for j in np.flatnonzero(hidden.any(axis=0)):
-            rows = hidden[:, j]
-            off = np.abs(values[rows, j] - means[rows, j]) / deviations[rows, j]
-            widths[j] = np.quantile(off, CENTRAL) / DEVIATIONS
+            n = hidden[:, j].sum()
+            own = np.quantile(off[hidden[:, j], j], CENTRAL)
+            widths[j] = (n * own + MIN_ROWS * of_all) / (n + MIN_ROWS) / DEVIATIONS
         return np.clip(widths, *WIDTHS)
 
     # ---- Draws
 
     def _draw(self, values: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw categories, then numbers given these."""
-        drawn = self._drawn_groups(values, rng) if len(self.groups) else values
-        means, _ = self._means_and_deviations(drawn)
-        out = drawn.copy()
-        for part, given in self._given(drawn):
+        out = self._drawn_groups(np.array(values, dtype=np.float64), rng)
+        known = out[:, self._free]
+        means, _ = self._means_and_deviations(known)
+        drawn = means.copy()
+        for part, given in self._given(known):
             which = _drawn(_memberships(given).T, rng)
-            noise = rng.standard_normal(part.columns.shape)
+            noise = torch.from_numpy(rng.standard_normal((*part.columns.shape, 1)))
             for k, each in enumerate(given):
-                rows = which == k
-                error = torch.linalg.solve_triangular(
-                    each.root[rows].mT, torch.from_numpy(noise[rows])[:, :, None], upper=True
-                )[:, :, 0].numpy()
-                x = each.values[rows]
-                moved = np.take_along_axis(x, part.columns[rows], axis=1) + error * part.is_missing[rows]
-                np.put_along_axis(x, part.columns[rows], moved, axis=1)
-                out[part.rows[rows]] = x
-        return np.where(np.isnan(drawn), means + self.widths * (out - means), drawn)
+                rows, x = which == k, each.values[which == k]
+                columns = part.columns[rows]
+                error = torch.linalg.solve_triangular(each.root[rows].mT, noise[rows], upper=True)
+                moved = error[:, :, 0].numpy() * part.is_missing[rows]
+                moved += np.take_along_axis(x, columns, axis=1)
+                np.put_along_axis(x, columns, moved, axis=1)
+                drawn[part.rows[rows]] = x
+        drawn = means + self.widths[self._free] * (drawn - means)
+        out[:, self._free] = np.where(np.isnan(known), drawn, known)
+        return out
 
     def _drawn_groups(self, values: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw the missing indicators by a component of each row."""
-        out = values.copy()
-        for part, given in self._given(values):
+        if not np.isnan(values[:, self.groups[:, 0]]).any():
+            return values
+        out, free = values.copy(), self._free
+        filled = values.copy()
+        for part, given in self._given(values[:, free]):
             which = _drawn(_memberships(given).T, rng)
-            filled = np.stack([each.values for each in given])[which, np.arange(len(which))]
-            for first, last in self.groups:
-                lacks = np.isnan(values[part.rows, first])
-                on = _drawn(self._chances(filled[lacks], first, last), rng)
-                out[part.rows[lacks], first:last] = self._on(first, last, np.eye(last - first)[on])
+            by_component = np.stack([each.values for each in given])
+            filled[np.ix_(part.rows, free)] = by_component[which, np.arange(len(which))]
+        for first, last in self.groups:
+            rows = np.isnan(values[:, first])
+            on = _drawn(self._chances(filled[rows], first, last), rng)
+            out[rows, first:last] = self._on(first, last, np.eye(last - first)[on])
         return out
 
     def _chances(self, filled: NDArray, first: int, last: int) -> NDArray[np.float64]:
-        """Probabilities of the categories of a group, by its indicators' means."""
-        off, on = self.ends[:, first:last]
-        chances = np.clip((filled[:, first:last] - off) / np.where(on > off, on - off, 1.0), 1e-6, 1.0)
+        """Probabilities of the categories of a group, by the means of all but its first indicator."""
+        off, on = self.ends[:, first + 1 : last]
+        others = (filled[:, first + 1 : last] - off) / np.where(on > off, on - off, 1.0)
+        chances = np.column_stack([1.0 - others.sum(axis=1), others]).clip(LEAST_CHANCE, 1.0)
         return chances / chances.sum(axis=1, keepdims=True)
 
     def _on(self, first: int, last: int, shares: NDArray) -> NDArray[np.float64]:
@@ -319,17 +392,30 @@ class Imputation:
         return off + shares * (on - off)
 
 
-def _moments(some: NDArray, values: NDArray) -> tuple[NDArray, NDArray]:
+def _moments(values: NDArray) -> tuple[NDArray, NDArray]:
     """Means and variances of columns, above zero."""
-    there = ~np.isnan(some)
-    n = np.maximum(there.sum(axis=0), 1)
-    mean = np.nansum(some, axis=0) / n
-    variance = np.nansum((some - mean) ** 2, axis=0) / n
+    mean, variance = np.nanmean(values, axis=0), np.nanvar(values, axis=0)
     return mean, np.maximum(variance, 1e-6 * max(float(variance.max()), 1e-12))
 
 
-def _n_fitted(values: NDArray) -> int:
-    return MAX_FITTED
+def _affordable(values: NDArray) -> tuple[int, list[int]]:
+    """Rows that mixtures are fitted to, and the components of those of several."""
+    n_missing = np.isnan(values).sum(axis=1).astype(np.float64)
+    of_row = np.mean(n_missing**3 + 100.0 * n_missing**2) + values.shape[1] ** 2
+    n_fitted = min(len(values), int(np.clip(MAX_PRODUCTS / of_row, MIN_FITTED, MAX_FITTED)))
+    if values.shape[1] > MAX_COLUMNS:
+        return n_fitted, []
+    return n_fitted, [k for k in N_COMPONENTS if k <= n_fitted / MIN_ROWS]
+
+
+def _joined(mixtures: "Sequence[Imputation]") -> "Imputation":
+    """Make one mixture of several, each of the same weight."""
+    return replace(
+        mixtures[0],
+        shares=np.concatenate([each.shares for each in mixtures]) / len(mixtures),
+        means=np.concatenate([each.means for each in mixtures]),
+        precisions=np.concatenate([each.precisions for each in mixtures]),
+    )
 
 
 def _parts(missing: NDArray[np.bool_]) -> Iterator[_Part]:

@@ -33,8 +33,9 @@ def as_array(X: Any) -> Any:
 
 
 def as_given(result: NDArray, given: Any) -> Any:
-    """Turn an array into a tensor on the device of `given` if that is one; leave text as it is."""
-    if not isinstance(given, Tensor) or result.dtype.kind not in "biuf":
+    """Turn an array into a tensor on the device of `given` if that is one; leave text and frames."""
+    is_array = isinstance(given, Tensor) and isinstance(result, np.ndarray)
+    if not is_array or result.dtype.kind not in "biuf":
         return result
     tensor = torch.from_numpy(result)
     # Apple's devices have no double precision.

@@ -110,8 +110,8 @@ _IN_UNITS = {"cluster_centers_", "class_centers_"}
 
 _OF_IMPUTATIONS = {
     "shares": ("float64", "n_components"),
-    "means": ("float64", "n_components", "n_outputs"),
-    "precisions": ("float64", "n_components", "n_outputs", "n_outputs"),
+    "means": ("float64", "n_components", "n_free"),
+    "precisions": ("float64", "n_components", "n_free", "n_free"),
     "ends": ("float64", "ends", "n_outputs"),
     "groups": ("int64", "n_groups", "ends"),
     "widths": ("float64", "n_outputs"),

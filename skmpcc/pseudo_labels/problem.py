@@ -48,6 +48,8 @@ class Problem:
     known_variables : Variables or None
         Of all samples of a table whose categories are known, or that has missing values, and of which
         the data are the completed form.
+    gaps : Tensor of bool of shape (n_samples, d) or None
+        Which of the data stand where values are missing; None if none does.
     """
 
     data: Tensor
@@ -57,6 +59,7 @@ class Problem:
     progress: Progress | None = None
     of_images: bool = False
     known_variables: Variables | None = None
+    gaps: Tensor | None = None
 
     @property
     def seed(self) -> int:
@@ -101,7 +104,14 @@ class Problem:
         data = self.data[:, torch.as_tensor(columns, device=self.data.device)]
         n_neighbors = self.graph.nearest.shape[1]
         graph = NeighborGraph.from_data(data, n_neighbors, self.n_clusters, self.rng)
-        return replace(self, data=data, graph=graph)
+        gaps = None if self.gaps is None else self.gaps[:, torch.as_tensor(columns)]
+        return replace(self, data=data, graph=graph, gaps=gaps)
+
+    @property
+    def observed(self) -> NDArray[np.float64]:
+        """The data of a table, NaN where values are missing."""
+        assert self.gaps is not None
+        return torch.where(self.gaps, torch.nan, self.data.cpu().double()).numpy()
 
     def by_range(self) -> "Problem | None":
         """Return the same problem in columns that are divided by their ranges.

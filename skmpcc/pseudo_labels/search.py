@@ -7,6 +7,8 @@
    spanning tree, layouts of wide rows and, where clusters have samples enough, eigenvectors of graphs
    of neighbours; all of them once more in the columns divided by their ranges, where that makes a
    difference.
+   Where half of the rows or more have gaps, neighbours are guesses: there are KMeans and mixtures alone,
+   among them one that is fitted to what is there.
 5. The best of these by quality and agreement, judged by the neighbours in the data as they are; of
    those alone on which neighbours hardly ever disagree, if there are any.
 6. Of images, by "image_search": the same finders in their scattering features, in colour images those of
@@ -66,6 +68,8 @@ AGREEMENT_WEIGHT = 2.6
 FAMILY_WEIGHT = 1.3
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
 MIN_SAMPLES = 4
+# Share of rows with gaps from which on neighbours tell too little.
+MANY_GAPS = 0.5
 # Two candidates are the same clusters, but for some samples, from this adjusted Rand index on.
 SAME = 0.9
 
@@ -142,6 +146,8 @@ def find_pseudo_labels(
     if graph is None:
         graph = NeighborGraph.without_neighbors(len(data), rng.device)
     problem = Problem(data, graph, n_clusters, rng, progress=progress, known_variables=variables)
+    if variables is not None and variables.gaps is not None:
+        problem = replace(problem, gaps=torch.from_numpy(variables.gaps))
     if kind == "kmeans" or n_clusters > MAX_CLUSTERS or 2 * n_clusters > len(data):
         labels = kmeans_labels(data, n_clusters, problem.seed)
         return PseudoLabels(torch.as_tensor(labels, device=rng.device), "kmeans")
@@ -180,9 +186,15 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
     kinds = ["kmeans", "gaussian_mixture", "spanning_tree", "layout"]
     if MIN_SAMPLES * problem.n_clusters <= len(problem.graph.rows):
         kinds.append("spectral")
+    of_observed: list[Candidate] = []
+    if problem.gaps is not None and bool(problem.gaps.any()):
+        with one_core():
+            of_observed = list(mixture.find_in_observed(problem))
+        if float(problem.gaps.any(1).double().mean()) >= MANY_GAPS:
+            kinds = ["kmeans", "gaussian_mixture"]
     by_range = problem.by_range()
     problems = [problem] if by_range is None else [problem, by_range]
-    return choose(find_candidates(kinds, problems), problem)
+    return choose([*find_candidates(kinds, problems), *of_observed], problem)
 
 
 def choose_of_images(problem: Problem, with_classifiers: bool) -> Choice:

@@ -30,11 +30,14 @@ class Variables:
         One column of each variable that was measured, NaN where values are missing.
     is_indicator : ndarray of bool of shape (d,)
         Columns that are indicators of a variable of several values.
+    gaps : ndarray of bool of shape (n, d) or None
+        Values of the table that are missing; None if none is.
     """
 
     categories: list[NDArray]
     measured: list[NDArray]
     is_indicator: NDArray[np.bool_]
+    gaps: NDArray[np.bool_] | None = None
 
     @classmethod
     def from_rows(cls, rows: NDArray) -> "Variables":
@@ -58,7 +61,11 @@ class Variables:
 
     @classmethod
     def from_columns(
-        cls, codes: Sequence[NDArray], measured: Sequence[NDArray], is_indicator: NDArray[np.bool_]
+        cls,
+        codes: Sequence[NDArray],
+        measured: Sequence[NDArray],
+        is_indicator: NDArray[np.bool_],
+        gaps: NDArray[np.bool_] | None = None,
     ) -> "Variables":
         """Make the variables of a table whose categories are known, and of which values may be missing.
 
@@ -72,6 +79,8 @@ class Variables:
             Columns of numbers, NaN where they are missing.
         is_indicator : ndarray of bool of shape (d,)
             Columns of the table, in another form, that are indicators.
+        gaps : ndarray of bool of shape (n, d), optional
+            Values in that form that are missing.
         """
         categories, numbers = list(codes), []
         for column in measured:
@@ -83,12 +92,13 @@ class Variables:
             with_gaps = np.full(len(column), -1)
             with_gaps[there] = code.reshape(-1)
             categories.append(with_gaps)
-        return cls(_without_determined(categories), numbers, is_indicator)
+        return cls(_without_determined(categories), numbers, is_indicator, gaps)
 
     def take(self, rows: NDArray[np.int64]) -> "Variables":
         """Return these of some rows."""
         categories, measured = ([x[rows] for x in part] for part in (self.categories, self.measured))
-        return Variables(categories, measured, self.is_indicator)
+        gaps = None if self.gaps is None else self.gaps[rows]
+        return Variables(categories, measured, self.is_indicator, gaps)
 
     @property
     def n_categories(self) -> int:

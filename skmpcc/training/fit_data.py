@@ -128,7 +128,9 @@ def variables_of(values: NDArray, inputs: TableInputs) -> Variables:
         np.where(np.isnan(values[:, start]), -1, values[:, start:stop].argmax(axis=1))
         for start, stop in inputs.groups
     ]
-    return Variables.from_columns(codes, list(values[:, : inputs.n_numbers].T), is_indicator)
+    gaps = np.isnan(values)
+    numbers = list(values[:, : inputs.n_numbers].T)
+    return Variables.from_columns(codes, numbers, is_indicator, gaps if gaps.any() else None)
 
 
 def table_inputs(data: FitData) -> TableInputs | None:

@@ -4,8 +4,7 @@ A row is its numbers, then the indicators of each column of categories, then the
 missing. Where a value is missing, its number or all its indicators are 0, and its absence is not.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +34,10 @@ class TableInputs:
     n_values: tuple[int, ...] = ()
     absent: tuple[int, ...] = ()
     unit: float = 1.0
+    # By device and dtype: nothing is copied to a device more than once.
+    _made: dict[tuple[torch.device, torch.dtype], Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def n_outputs(self) -> int:
@@ -51,12 +54,15 @@ class TableInputs:
         ends = self.n_numbers + torch.tensor(self.n_values, dtype=torch.int64).cumsum(0)
         return [(end - n, end) for end, n in zip(ends.tolist(), self.n_values, strict=True)]
 
-    @cached_property
-    def _hides(self) -> Tensor:
+    def _hides(self, like: Tensor) -> Tensor:
         """Which outputs each absence is of, (n_absent, n_outputs)."""
-        widths = torch.tensor([1] * self.n_numbers + list(self.n_values), dtype=torch.int64)
-        columns = torch.repeat_interleave(torch.arange(len(widths)), widths)
-        return (columns == torch.tensor(self.absent, dtype=torch.int64)[:, None]).float()
+        key = like.device, like.dtype
+        if key not in self._made:
+            widths = torch.tensor([1] * self.n_numbers + list(self.n_values), dtype=torch.int64)
+            columns = torch.repeat_interleave(torch.arange(len(widths)), widths)
+            absent = torch.tensor(self.absent, dtype=torch.int64)[:, None]
+            self._made[key] = (columns == absent).to(like)
+        return self._made[key]
 
     def observed(self, x: Tensor) -> Tensor:
         """1 for each of the inputs in x that holds a value, 0 for others and for absences; as x."""
@@ -65,14 +71,14 @@ class TableInputs:
 
     def observed_outputs(self, absences: Tensor) -> Tensor:
         """1 for each output that is there where some are absent, 0 for others."""
-        return 1.0 - (absences > 0).to(absences) @ self._hides.to(absences)
+        return 1.0 - (absences > 0).to(absences) @ self._hides(absences)
 
     def with_absences(self, outputs: Tensor) -> Tensor:
         """Make inputs of outputs, NaN where one is missing. What cannot be absent stays so."""
         if not self.absent:
             return outputs
         missing = outputs.isnan().to(outputs)
-        hides = self._hides.to(outputs)
+        hides = self._hides(outputs)
         absences = (missing @ hides.T > 0).to(outputs)
         outputs = torch.where(absences @ hides > 0, 0.0, outputs)
         return torch.cat([outputs, self.unit * absences], dim=1)

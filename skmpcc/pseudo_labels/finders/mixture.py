@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.mixture import GaussianMixture
 
+from skmpcc.data.imputation import MAX_COLUMNS, Imputation
 from skmpcc.pseudo_labels.problem import Candidate, Problem
 
 # Rows that a GaussianMixture is fitted to at most.
@@ -37,6 +38,24 @@ def find(problem: Problem) -> Iterator[Candidate]:
 
     factor = 1.0 if problem.of_images else LOST_FACTOR
     yield Candidate("gaussian_mixture", labels, of_all, lost_factor=factor)
+
+
+def find_in_observed(problem: Problem) -> Iterator[Candidate]:
+    """Find the clusters of a mixture of Gaussians fitted to what is there of a table with gaps.
+
+    None of very many columns.
+    """
+    if problem.data.shape[1] > MAX_COLUMNS:
+        return
+    values, rows = problem.observed, problem.graph.rows.cpu().numpy()
+    fitted = values if len(rows) == len(values) else values[rows]
+    mixture = Imputation.of_clusters(fitted, problem.n_clusters, problem.seed)
+    labels = mixture.most_probable(fitted)
+
+    def of_all() -> NDArray:
+        return labels if len(fitted) == len(values) else mixture.most_probable(values)
+
+    yield Candidate("gaussian_mixture", labels, of_all, lost_factor=LOST_FACTOR)
 
 
 def variance_floor(points: NDArray) -> float:
