@@ -5,7 +5,9 @@ later data, and `Columns.to_given` makes of numbers what the user's table was: t
 categories and ranges.
 """
 
+import contextlib
 import importlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -44,7 +46,8 @@ class Column:
     levels : list or None
         All that the dtype names, if it does.
     least, largest : float
-        Range of the numbers in the fit, of whole ones exact; infinite if all are missing.
+        Range of the numbers in the fit, of whole ones exact, and of places of values; infinite if all
+        are missing.
     native : object
         The dtype itself, of which files keep the name alone.
     """
@@ -82,6 +85,8 @@ class Column:
             return numbers
         if max(abs(self.least), abs(self.largest)) < _EXACT and not missing.any():
             return numbers.astype(np.int64)
+        if missing.all():
+            return [None] * len(numbers)
         # Of larger ones rounding in double precision may leave the range.
         least, largest = int(self.least), int(self.largest)
         return [None if x != x else min(max(int(x), least), largest) for x in numbers.tolist()]
@@ -201,15 +206,20 @@ class Columns:
             for column, part in zip(self.columns, numbers.T, strict=True)
         ]
         if not self.library:
-            return np.stack([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
+            return self._array(parts, numbers.dtype)
         if self.library == "pandas":
             return self._pandas(parts)
         backend = importlib.import_module(self.library)
         first, *others = [
-            nw.new_series(str(name), _objects(part), _nw_dtype(column), backend=backend)
+            _nw_series(str(name), _objects(part), column, backend)
             for name, column, part in zip(self.names, self.columns, parts, strict=True)
         ]
         return first.to_frame().with_columns(*others).to_native()
+
+    def _array(self, parts: list[Any], dtype: np.dtype) -> NDArray:
+        if any(isinstance(value, str) for column in self.columns for value in column.values or ()):
+            dtype = np.dtype(object)
+        return np.stack([np.array(part, dtype=dtype) for part in parts], axis=1)
 
     def _pandas(self, parts: list[Any]) -> Any:
         pandas = importlib.import_module("pandas")
@@ -243,13 +253,14 @@ def later_numbers(X: Any, columns: Columns | None) -> NDArray | None:
 
 
 def _with_range(column: Column, part: Any) -> Column:
-    """Return a column of numbers with the range that it has in a fit."""
-    if column.values is not None:
-        return column
+    """Return a column with the range that its numbers have in a fit."""
     if column.kind == "whole":
-        seen = [int(value) for value in _listed_values(part) if not is_missing(value)]
+        if isinstance(column.native, np.dtype):  # of many rows by far the fastest
+            seen = [int(end) for end in (part.min(), part.max())] if len(part) else []
+        else:
+            seen = [int(value) for value in _listed_values(part) if not is_missing(value)]
         return replace(column, least=min(seen), largest=max(seen)) if seen else column
-    numbers = _floats(part)
+    numbers = column.to_numbers(part)
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return column
@@ -277,6 +288,7 @@ def _of_array(X: Any, categorical: Any) -> tuple[Columns | None, NDArray | None]
     columns, numbers = _without_unseen(
         [replace(column, dtype="") for column in columns], np.stack(values, axis=1)
     )
+    columns = [_with_range(column, part) for column, part in zip(columns, X.T, strict=True)]
     return Columns(columns, [], ""), numbers
 
 
@@ -344,8 +356,9 @@ def _found(column: Any, chosen: bool, categorical: Any) -> Column | None:
             return Column(CATEGORY, name, _distinct(column), native=native)
     if chosen:
         return Column(CATEGORY, name, _distinct(column), native=native)
-    whole = (dtype is not None and dtype.is_integer()) or getattr(native, "kind", "") in "iu"
-    return Column("whole" if whole and native is not None else "number", name, native=native)
+    # Sparse columns of pandas are of no dtype that Narwhals knows.
+    whole = (dtype is not None and dtype.is_integer()) or getattr(native, "kind", None) in ("i", "u")
+    return Column("whole" if whole else "number", name, native=native)
 
 
 def _checked(given: list[tuple[Any, Any]], columns: list[Column | None]) -> list[Column]:
@@ -429,7 +442,9 @@ def _listed_values(column: Any) -> Iterable[Any]:
 def _floats(column: Any) -> NDArray[np.float64]:
     series = _series(column)
     if series is not None and series.dtype.is_numeric() and not series.dtype.is_decimal():
-        return np.asarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
+        # Arrow refuses whole numbers that double precision does not tell from others.
+        with contextlib.suppress(ValueError):
+            return np.asarray(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
     if series is None and column.dtype.kind in "biuf":
         return column.astype(np.float64)
     values = (np.nan if is_missing(value) else float(value) for value in _listed_values(column))
@@ -463,10 +478,18 @@ def _pandas_dtype(pandas: Any, column: Column) -> Any:
         return column.native
     if column.dtype == "category":
         return pandas.CategoricalDtype(column.levels, ordered=column.kind == "ordered")
-    return column.dtype
+    try:
+        return pandas.api.types.pandas_dtype(column.dtype)
+    except (TypeError, NotImplementedError):  # sparse ones, say, whose names are not enough
+        return np.dtype(np.float64 if column.values is None else object)
 
 
-def _nw_dtype(column: Column) -> Any:
+def _nw_series(name: str, values: Any, column: Column, backend: Any) -> Any:
     if column.dtype == "Enum":
-        return nw.Enum(column.levels or [])
-    return getattr(nw, column.dtype.split("(")[0], nw.Object)
+        return nw.new_series(name, values, nw.Enum(column.levels or []), backend=backend)
+    kind, _, size = column.dtype.partition("(")
+    if kind == "Decimal":
+        precision, scale = map(int, re.findall(r"\d+", size))
+        numbers = nw.new_series(name, values, nw.Float64, backend=backend)
+        return numbers.cast(nw.Decimal(precision, scale))
+    return nw.new_series(name, values, getattr(nw, kind, nw.Object), backend=backend)
