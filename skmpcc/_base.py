@@ -27,7 +27,7 @@ from skmpcc._sklearn import StrOptions, fit_context, makes_arrays
 from skmpcc.data.columns import Columns, later_numbers, needs_numbers
 from skmpcc.data.conditions import conditions_of, draw_by_rejection
 from skmpcc.data.frames import warn_of_row_numbers
-from skmpcc.data.inputs import Layout, as_array, as_given, as_real
+from skmpcc.data.inputs import Layout, as_array, as_given, as_real, with_nan
 from skmpcc.data.rows import fitted_rows
 from skmpcc.data.sliced import Rows, SlicedArray, in_slices
 from skmpcc.fitted import onnx as export
@@ -45,8 +45,6 @@ from skmpcc.training.fit_transformer import transformer_fit, transformer_format
 from skmpcc.training.start import open_checkpoint
 
 P = ParamSpec("P")
-# How numbers of tables are checked, in which values may be missing.
-_OF_TABLES: dict[str, Any] = {"ensure_all_finite": "allow-nan", "input_name": "X"}
 
 
 class _Untruncated(str):
@@ -297,9 +295,15 @@ class LatentVariableMixin(FittedLatentMixin):
         if numbers is not None:
             # For what it sets: names and number of columns.
             validate_data(self, X, skip_check_array=True)
-            X = check_array(numbers, **_OF_TABLES, ensure_min_samples=2, estimator=self)
+            X = check_array(
+                numbers,
+                ensure_all_finite="allow-nan",
+                ensure_min_samples=2,
+                input_name="X",
+                estimator=self,
+            )
             return X, self._checked_y(X, y)
-        X = in_slices(X)
+        X = in_slices(X, of_tables=self.image_shape is None)
         if isinstance(X, SlicedArray):
             X.check_rows()
             self.n_features_in_ = math.prod(X.shape[1:])
@@ -309,7 +313,7 @@ class LatentVariableMixin(FittedLatentMixin):
             return X, self._checked_y(X, y)
         checked = validate_data(
             self,
-            as_array(X),
+            with_nan(as_array(X)),
             as_array(y),
             allow_nd=True,
             ensure_min_samples=2,
@@ -333,14 +337,14 @@ class LatentVariableMixin(FittedLatentMixin):
         """Return X, of the shape that `fit` saw, as an array of real numbers, or of slices of them."""
         layout, columns = self._fitted.format.layout, self._fitted.format.columns_given
         wanted = layout.shape
+        finite = "allow-nan" if layout.image is None else True
         if len(wanted) == 1 and needs_numbers(X, columns):
             validate_data(self, X, reset=False, skip_check_array=True)
             numbers = later_numbers(X, columns)
-            return check_array(numbers, **_OF_TABLES, estimator=self)
-        X = in_slices(as_array(X))
+            return check_array(numbers, ensure_all_finite=finite, input_name="X", estimator=self)
+        X = in_slices(with_nan(as_array(X)), of_tables=layout.image is None)
         sliced = isinstance(X, SlicedArray)
         if len(wanted) == 1 and not sliced:
-            finite = "allow-nan" if layout.image is None else True
             X = validate_data(self, X, reset=False, ensure_all_finite=finite)
         else:
             if not sliced:

@@ -138,7 +138,7 @@ class Columns:
         if given is None:
             return _of_array(X, categorical)
         chosen = _chosen(categorical, [name for name, _ in given])
-        if holds_numbers(X) and not (chosen is not None and chosen.any()):
+        if _is_plain(X) and not (chosen is not None and chosen.any()):
             return cls._of_numbers(X, given), None
         found = [
             _found(column, False if chosen is None else bool(chosen[i]), categorical)
@@ -250,6 +250,14 @@ def later_numbers(X: Any, columns: Columns | None) -> NDArray | None:
 
 
 # ---- What is found
+
+
+def _is_plain(X: Any) -> bool:
+    """Whether a data frame has numpy's numbers alone, and no truth values beside gaps."""
+    if not holds_numbers(X):
+        return False
+    has_flags = any(dtype.kind == "b" for dtype in X.dtypes)
+    return not (has_flags and X.isna().any(axis=None))
 
 
 def _with_range(column: Column, part: Any) -> Column:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from skmpcc.data.columns import Columns
+from skmpcc.data.frames import is_missing
 from skmpcc.data.scaling import Scaling, rows_at_once, scale_images, scale_table, scaled
 from skmpcc.method.networks.image import MIN_SIDE, Grid
 
@@ -30,6 +31,18 @@ def as_array(X: Any) -> Any:
         X = X.detach().cpu()
         return (X.float() if X.dtype is torch.bfloat16 else X).numpy()
     return X
+
+
+def with_nan(X: Any) -> Any:
+    """Replace None and NA of pandas by NaN in lists and in arrays of objects; leave anything else."""
+    objects = X
+    if isinstance(X, list | tuple):
+        with contextlib.suppress(ValueError, TypeError):  # of what is no array, others say so
+            objects = np.asarray(X)
+    if not isinstance(objects, np.ndarray) or objects.dtype != object:
+        return X
+    missing = np.frompyfunc(is_missing, 1, 1)(objects).astype(bool)
+    return np.where(missing, np.nan, objects) if missing.any() else X
 
 
 def as_given(result: NDArray, given: Any) -> Any:
@@ -62,7 +75,7 @@ def as_real(X: NDArray) -> NDArray:
         dtype = X.dtype
         with np.errstate(over="ignore"):
             X = X.astype(np.float64)
-        if not np.isfinite(X).all():
+        if np.isinf(X).any():
             raise ValueError(f"X has values of dtype {dtype} that are too large for float64.")
     return X
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skmpcc.data.columns import Columns
+from skmpcc.data.columns import CATEGORY, Columns
 from skmpcc.data.inputs import InputFormat, Layout, floating_dtype
 from skmpcc.data.scaling import TOTAL_STD, rows_at_once
 from skmpcc.method.networks.table import TableInputs
@@ -68,6 +68,11 @@ class MixedFormat:
         missing = np.isnan(X)
         least, largest = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
         varies = least < largest
+        if not varies.any():
+            raise ValueError(
+                "X has no column in which two values differ, of those that are not missing, so that "
+                "there is nothing to learn."
+            )
         is_number = np.array(n_values) == 0
         n_numbers, n_groups = int((is_number & varies).sum()), int((~is_number & varies).sum())
         numbers = None
@@ -183,12 +188,17 @@ def format_of(
     Raises
     ------
     ValueError
-        Values of images are missing.
+        Values of images are missing, or columns of them categories; or no column has two values.
     """
     has_gaps = has_missing(X)
+    has_categories = columns is not None and any(column.kind == CATEGORY for column in columns.columns)
     if layout.image is not None and has_gaps:
         raise ValueError("Input X contains NaN. Values may be missing in tables, but not in images.")
-    if has_gaps or (columns is not None and any(columns.n_values)):
+    if layout.image is not None and has_categories:
+        raise ValueError(
+            "Columns of X hold categories, so that its rows are no images: leave out image_shape."
+        )
+    if has_gaps or has_categories:
         return MixedFormat.from_data(X, columns, scaling)
     found = InputFormat.from_data(X, layout, scaling=scaling, **of_images)
     return replace(found, columns_given=columns)

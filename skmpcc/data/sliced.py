@@ -33,13 +33,16 @@ class SlicedArray:
     dtype : dtype
     max_rows : int
         Number of rows that may be held in memory at a time.
+    may_miss : bool
+        Whether values may be missing, as in tables.
     """
 
-    def __init__(self, X: Any) -> None:
+    def __init__(self, X: Any, *, may_miss: bool = False) -> None:
         self._X = X
         self.shape = tuple(int(side) for side in X.shape)
         self.dtype = np.dtype(X.dtype)
         self.max_rows = max(1, MAX_BYTES // _row_bytes(X))
+        self.may_miss = may_miss
         self._mapping = _mapping_of(X)
 
     def __len__(self) -> int:
@@ -70,7 +73,8 @@ class SlicedArray:
             # A copy, for pages that are given back are read again by whoever looks at them.
             part = part.copy()
             self._mapping.madvise(mmap.MADV_DONTNEED)
-        return as_real(check_array(part, allow_nd=True, input_name="X"))
+        finite = "allow-nan" if self.may_miss else True
+        return as_real(check_array(part, allow_nd=True, ensure_all_finite=finite, input_name="X"))
 
     def parts(self) -> Iterator[tuple[slice, NDArray]]:
         """Yield all rows in order, in whole chunks, which are decompressed or computed as a whole.
@@ -123,13 +127,15 @@ def in_batches(X: Rows, batches: Iterable[slice]) -> Iterator[NDArray]:
         yield pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def in_slices(X: Any) -> Any:
+def in_slices(X: Any, *, of_tables: bool = False) -> Any:
     """Return X to be read slice by slice if it lies on disk and is too large for memory.
 
     Parameters
     ----------
     X : object
         Whatever a user has passed.
+    of_tables : bool
+        Whether rows are of a table, in which values may be missing.
 
     Returns
     -------
@@ -142,7 +148,7 @@ def in_slices(X: Any) -> Any:
     if not mapped and not _is_sliced(X):
         return X
     if len(X.shape) > 1 and X.shape[0] * _row_bytes(X) > MAX_BYTES:
-        return SlicedArray(X)
+        return SlicedArray(X, may_miss=of_tables and len(X.shape) == 2)
     return X if mapped else np.asarray(X[:])
 
 

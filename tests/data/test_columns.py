@@ -416,7 +416,7 @@ def test_numbers_that_are_none_later_are_named():
 
 def test_frames_of_numbers_alone_are_taken_as_any_array():
     X = pd.DataFrame({"a": [1.5, np.nan], "b": np.array([1, 2], np.int8), "c": [True, False]})
-    for frame in (X, pl.from_pandas(X[["a", "b"]].fillna(0.0))):
+    for frame in (X[["a", "b"]], X.fillna(0.0), pl.from_pandas(X.fillna(0.0))):
         columns, numbers = Columns.learn(frame, "from_dtype")
         assert numbers is None
         assert columns.n_values == (0,) * len(frame.columns)

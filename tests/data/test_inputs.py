@@ -1,3 +1,4 @@
+import decimal
 import tracemalloc
 import warnings
 from dataclasses import replace
@@ -14,7 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from skmpcc.data.inputs import InputFormat, Layout, as_array
+from skmpcc.data.inputs import InputFormat, Layout, as_array, with_nan
 from skmpcc.data.scaling import CHUNK_VALUES, TOTAL_STD
 
 
@@ -634,3 +635,20 @@ def test_chunks_are_of_so_many_values():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * 8 * CHUNK_VALUES < X.size * 8 / 2
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT, decimal.Decimal("nan")], ids=repr)
+def test_what_is_missing_in_lists_and_objects_is_nan(missing):
+    X = [[1, missing], [2.5, 3]]
+    for each in (X, tuple(map(tuple, X)), np.array(X, dtype=object)):
+        found = np.asarray(with_nan(each), dtype=float)
+        np.testing.assert_array_equal(found, [[1, np.nan], [2.5, 3]])
+
+
+@pytest.mark.parametrize(
+    "X",
+    [[[1, 2], [3]], [[1.0, 2.0]], np.array([[1, 2]], dtype=object), np.ones((2, 2)), None, "text", [[]]],
+    ids=repr,
+)
+def test_what_misses_nothing_is_left_as_it_is(X):
+    assert with_nan(X) is X

@@ -156,9 +156,9 @@ def test_blocks_of_dask_are_computed_once(monkeypatch):
 @pytest.mark.usefixtures("little_memory")
 def test_rows_outside_of_the_sample_are_checked_before_the_training():
     X, _ = blobs()
-    X[np.arange(0, N, 10), 1] = np.nan
+    X[np.arange(0, N, 10), 1] = np.inf
     clusterer = MPCCClusterer(3, random_state=0, **BRIEF)
-    with pytest.raises(ValueError, match="X contains NaN"):
+    with pytest.raises(ValueError, match="X contains infinity"):
         clusterer.fit(Stored(X))
     with pytest.raises(ValueError, match="Complex data"):
         clusterer.fit(Stored(X.astype(np.complex64)))
@@ -288,3 +288,47 @@ def test_no_class_on_disk_is_lost(weighted):
     weights = np.where(y == 17, 1e-5, np.random.default_rng(1).uniform(1, 3, N)) if weighted else None
     classifier = MPCCClassifier(**KINDS[MPCCClassifier]).fit(Stored(X), y, weights)
     assert classifier.classes_.tolist() == [0, 1, 2, 17]
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_values_on_disk_may_be_missing(weighted, tmp_path):
+    X, y = blobs()
+    X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
+    weights = np.random.default_rng(1).uniform(1, 3, N) if weighted else None
+    given = mapped(X, tmp_path / "x")
+    clusterer = MPCCClusterer(3, random_state=0, **QUICK).fit(given, sample_weight=weights)
+    assert adjusted_rand_score(y, clusterer.labels_) > 0.85
+    for method in METHODS:
+        found = getattr(clusterer, method)(given)
+        np.testing.assert_array_equal(found, getattr(clusterer, method)(X))
+        assert np.isfinite(found).all(), method
+    np.testing.assert_array_equal(clusterer.predict(given), clusterer.labels_)
+    filled = clusterer.impute(given)
+    np.testing.assert_array_equal(filled[~np.isnan(X)], X[~np.isnan(X)])
+    assert np.isfinite(filled).all()
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_values_on_disk_may_be_missing_where_none_was_in_the_fit(tmp_path):
+    X, _ = blobs()
+    clusterer = MPCCClusterer(3, random_state=0, **QUICK).fit(X)
+    expected = clusterer.labels_
+    X[5::6, 0] = np.nan
+    labels = clusterer.predict(mapped(X, tmp_path / "x"))
+    np.testing.assert_array_equal(labels, clusterer.predict(X))
+    assert np.mean(labels == expected) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (64,)])
+def test_pixels_on_disk_may_not_be_missing(shape, tmp_path, monkeypatch):
+    """Neither those that a fit sees nor others."""
+    X = images((40, *shape), np.float32)
+    monkeypatch.setattr(_sliced, "MAX_BYTES", X.nbytes // 2)
+    parameters = BRIEF | {"random_state": 0, "image_shape": (8, 8)}
+    clusterer = MPCCClusterer(2, **parameters).fit(mapped(X, tmp_path / "x"))
+    X[37].flat[3] = np.nan
+    given = mapped(X, tmp_path / "y")
+    for method in (clusterer.predict, MPCCClusterer(2, **parameters).fit):
+        with pytest.raises(ValueError, match="contains NaN"):
+            method(given)
