@@ -458,6 +458,7 @@ class LatentVariableMixin(FittedLatentMixin):
         draw: Callable[[int], tuple[NDArray, NDArray[np.int64]]],
         n_samples: int,
         conditions: Mapping[Any, Any] | None,
+        rng: np.random.RandomState,
     ) -> tuple[Any, NDArray[np.int64]]:
         """Draw samples and their components, in a frame if the fit saw one, as conditions ask for."""
         data_format = self._fitted.format
@@ -467,7 +468,13 @@ class LatentVariableMixin(FittedLatentMixin):
         if len(data_format.layout.shape) > 1:
             raise ValueError(f"conditions are for tables; {type(self).__name__} was fitted on images.")
         read = conditions_of(conditions, data_format.columns_given, data_format.layout.shape[0])
-        X, y = draw_by_rejection(draw, n_samples, read)
+
+        def draw_rounded(n: int) -> tuple[NDArray, NDArray[np.int64]]:
+            X, y = draw(n)
+            columns = data_format.columns_given
+            return X if columns is None else columns.rounded(X), y
+
+        X, y = draw_by_rejection(draw_rounded, n_samples, read, rng)
         return data_format.to_given(X), y
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
@@ -697,7 +704,7 @@ class GenerativeTransformer(LatentVariableMixin, CallbackSupportMixin, BaseEstim
             one = np.zeros(n, dtype=np.int64)
             return self._fitted_model().decode(self._draw_codes(n, rng), one, rng), one
 
-        return self._drawn(draw, n_samples, conditions)[0]
+        return self._drawn(draw, n_samples, conditions, rng)[0]
 
     def _draw_codes(self, n_samples: int, rng: np.random.RandomState) -> NDArray[np.float64]:
         return rng.standard_normal((n_samples, self._n_features_out))
@@ -778,4 +785,4 @@ class MixtureMixin(LatentVariableMixin):
             y = self._draw_components(n, component, rng)
             return self._draw_from(y, rng), y
 
-        return self._drawn(draw, n_samples, conditions)
+        return self._drawn(draw, n_samples, conditions, rng)

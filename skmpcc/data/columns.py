@@ -199,6 +199,13 @@ class Columns:
         ends = np.array([[float(column.least), float(column.largest)] for column in self.columns]).T
         return np.clip(numbers, *ends).astype(numbers.dtype)
 
+    def rounded(self, numbers: NDArray) -> NDArray:
+        """Bring numbers to those that the columns may hold: within ranges, and whole where these are."""
+        numbers = self.within_ranges(numbers)
+        whole = [column.kind in _WHOLE for column in self.columns]
+        numbers[:, whole] = np.rint(numbers[:, whole])
+        return numbers
+
     def to_given(self, numbers: NDArray) -> Any:
         """Turn numbers of shape (n, d) into a frame of the library that X came in, or an array."""
         parts = [

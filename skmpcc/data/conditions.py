@@ -107,7 +107,10 @@ def _of_numbers(place: int, name: Any, wanted: Any) -> Condition:
 
 
 def draw_by_rejection(
-    draw: Callable[[int], tuple[NDArray, NDArray]], n: int, conditions: list[Condition]
+    draw: Callable[[int], tuple[NDArray, NDArray]],
+    n: int,
+    conditions: list[Condition],
+    rng: np.random.RandomState,
 ) -> tuple[NDArray, NDArray]:
     """Draw rows, and what else there is of each, until as many fulfil conditions.
 
@@ -117,6 +120,8 @@ def draw_by_rejection(
         Draws so many rows.
     n : int
     conditions : list of Condition
+    rng : RandomState
+        Chooses among those that do, which may be sorted.
 
     Raises
     ------
@@ -126,7 +131,9 @@ def draw_by_rejection(
     rows, others, n_found, n_drawn = [], [], 0, 0
     while n_found < n and n_drawn < MAX_DRAWS:
         X, y = draw(AT_ONCE)
-        fits = np.logical_and.reduce([condition.holds(X) for condition in conditions])
+        fits = np.ones(len(X), dtype=bool)
+        for condition in conditions:
+            fits &= condition.holds(X)
         rows.append(X[fits])
         others.append(y[fits])
         n_found, n_drawn = n_found + int(fits.sum()), n_drawn + len(X)
@@ -135,7 +142,8 @@ def draw_by_rejection(
             f"conditions hold for {n_found} of {n_drawn} draws, too few for n_samples={n}. Ask for "
             "fewer samples, or for less."
         )
-    X, y = np.concatenate(rows)[:n], np.concatenate(others)[:n]
+    chosen = rng.permutation(n_found)[:n]
+    X, y = np.concatenate(rows)[chosen], np.concatenate(others)[chosen]
     for condition in conditions:
         if condition.is_near and condition.values is not None:
             X[:, condition.column] = condition.values[0]

@@ -185,6 +185,7 @@ def test_any_numbers_become_what_the_columns_hold(case, seed):
     numbers[:, missing] = np.nan
     for made in (columns, of_file(columns)):
         again = made.to_given(made.within_ranges(numbers))
+        assert_frames_equal(made.to_given(made.rounded(numbers)), again)
         for name, column in zip(values, columns.columns, strict=True):
             if made is columns or name not in UNNAMED:
                 assert again[name].dtype == X[name].dtype
