@@ -7,8 +7,8 @@
    spanning tree, layouts of wide rows and, where clusters have samples enough, eigenvectors of graphs
    of neighbours; all of them once more in the columns divided by their ranges, where that makes a
    difference.
-   Where half of the rows or more have gaps, neighbours are guesses: there are KMeans and mixtures alone,
-   among them one that is fitted to what is there.
+   Where values are missing, one more mixture is fitted to what is there. Where most rows have gaps and
+   few values beside them, neighbours are guesses: then there are KMeans and mixtures alone.
 5. The best of these by quality and agreement, judged by the neighbours in the data as they are; of
    those alone on which neighbours hardly ever disagree, if there are any.
 6. Of images, by "image_search": the same finders in their scattering features, in colour images those of
@@ -68,8 +68,9 @@ AGREEMENT_WEIGHT = 2.6
 FAMILY_WEIGHT = 1.3
 # Samples for each cluster from which a graph shows enough of it for its eigenvectors.
 MIN_SAMPLES = 4
-# Share of rows with gaps from which on neighbours tell too little.
-MANY_GAPS = 0.5
+# Share of rows with gaps from which on, and values that are there of a row on average below which,
+# neighbours tell too little.
+MANY_GAPS, FEW_VALUES = 0.5, 7.0
 # Two candidates are the same clusters, but for some samples, from this adjusted Rand index on.
 SAME = 0.9
 
@@ -190,7 +191,8 @@ def best_candidate(kind: str, problem: Problem) -> Choice:
     if problem.gaps is not None and bool(problem.gaps.any()):
         with one_core():
             of_observed = list(mixture.find_in_observed(problem))
-        if float(problem.gaps.any(1).double().mean()) >= MANY_GAPS:
+        n_there = float((~problem.gaps).sum(1).double().mean())
+        if float(problem.gaps.any(1).double().mean()) >= MANY_GAPS and n_there < FEW_VALUES:
             kinds = ["kmeans", "gaussian_mixture"]
     by_range = problem.by_range()
     problems = [problem] if by_range is None else [problem, by_range]
