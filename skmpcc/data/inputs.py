@@ -270,7 +270,7 @@ class InputFormat(Scaling):
     def decode(self, tensor: Tensor, rng: np.random.RandomState | None = None) -> NDArray:
         """Bring the networks' samples to the user's form, units and floating dtype, within hard ends.
 
-        There is nothing to draw.
+        With `rng` truth values of frames are drawn, by what is decoded as their probability.
         """
         if self.layout.image is not None:
             tensor = self._from_grid(tensor)
@@ -285,6 +285,10 @@ class InputFormat(Scaling):
         X = X.astype(self.dtype)
         if self.ends is not None:
             np.clip(X, *self.ends.astype(self.dtype), out=X)
+        if rng is not None and self.columns_given is not None:
+            for place, column in enumerate(self.columns_given.columns):
+                if column.kind == "boolean":
+                    X[:, place] = rng.random_sample(len(X)) < X[:, place]
         return X
 
     def to_given(self, X: NDArray) -> Any:
