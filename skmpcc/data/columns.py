@@ -26,6 +26,7 @@ MAX_VALUES = 50
 CATEGORY = "category"
 # From here on double precision does not have all whole numbers.
 _EXACT = 2**53
+KINDS = ("number", "whole", "boolean", "ordered", CATEGORY)
 # Kinds whose numbers are whole.
 _WHOLE = ("whole", "boolean", "ordered")
 
@@ -172,6 +173,11 @@ class Columns:
     def n_values(self) -> tuple[int, ...]:
         """Number of the values of each column of categories, 0 for others."""
         return tuple(column.n_values for column in self.columns)
+
+    @property
+    def have_range(self) -> NDArray[np.bool_]:
+        """Which of the columns had a value in the fit."""
+        return np.array([column.least <= column.largest < np.inf for column in self.columns])
 
     def to_numbers(self, X: Any) -> NDArray[np.float64]:
         """Turn later data of the same columns into numbers; unknown categories are missing ones."""

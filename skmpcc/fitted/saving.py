@@ -22,7 +22,7 @@ from torch import Tensor
 
 from skmpcc._sklearn import validate_parameters
 from skmpcc.aim_presets import AIMPreset
-from skmpcc.data.columns import Column, Columns
+from skmpcc.data.columns import KINDS, Column, Columns
 from skmpcc.data.imputation import Imputation
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.data.mixed import MixedFormat
@@ -104,6 +104,9 @@ MIXTURE_ATTRIBUTES = FIT_ATTRIBUTES | {
     "covariances_": ("float64", "n_clusters", "latent_dim"),
     "weights_": ("float64", "n_clusters"),
 }
+
+# Libraries of frames, by whose names columns are made again.
+_LIBRARIES = ("", "pandas", "polars", "pyarrow", "modin", "cudf")
 
 # Attributes that are frames where X was one, of which files keep the numbers.
 _IN_UNITS = {"cluster_centers_", "class_centers_"}
@@ -426,13 +429,14 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         "n_clusters": (model.n_clusters,),
         "latent_dim": (model.settings.latent_dim,),
     }
+    if isinstance(fitted.format, MixedFormat) != (fitted.imputation is not None):
+        raise ValueError("what missing values are filled in by does not fit the columns.")
+    if fitted.format.columns_given is not None:
+        _check_columns(fitted.format.columns_given, layout)
     if isinstance(fitted.format, MixedFormat):
         _check_mixed_format(fitted.format, model.table)
     else:
         _check_input_format(fitted.format, math.prod(model.sample_shape))
-    columns = fitted.format.columns_given
-    if columns is not None and len(columns.columns) != math.prod(layout.shape):
-        raise ValueError(f"{len(columns.columns)} columns do not fit {layout}.")
     found = {}
     for name in ("residual_variances", "training_scores", "code_means", "code_covariances"):
         known = getattr(fitted, name)
@@ -447,14 +451,50 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         found |= vars(fitted.imputation)
         declared |= _OF_IMPUTATIONS
     _check(found, declared, sizes, fitted.format.dtype)
+    groups = [list(group) for group in getattr(fitted.format, "groups", [])]
+    if fitted.imputation is not None and fitted.imputation.groups.tolist() != groups:
+        raise ValueError("groups do not fit the columns.")
     if fitted.training_scores is not None and len(fitted.training_scores) == 0:
         raise ValueError("training_scores has no rows.")
     return sizes
 
 
+def _check_columns(known: Columns, layout: Layout) -> None:
+    """Check what the columns of a table were to the user, and that a row can be made of them."""
+    if len(known.columns) != math.prod(layout.shape) or len(known.names) not in (0, len(known.columns)):
+        raise ValueError(f"{len(known.columns)} columns do not fit {layout}.")
+    # It is imported.
+    if known.library not in _LIBRARIES or bool(known.library) != bool(known.names):
+        raise ValueError(
+            f"columns of frames of {known.library!r} with {len(known.names)} names are none."
+        )
+    for column in known.columns:
+        has_values = isinstance(column.values, list)
+        ends = type(column.least), type(column.largest)
+        correct = (
+            column.kind in KINDS
+            and isinstance(column.dtype, str)
+            and has_values == (column.kind not in ("number", "whole"))
+            and (has_values or column.values is None)
+            and (column.levels is None or isinstance(column.levels, list))
+            and all(isinstance(v, _SCALARS) for v in [*(column.values or ()), *(column.levels or ())])
+            and all(end in (int, float) for end in ends)
+        )
+        if not correct:
+            raise ValueError(f"{column} is no column.")
+    try:
+        known.to_given(known.within_ranges(np.where(known.have_range, 0.0, np.nan)[None]))
+    except ImportError:
+        pass  # The library may be missing here, and arrays are taken all the same.
+    except Exception as error:  # of any library
+        raise ValueError(f"no row can be made of {known}: {error}") from error
+
+
 def _check_input_format(known: InputFormat, n_inputs: int) -> None:
     """Check the parts of the form in which networks see numbers or images."""
     layout, columns = known.layout, known.columns
+    if not isinstance(known.dtype, np.dtype):
+        raise ValueError(f"{known.dtype!r} is no dtype.")
     if known.resizing not in ("interpolate", "pad"):
         raise ValueError(f"resizing should be 'interpolate' or 'pad', but is {known.resizing!r}.")
     n_columns = math.prod(layout.shape)
@@ -484,6 +524,10 @@ def _check_input_format(known: InputFormat, n_inputs: int) -> None:
 def _check_mixed_format(known: MixedFormat, table: TableInputs | None) -> None:
     """Check the parts of the form in which networks see a table of categories or with gaps."""
     (n_columns,) = known.layout.shape
+    if known.layout != Layout((n_columns,)):
+        raise ValueError(f"{known.layout} is not that of a table.")
+    if not isinstance(known.dtype, np.dtype):
+        raise ValueError(f"{known.dtype!r} is no dtype.")
     counts = [*known.n_values, *known.inputs.n_values, *known.inputs.absent, known.inputs.n_numbers]
     if not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError(f"the numbers {counts} are not all integers from 0 on.")
@@ -495,8 +539,19 @@ def _check_mixed_format(known: MixedFormat, table: TableInputs | None) -> None:
     n_numbers = int((is_number & known.varies).sum())
     if table != known.inputs or (known.inputs.n_numbers, known.inputs.n_values) != (n_numbers, n_values):
         raise ValueError("the networks' inputs do not fit the columns.")
+    columns = known.columns_given
+    if columns is not None and columns.n_values != known.n_values:
+        raise ValueError(f"{known.n_values} values do not fit columns with {columns.n_values}.")
+    n_visible = n_numbers + len(n_values)
+    unit, absent = known.inputs.unit, known.inputs.absent
+    if sorted({*absent}) != list(absent) or (absent and absent[-1] >= n_visible):
+        raise ValueError(f"the columns {absent} are not among {n_visible}.")
+    if not (type(unit) is float and 0.0 < unit < math.inf):
+        raise ValueError(f"the unit of categories should be a positive number, but is {unit!r}.")
     if known.numbers is not None:
         _check_input_format(known.numbers, n_numbers)
+        if known.numbers.layout != Layout((int(is_number.sum()),)):
+            raise ValueError("the form of numbers does not fit the columns.")
     if (known.numbers is None) != (n_numbers == 0):
         raise ValueError("the columns of numbers have no form.")
 

@@ -549,6 +549,118 @@ def test_any_other_header_is_an_error_or_a_model(saved, tmp_path, data):
         assert loaded.set_params(device="cpu").predict_proba(IRIS.data.to_numpy()).shape == (150, 3)
 
 
+# ---- Tables with categories and gaps
+
+TABLE = pd.DataFrame(
+    {
+        "size": np.where(np.arange(60) % 7 == 0, np.nan, np.arange(60) ** 1.5),
+        "n": pd.array([*range(1, 60), None], dtype="Int64"),
+        "kind": ["a", "b", None] * 20,
+        "flag": [True, False] * 30,
+        "one": [1.5] * 60,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return clusterer(TABLE)
+
+
+@pytest.fixture(scope="module")
+def saved_mixed(mixed, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "model.safetensors"
+    mixed.save(path)
+    return path
+
+
+MIXED = (*FITTED, "format", "MixedFormat")
+INPUTS = (*MIXED, "inputs", "TableInputs")
+COLUMNS = (*MIXED, "columns_given", "Columns")
+KIND = (*COLUMNS, "columns", 2, "Column")
+IMPUTATION = "fitted.imputation"
+
+
+def without_imputation(header, tensors):
+    header["fitted"]["FittedModel"]["imputation"] = None
+    for name in [name for name in tensors if name.startswith(IMPUTATION)]:
+        del tensors[name]
+
+
+MIXED_CHANGES = {
+    "fewer columns": (setting(*COLUMNS, "columns", []), "0 columns do not fit"),
+    "fewer names": (setting(*COLUMNS, "names", ["size"]), "5 columns do not fit"),
+    "no names": (setting(*COLUMNS, "names", []), "'pandas' with 0 names"),
+    "another module": (setting(*COLUMNS, "library", "antigravity"), "frames of 'antigravity'"),
+    "a kind that is none": (setting(*KIND, "kind", "date"), "is no column"),
+    "a category without values": (setting(*KIND, "values", None), "is no column"),
+    "a category of lists": (setting(*KIND, "values", [[1], [2]]), "is no column"),
+    "a category of other values": (setting(*KIND, "values", ["a", "b", "c"]), "do not fit columns"),
+    "a range of text": (setting(*KIND, "least", "low"), "is no column"),
+    "a dtype of nothing": (setting(*KIND, "dtype", "int8"), "no row can be made"),
+    "other numbers of values": (
+        setting(*MIXED, "n_values", {"tuple": [0, 0, 3, 2, 0]}),
+        "inputs do not",
+    ),
+    "no numbers of values": (setting(*MIXED, "n_values", {"tuple": []}), None),
+    "no form of numbers": (setting(*MIXED, "numbers", None), "have no form|belong to no part"),
+    "columns that vary otherwise": (tensor("fitted.format.varies", lambda t: ~t), "inputs do not fit"),
+    "other constants": (tensor("fitted.format.constants", lambda t: t[:3]), "constants should be"),
+    "a unit that is negative": (setting(*INPUTS, "unit", -1.0), "inputs do not fit|unit"),
+    "absences of other columns": (setting(*INPUTS, "absent", {"tuple": [0, 1, 9]}), None),
+    "fewer absences": (setting(*INPUTS, "absent", {"tuple": []}), None),
+    "other inputs of the networks": (setting(*MODEL, 4, None), None),
+    "nothing to fill in by": (without_imputation, "filled in by does not fit"),
+    "other groups": (tensor(f"{IMPUTATION}.groups", lambda t: t + 1), "groups do not fit"),
+    "fewer groups": (tensor(f"{IMPUTATION}.groups", lambda t: t[:1]), "groups do not fit"),
+    "means of another shape to fill in": (
+        tensor(f"{IMPUTATION}.means", lambda t: t[:, :2]),
+        "should be",
+    ),
+    "widths of another type": (tensor(f"{IMPUTATION}.widths", lambda t: t.float()), "widths should be"),
+    "no precisions": (tensor(f"{IMPUTATION}.precisions", lambda t: None), "precisions"),
+    "fewer residuals": (tensor("fitted.residual_variances", lambda t: t[:2]), "residual_variances"),
+}
+
+
+def test_mixed_tables_are_restored(mixed, saved_mixed, tmp_path):
+    loaded = MPCCClusterer.load(saved_mixed)
+    assert_same(loaded, mixed, TABLE)
+    assert_equal(loaded.impute(TABLE), mixed.impute(TABLE))
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == saved_mixed.read_bytes()
+
+
+@pytest.mark.parametrize(("change", "match"), MIXED_CHANGES.values(), ids=MIXED_CHANGES)
+def test_forms_of_tables_that_are_not_right_are_named(saved_mixed, tmp_path, change, match):
+    changed(saved_mixed, tmp_path / "changed", change)
+    refused(tmp_path / "changed", match)
+    assert "antigravity" not in sys.modules
+
+
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_other_form_of_tables_is_an_error_or_a_model(saved_mixed, tmp_path, data):
+    def change(header, tensors):
+        of_format = header["fitted"]["FittedModel"]["format"]
+        *keys, last = data.draw(st.sampled_from([path for path in places(of_format) if path]))
+        for key in keys:
+            of_format = of_format[key]
+        of_format[last] = data.draw(JSON)
+
+    changed(saved_mixed, tmp_path / "changed", change)
+    try:
+        loaded = MPCCClusterer.load(tmp_path / "changed")
+    except ValueError as error:
+        assert "changed cannot be loaded by MPCCClusterer" in str(error)  # noqa: PT017
+    else:
+        loaded.predict_proba(TABLE.to_numpy())
+        assert len(loaded.sample(30)[0]) == 30
+        assert len(loaded.impute(TABLE.to_numpy())) == 60
+
+
 # ---- Files of formats before
 
 
