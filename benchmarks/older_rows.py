@@ -45,6 +45,7 @@ MEASURED = {
     "seconds": FIT,
     "suite": FIT,
     "images": FIT,
+    "mixed": (*FIT, *VADE, *VAE, "skmpcc/fitted"),
     "generation": (*FIT, "skmpcc/fitted"),
     "classification": CLASSIFIER,
     "samples_of_classes": (*CLASSIFIER, "skmpcc/fitted"),

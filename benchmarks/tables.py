@@ -591,6 +591,77 @@ def images(rows: Rows) -> list[str]:
     return _lines([*columns, "accuracy", "chosen", "seconds", "commit"], lines)
 
 
+def _mixed(rows: Rows, part: str) -> dict[str, dict[str, Rows]]:
+    """Rows of a part of `mixed.py` by method and table, of tables that all methods have."""
+    found: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
+    for r in rows:
+        if "table" in r and r.get("part") == part:
+            found[r["method"]][r["table"]].append(r)
+    common = set.intersection(*(set(of_method) for of_method in found.values())) if found else set()
+    return {
+        method: {table: of_method[table] for table in sorted(common)}
+        for method, of_method in found.items()
+    }
+
+
+def _mean_of(tables: dict[str, Rows], figure: str, **having: Any) -> float:
+    """Mean over tables of the mean over seeds; NaN if no row has the figure."""
+    means = []
+    for fits in tables.values():
+        values = [
+            r[figure]
+            for r in fits
+            if r.get(figure) is not None and all(r[key] == value for key, value in having.items())
+        ]
+        means += [np.mean(values)] if values else []
+    return float(np.mean(means)) if means else float("nan")
+
+
+def _figures(values: Iterable[float]) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.3f}" for value in values]
+
+
+def mixed_labels(rows: Rows) -> list[str]:
+    """Labels of mixed tables: means over tables, a row for each method, the best first."""
+    scores, lines = ("ari", "nmi", "accuracy"), []
+    found = _mixed(rows, "labels")
+    for method in sorted(found, key=lambda name: -_mean_of(found[name], "ari")):
+        tables = found[method]
+        fits = [r for of_table in tables.values() for r in of_table]
+        cells = _figures(_mean_of(tables, score) for score in scores)
+        lines.append([method, str(len(tables)), *cells, _seconds(fits), _commits(fits)])
+    return _lines(["method", "tables", "ARI", "NMI", "accuracy", "seconds", "commit"], lines)
+
+
+def mixed_gaps(rows: Rows) -> list[str]:
+    """What is left of labels, and errors of what was removed, by the share of values removed."""
+    lines = []
+    for method, tables in _mixed(rows, "gaps").items():
+        fits = [r for of_table in tables.values() for r in of_table]
+        cells = [_mean_of(tables, "ari", share=share) for share in (0.0, 0.1, 0.3)]
+        cells += [
+            _mean_of(tables, figure, share=share)
+            for figure in ("rmse", "right", "within")
+            for share in (0.1, 0.3)
+        ]
+        lines.append([method, str(len(tables)), *_figures(cells), _commits(fits)])
+    columns = ["ARI, all there", "ARI, 10 % gone", "30 %", "error, 10 %", "30 %"]
+    columns += ["right, 10 %", "30 %", "in 80 %, 10 %", "30 %"]
+    return _lines(["method", "tables", *columns, "commit"], lines)
+
+
+def mixed_samples(rows: Rows) -> list[str]:
+    """Samples of mixed tables: means over tables, a row for each method, by the AUC."""
+    figures = ("coverage", "density", "recall", "auc", "variation")
+    found, lines = _mixed(rows, "samples"), []
+    for method in sorted(found, key=lambda name: _mean_of(found[name], "auc")):
+        fits = [r for of_table in found[method].values() for r in of_table]
+        cells = _figures(_mean_of(found[method], figure) for figure in figures)
+        lines.append([method, str(len(found[method])), *cells, _seconds(fits), _commits(fits)])
+    columns = ["coverage", "density", "recall", "AUC", "variation of categories"]
+    return _lines(["method", "tables", *columns, "seconds", "commit"], lines)
+
+
 def speed(rows: Rows) -> list[str]:
     """Milliseconds of an iteration by either loop, a row for each case."""
     columns = {
@@ -719,6 +790,9 @@ TABLES = {
     **{f"light_curves_{each}": partial(light_curve_novelty, name=each) for each in STARS},
     **{f"light_curves_{each}": partial(light_curves, task=each) for each in OF_STARS},
     "images": images,
+    "mixed_labels": mixed_labels,
+    "mixed_gaps": mixed_gaps,
+    "mixed_samples": mixed_samples,
     "speed": speed,
     "growth": growth,
     "predicted": predicted,

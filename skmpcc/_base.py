@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 
 from skmpcc._parameters import check_given_once, given_fields, layout_and_preset
 from skmpcc._sklearn import StrOptions, fit_context, makes_arrays
-from skmpcc.data.columns import Columns, later_numbers, needs_numbers
+from skmpcc.data.columns import Columns, later_numbers, needs_numbers, with_index_of
 from skmpcc.data.conditions import conditions_of, draw_by_rejection
 from skmpcc.data.frames import warn_of_row_numbers
 from skmpcc.data.inputs import Layout, as_array, as_given, as_real, with_nan
@@ -371,7 +371,7 @@ class LatentVariableMixin(FittedLatentMixin):
             In the shape and units of the fitted data; without gaps, where values are missing in X.
         """
         fitted = self._fitted_model()
-        return fitted.format.to_given(fitted.reconstruct(self._check_X(X)))
+        return with_index_of(X, fitted.format.to_given(fitted.reconstruct(self._check_X(X))))
 
     def impute(self, X: ArrayLike, n_draws: int | None = None) -> Any:
         """Fill in missing values of a table; what is there stays as it is.
@@ -428,7 +428,7 @@ class LatentVariableMixin(FittedLatentMixin):
         given = given[:] if isinstance(given, SlicedArray) else given
         filled, columns = fitted.imputed(given, n_draws, rng), fitted.format.columns_given
         if columns is not None:
-            filled = [columns.to_given(each) for each in filled]
+            filled = [with_index_of(X, columns.to_given(each)) for each in filled]
         return filled[0] if n_draws is None else filled
 
     @tensor_for_tensor

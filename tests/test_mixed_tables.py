@@ -657,3 +657,9 @@ def test_pictures_of_mixed_tables(library):
     assert ClustersDisplay.from_estimator(clusterer, given, n_samples=3).figure_ is not None
     assert ReconstructionsDisplay.from_estimator(clusterer, given, n_samples=3).figure_ is not None
     plt.close("all")
+
+
+def test_rows_of_pandas_keep_their_index(estimator):
+    rows = X.set_index(np.arange(len(X))[::-1] * 3)
+    assert estimator.impute(rows).index.equals(rows.index)
+    assert estimator.reconstruct(rows).index.equals(rows.index)

@@ -262,6 +262,13 @@ def later_numbers(X: Any, columns: Columns | None) -> NDArray | None:
     return columns.to_numbers(X)
 
 
+def with_index_of(X: Any, found: Any) -> Any:
+    """Give rows of a frame of pandas the index of those that they were made of."""
+    if hasattr(X, "iloc") and hasattr(found, "iloc"):
+        found.index = X.index
+    return found
+
+
 # ---- What is found
 
 
