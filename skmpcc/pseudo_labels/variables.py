@@ -82,17 +82,20 @@ class Variables:
         gaps : ndarray of bool of shape (n, d), optional
             Values in that form that are missing.
         """
-        categories, numbers = list(codes), []
-        for column in measured:
-            there = ~np.isnan(column)
-            values, code = np.unique(column[there], return_inverse=True)
-            if len(values) > min(MAX_VALUES, np.sum(there) // MIN_ROWS):
-                numbers.append(column.astype(np.float64))
-                continue
-            with_gaps = np.full(len(column), -1)
-            with_gaps[there] = code.reshape(-1)
-            categories.append(with_gaps)
-        return cls(_without_determined(categories), numbers, is_indicator, gaps)
+        categories: list[NDArray] = []
+        numbers: dict[bytes, NDArray] = {}
+        for column, is_there in ((code, code >= 0) for code in codes):
+            if is_there.any():
+                categories.append(_numbered(column, is_there))
+        for column, is_there in ((x, ~np.isnan(x)) for x in measured):
+            code = _numbered(column, is_there)
+            n_values, n_there = int(code.max(initial=-1)) + 1, int(is_there.sum())
+            if 0 < n_values <= min(MAX_VALUES, n_there // MIN_ROWS):
+                categories.append(code)
+            elif n_values:
+                opposite = np.where(is_there, code.max() - code, -1)
+                numbers.setdefault(min(code.tobytes(), opposite.tobytes()), column.astype(np.float64))
+        return cls(_without_determined(categories), list(numbers.values()), is_indicator, gaps)
 
     def take(self, rows: NDArray[np.int64]) -> "Variables":
         """Return these of some rows."""
@@ -105,6 +108,13 @@ class Variables:
         """Number of the variables of categories that tell anything: a value of a few rows does not."""
         counts = [np.bincount(code[code >= 0], minlength=1) for code in self.categories]
         return sum(int(count.sum() - count.max() >= MIN_ROWS) for count in counts)
+
+
+def _numbered(column: NDArray, is_there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number the values of a column from 0 on, in order, with -1 where one is missing."""
+    code = np.full(len(column), -1)
+    code[is_there] = np.unique(column[is_there], return_inverse=True)[1].reshape(-1)
+    return code
 
 
 def _without_indicators(codes: dict[int, NDArray]) -> tuple[list[NDArray], list[list[int]]]:
