@@ -412,7 +412,8 @@ def run(options: argparse.Namespace) -> None:
                             raise
                         print(f"{name}, {method}: {type(error).__name__}: {error}"[:200], flush=True)
                 seconds = round((time.perf_counter() - start) / max(1, len(made)), 2)
-                key = {"part": options.part, "table": name, "method": method, "seed": seed}
+                key = {"kind": "mixed", "part": options.part, "table": name}
+                key |= {"method": method, "seed": seed}
                 with options.output.open("a") as file:
                     for row in made:
                         file.write(json.dumps(key | row | {"seconds": seconds} | about) + "\n")

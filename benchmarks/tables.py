@@ -595,7 +595,7 @@ def _mixed(rows: Rows, part: str) -> dict[str, dict[str, Rows]]:
     """Rows of a part of `mixed.py` by method and table, of tables that all methods have."""
     found: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
     for r in rows:
-        if "table" in r and r.get("part") == part:
+        if r.get("kind") == "mixed" and r["part"] == part:
             found[r["method"]][r["table"]].append(r)
     common = set.intersection(*(set(of_method) for of_method in found.values())) if found else set()
     return {

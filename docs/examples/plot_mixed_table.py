@@ -18,9 +18,9 @@ rng = np.random.default_rng(0)
 part = rng.choice(3, size=600)
 flats = pd.DataFrame(
     {
-        "rent": rng.normal(np.array([700, 1100, 1900])[part], 120),
-        "area": rng.normal(np.array([45, 80, 95])[part], 9),
-        "rooms": pd.array(1 + rng.poisson(np.array([0.6, 2.2, 2.0])[part]), dtype="Int64"),
+        "rent": rng.normal(np.array([600, 1100, 1900])[part], 110),
+        "area": rng.normal(np.array([40, 90, 70])[part], 7),
+        "rooms": pd.array(1 + rng.binomial(5, np.array([0.1, 0.6, 0.3])[part]), dtype="Int64"),
         "heating": pd.Categorical(
             np.array(["coal", "gas", "heat pump"])[
                 np.clip(part + rng.choice([0, 0, 0, 1, -1], 600), 0, 2)
@@ -71,7 +71,7 @@ _ = ax.legend()
 # --------
 #
 # Samples have the dtypes of the table, and may be asked for by what they shall be.
-new, _ = clusterer.sample(500, conditions={"heating": "heat pump", "area": (80, 110)})
+new, _ = clusterer.sample(500, conditions={"heating": "heat pump", "area": (60, 80)})
 new.head()
 
 # %%
