@@ -93,11 +93,6 @@ class MixedFormat:
         return cls(Layout(X.shape[1:]), n_values, numbers, inputs, varies, constants, dtype, columns)
 
     @property
-    def groups(self) -> list[tuple[int, int]]:
-        """Places of the indicators of each column of categories."""
-        return self.inputs.groups
-
-    @property
     def tensor_shape(self) -> tuple[int, ...]:
         """Shape of a row as the networks see it."""
         return (self.inputs.n_inputs,)

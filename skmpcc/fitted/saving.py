@@ -451,7 +451,7 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         found |= vars(fitted.imputation)
         declared |= _OF_IMPUTATIONS
     _check(found, declared, sizes, fitted.format.dtype)
-    groups = [list(group) for group in getattr(fitted.format, "groups", [])]
+    groups = [] if model.table is None else [list(group) for group in model.table.groups]
     if fitted.imputation is not None and fitted.imputation.groups.tolist() != groups:
         raise ValueError("groups do not fit the columns.")
     if fitted.training_scores is not None and len(fitted.training_scores) == 0:

@@ -5,11 +5,15 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
 from support import generator
 
+from skmpcc.data.imputation import Imputation
 from skmpcc.pseudo_labels.finders.latent_classes import LatentClasses, MixedTable, latent_classes
+from skmpcc.pseudo_labels.finders.mixture import find_in_observed
 from skmpcc.pseudo_labels.graph import NeighborGraph
-from skmpcc.pseudo_labels.search import find_pseudo_labels
+from skmpcc.pseudo_labels.problem import Problem
+from skmpcc.pseudo_labels.search import find_candidates, find_pseudo_labels
 from skmpcc.pseudo_labels.variables import Variables
 
 
@@ -140,3 +144,74 @@ def test_rows_that_are_not_in_the_graph_are_labelled_too(monkeypatch):
     found = searched(*without(codes, measured, 0.05))
     assert found.labels.shape == (400,)
     assert adjusted_rand_score(y, found.labels) > 0.7
+
+
+# ---- Gaps
+
+
+def with_gaps(n_columns, share, n=300, distance=6.0):
+    """Rows of three Gaussians of unequal shapes, completed by means, which are gaps, and the classes."""
+    random = np.random.default_rng(3)
+    y = random.integers(3, size=n)
+    means = distance * random.normal(size=(3, n_columns)) / np.sqrt(n_columns)
+    X = means[y] + random.normal(size=(n, n_columns)) * np.array([0.4, 1.0, 1.6])[y][:, None]
+    gaps = random.random(X.shape) < share
+    data = np.where(gaps, np.nanmean(np.where(gaps, np.nan, X), axis=0), X)
+    return torch.as_tensor(data, dtype=torch.float32), gaps, y
+
+
+def search_with_gaps(data, gaps):
+    measured = list(np.where(gaps, np.nan, data.numpy()).T)
+    variables = Variables.from_columns([], measured, np.zeros(data.shape[1], dtype=bool), gaps)
+    graph = NeighborGraph.from_data(data, 15, 3, generator())
+    return find_pseudo_labels("search", data, graph, 3, generator(), variables=variables)
+
+
+def test_a_mixture_of_what_is_there_finds_long_clusters():
+    """Of which means in the gaps leave little."""
+    random = np.random.default_rng(0)
+    y = random.integers(2, size=400)
+    along, across = np.full(4, 0.5), np.array([0.5, 0.5, -0.5, -0.5])
+    X = np.outer(random.normal(0, 2, 400), along) + np.outer(3.0 * y, across)
+    X += random.normal(0, 0.5, X.shape)
+    gaps = random.random(X.shape) < 0.25
+    values = np.where(gaps, np.nan, X)
+    mixture = Imputation.of_clusters(values, 2, seed=0)
+    found = adjusted_rand_score(y, mixture.most_probable(values))
+    completed = np.where(gaps, np.nanmean(values, axis=0), X)
+    blind = GaussianMixture(2, n_init=3, random_state=0).fit_predict(completed)
+    assert found > 0.7 > adjusted_rand_score(y, blind) + 0.5
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "share", "by_neighbors"), [(4, 0.3, False), (4, 0.05, True), (12, 0.2, True)]
+)
+def test_neighbours_of_rows_with_few_values_are_not_asked(n_columns, share, by_neighbors, monkeypatch):
+    asked = []
+
+    def find(kinds, problems):
+        asked.extend(kinds)
+        return find_candidates(["kmeans"], problems)
+
+    monkeypatch.setattr("skmpcc.pseudo_labels.search.find_candidates", find)
+    data, gaps, _ = with_gaps(n_columns, share)
+    search_with_gaps(data, gaps)
+    assert ("spectral" in asked) == by_neighbors
+    assert {"kmeans", "gaussian_mixture"} <= set(asked)
+
+
+def test_a_mixture_of_what_is_there_labels_rows_outside_the_graph(monkeypatch):
+    monkeypatch.setattr("skmpcc.pseudo_labels.graph.MAX_ROWS", 200)
+    data, gaps, y = with_gaps(4, 0.3)
+    problem = Problem(
+        data,
+        NeighborGraph.from_data(data, 15, 3, generator()),
+        3,
+        generator(),
+        gaps=torch.from_numpy(gaps),
+    )
+    (candidate,) = find_in_observed(problem)
+    assert candidate.labels.shape == (200,)
+    labels = candidate.of_all()
+    np.testing.assert_array_equal(labels[problem.graph.rows], candidate.labels)
+    assert adjusted_rand_score(y, labels) > 0.5
