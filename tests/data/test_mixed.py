@@ -67,7 +67,7 @@ def test_what_is_missing_is_zero_and_told():
     assert set(np.unique(absences)) == {0.0, np.float32(inputs.unit)}
     assert (encoded[missing[:, 2], 1] == 0).all()
     assert (encoded[missing[:, 4], 2] == 0).all()
-    (start, stop), (other, _) = known.groups
+    (start, stop), (other, _) = known.inputs.groups
     assert (encoded[missing[:, 0], start:stop] == 0).all()
     sums = encoded[:, start:stop].sum(1).numpy()
     np.testing.assert_allclose(sums, np.where(missing[:, 0], 0.0, inputs.unit), rtol=1e-6)
