@@ -517,7 +517,10 @@ def _nw_series(name: str, values: Any, column: Column, backend: Any) -> Any:
         return nw.new_series(name, values, nw.Enum(column.levels or []), backend=backend)
     kind, _, size = column.dtype.partition("(")
     if kind == "Decimal":
-        precision, scale = map(int, re.findall(r"\d+", size))
-        numbers = nw.new_series(name, values, nw.Float64, backend=backend)
-        return numbers.cast(nw.Decimal(precision, scale))
+        numbers, sizes = (
+            nw.new_series(name, values, nw.Float64, backend=backend),
+            re.findall(r"\d+", size),
+        )
+        # Earlier versions of Narwhals do not tell the sizes, and floats come back.
+        return numbers.cast(nw.Decimal(*map(int, sizes))) if sizes else numbers
     return nw.new_series(name, values, getattr(nw, kind, nw.Object), backend=backend)
