@@ -319,7 +319,9 @@ class Imputation:
             labels = KMeans(k, n_init=1, random_state=seed).fit_predict(filled)
         means, within = np.empty((k, values.shape[1])), np.diag(FLOOR * variance)
         for i in range(k):
-            means[i] = filled[labels == i].mean(axis=0)
+            # Of fewer different rows than clusters some are empty.
+            members = filled[labels == i] if np.any(labels == i) else filled
+            means[i] = members.mean(axis=0)
             centred = filled[labels == i] - means[i]
             within += centred.T @ centred / len(values)
         precisions = np.repeat(np.linalg.inv(within)[None], k, axis=0)
