@@ -33,7 +33,7 @@ _WHOLE = ("whole", "boolean", "ordered")
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds.
+    """A column of a table, by what it holds.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ class Columns:
 
     @property
     def have_range(self) -> NDArray[np.bool_]:
-        """Which of the columns had a value in the fit."""
+        """Tell which of the columns had a value in the fit."""
         return np.array([column.least <= column.largest < np.inf for column in self.columns])
 
     def to_numbers(self, X: Any) -> NDArray[np.float64]:
@@ -246,6 +246,30 @@ class Columns:
         except UnicodeEncodeError:  # of halves of surrogate pairs, as names of files may have
             frame.columns = pandas.Index(self.names, dtype=object)
         return frame
+
+
+class ReturnsColumns:
+    """Way back from arrays to what the user's table was, of a form that knows its columns.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+        Floating dtype of arrays.
+    columns_given : Columns or None
+        What the columns are to the user, of a data frame.
+    """
+
+    dtype: np.dtype
+    columns_given: Columns | None
+
+    def to_given(self, X: NDArray) -> Any:
+        """Turn an array of samples into a frame, if the fit saw one."""
+        columns = self.columns_given
+        return X if columns is None else columns.to_given(columns.within_ranges(X))
+
+    def to_numbers(self, X: Any) -> NDArray:
+        """Invert `to_given`."""
+        return X if self.columns_given is None else self.columns_given.to_numbers(X).astype(self.dtype)
 
 
 def needs_numbers(X: Any, columns: Columns | None) -> bool:
@@ -321,7 +345,7 @@ def _of_array(X: Any, categorical: Any) -> tuple[Columns | None, NDArray | None]
 
 
 def _chosen(categorical: Any, names: list[Any]) -> NDArray[np.bool_] | None:
-    """Which columns the user calls categories; None if dtypes say it."""
+    """Find which columns the user calls categories; None if dtypes say it."""
     if categorical is None:
         return np.zeros(len(names), dtype=bool)
     if isinstance(categorical, str):

@@ -19,7 +19,7 @@ NEAR = 0.1
 
 @dataclass(frozen=True)
 class Condition:
-    """What a column has to be.
+    """A condition on a column: what it has to be.
 
     Attributes
     ----------

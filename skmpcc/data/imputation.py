@@ -54,7 +54,7 @@ class _Part(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """What a component says of rows: completed, and their log p(k) p(x | k); and of what they lack."""
+    """Rows as a component completes them, and their log p(k) p(x | k); and of what they lack."""
 
     values: NDArray[np.float64]
     log_joint: NDArray[np.float64]
@@ -105,20 +105,11 @@ class Imputation:
         """
         values = np.asarray(values, dtype=np.float64)
         random = np.random.default_rng(seed)
-        ends = np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)])
-        firsts = np.array(groups, dtype=np.int64).reshape(-1, 2)
-        free = np.delete(values, firsts[:, 0], axis=1)
+        independent = cls._of_independent_columns(values, groups)
+        free = values[:, independent._free]
         n_fitted, n_components = _affordable(free)
         some = free[np.sort(random.permutation(len(free))[:n_fitted])]
-        mean, variance = _moments(free)
-        independent = cls(
-            np.ones(1),
-            mean[None],
-            np.diag(1.0 / variance)[None],
-            ends,
-            firsts,
-            np.ones(values.shape[1]),
-        )
+        _, variance = _moments(free)
         hidden = ~np.isnan(some) & (random.random(some.shape) < HIDDEN)
         # What a fit has seen tells nothing of its errors.
         seen = np.where(hidden, np.nan, some)
@@ -142,23 +133,31 @@ class Imputation:
         n_clusters : int
         seed : int
         """
-        mean, variance = _moments(values)
         n_fitted, _ = _affordable(values)
         some = values[np.sort(np.random.default_rng(seed).permutation(len(values))[:n_fitted])]
-        independent = cls(
-            np.ones(1),
-            mean[None],
-            np.diag(1.0 / variance)[None],
-            np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)]),
-            np.empty((0, 2), dtype=np.int64),
-            np.ones(len(mean)),
-        )
-        single = independent._improved(some, variance)
+        _, variance = _moments(values)
+        single = cls._of_independent_columns(values)._improved(some, variance)
         starts = (single._split(some, n_clusters, variance, seed + i) for i in range(N_STARTS))
         found = [
             each._improved(some, variance, MAX_ITER_OF_CLUSTERS, ROWS_OF_CLUSTERS) for each in starts
         ]
         return max(found, key=lambda mixture: mixture.log_density(some).mean())
+
+    @classmethod
+    def _of_independent_columns(
+        cls, values: NDArray, groups: Sequence[tuple[int, int]] = ()
+    ) -> "Imputation":
+        """Make one Gaussian of the columns' own means and variances."""
+        firsts = np.array(groups, dtype=np.int64).reshape(-1, 2)
+        mean, variance = _moments(np.delete(values, firsts[:, 0], axis=1))
+        return cls(
+            np.ones(1),
+            mean[None],
+            np.diag(1.0 / variance)[None],
+            np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)]),
+            firsts,
+            np.ones(values.shape[1]),
+        )
 
     def most_probable(self, values: NDArray) -> NDArray[np.int64]:
         """Most probable component of each row, shape (n,)."""
@@ -217,7 +216,7 @@ class Imputation:
         return np.delete(np.arange(self.ends.shape[1]), self.groups[:, 0])
 
     def _given(self, values: NDArray) -> Iterator[tuple[_Part, list[_Given]]]:
-        """What each component says of rows, part by part."""
+        """Yield what each component says of rows, part by part."""
         log_determinants = np.linalg.slogdet(self.precisions)[1]
         for part in _parts(np.isnan(values)):
             given, x = [], values[part.rows]

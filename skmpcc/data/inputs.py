@@ -17,7 +17,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn import functional
 
-from skmpcc.data.columns import Columns
+from skmpcc.data.columns import Columns, ReturnsColumns
 from skmpcc.data.frames import is_missing
 from skmpcc.data.scaling import Scaling, rows_at_once, scale_images, scale_table, scaled
 from skmpcc.method.networks.image import MIN_SIDE, Grid
@@ -200,7 +200,7 @@ def _axes(shape: tuple[int, ...], sides: tuple[int, ...] | None) -> tuple[tuple[
 
 
 @dataclass(frozen=True)
-class InputFormat(Scaling):
+class InputFormat(ReturnsColumns, Scaling):
     """Translation of X into the networks' tensors, and of their output into the user's arrays.
 
     Attributes
@@ -290,15 +290,6 @@ class InputFormat(Scaling):
                 if column.kind == "boolean":
                     X[:, place] = rng.random_sample(len(X)) < X[:, place]
         return X
-
-    def to_given(self, X: NDArray) -> Any:
-        """Turn an array of samples into a frame, if the fit saw one."""
-        columns = self.columns_given
-        return X if columns is None else columns.to_given(columns.within_ranges(X))
-
-    def to_numbers(self, X: Any) -> NDArray:
-        """Invert `to_given`."""
-        return X if self.columns_given is None else self.columns_given.to_numbers(X).astype(self.dtype)
 
     def to_grid(self, images: Tensor) -> Tensor:
         """Bring images to the sides that the networks work at; tables have none."""

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 from torch import Tensor
 
-from skmpcc.data.columns import CATEGORY, Columns
+from skmpcc.data.columns import CATEGORY, Columns, ReturnsColumns
 from skmpcc.data.inputs import InputFormat, Layout, floating_dtype
 from skmpcc.data.scaling import TOTAL_STD, rows_at_once
 from skmpcc.method.networks.table import TableInputs
 
 
 @dataclass(frozen=True)
-class MixedFormat:
+class MixedFormat(ReturnsColumns):
     """`InputFormat` of a table that has categories or missing values.
 
     In X categories are numbers from 0 on, and what is missing is NaN.
@@ -153,15 +153,6 @@ class MixedFormat:
             shares = tensor[:, start:stop].double().cpu().numpy()
             X[:, column] = shares.argmax(axis=1) if rng is None else _drawn(shares, rng)
         return X.astype(self.dtype)
-
-    def to_given(self, X: NDArray) -> Any:
-        """Turn an array of samples into a frame, if the fit saw one."""
-        columns = self.columns_given
-        return X if columns is None else columns.to_given(columns.within_ranges(X))
-
-    def to_numbers(self, X: Any) -> NDArray:
-        """Invert `to_given`."""
-        return X if self.columns_given is None else self.columns_given.to_numbers(X).astype(self.dtype)
 
 
 def format_of(

@@ -540,8 +540,9 @@ def _check_mixed_format(known: MixedFormat, table: TableInputs | None) -> None:
     if table != known.inputs or (known.inputs.n_numbers, known.inputs.n_values) != (n_numbers, n_values):
         raise ValueError("the networks' inputs do not fit the columns.")
     columns = known.columns_given
-    if columns is not None and columns.n_values != known.n_values:
-        raise ValueError(f"{known.n_values} values do not fit columns with {columns.n_values}.")
+    of_columns = (0,) * n_columns if columns is None else columns.n_values
+    if of_columns != known.n_values:
+        raise ValueError(f"{known.n_values} values do not fit columns with {of_columns}.")
     n_visible = n_numbers + len(n_values)
     unit, absent = known.inputs.unit, known.inputs.absent
     if sorted({*absent}) != list(absent) or (absent and absent[-1] >= n_visible):

@@ -313,7 +313,7 @@ class LatentModel(nn.Module):
         return errors if observed is None else errors * observed
 
     def observed(self, x: Tensor, rebuilt: Tensor | None = None) -> Tensor | None:
-        """1 for inputs whose value is known, and not hidden in what is rebuilt; None if all are."""
+        """Return 1 for inputs that are known, and not hidden in what is rebuilt; None if all are."""
         if self.table is None:
             return None
         observed = self.table.observed(x)

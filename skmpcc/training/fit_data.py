@@ -134,5 +134,5 @@ def variables_of(values: NDArray, inputs: TableInputs) -> Variables:
 
 
 def table_inputs(data: FitData) -> TableInputs | None:
-    """What the networks' inputs are, of a table that has categories or missing values."""
+    """Return what the networks' inputs are, of a table that has categories or missing values."""
     return data.format.inputs if isinstance(data.format, MixedFormat) else None

@@ -527,19 +527,20 @@ JSON = st.recursive(
 )
 
 
+def change_an_entry(content, data):
+    """Put anything in the place of some entry, at any depth."""
+    *keys, last = data.draw(st.sampled_from([path for path in places(content) if path]))
+    for key in keys:
+        content = content[key]
+    content[last] = data.draw(JSON)
+
+
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_other_header_is_an_error_or_a_model(saved, tmp_path, data):
     """Anything, anywhere, with a checksum that is right."""
-
-    def change(header, tensors):
-        *keys, last = data.draw(st.sampled_from([path for path in places(header) if path]))
-        for key in keys:
-            header = header[key]
-        header[last] = data.draw(JSON)
-
-    changed(saved, tmp_path / "changed", change)
+    changed(saved, tmp_path / "changed", lambda header, tensors: change_an_entry(header, data))
     try:
         loaded = MPCCClusterer.load(tmp_path / "changed")
     except ValueError as error:
@@ -590,6 +591,7 @@ def without_imputation(header, tensors):
 
 
 MIXED_CHANGES = {
+    "no columns": (setting(*COLUMNS[:-2], "columns_given", None), "do not fit columns with"),
     "fewer columns": (setting(*COLUMNS, "columns", []), "0 columns do not fit"),
     "fewer names": (setting(*COLUMNS, "names", ["size"]), "5 columns do not fit"),
     "no names": (setting(*COLUMNS, "names", []), "'pandas' with 0 names"),
@@ -644,11 +646,7 @@ def test_forms_of_tables_that_are_not_right_are_named(saved_mixed, tmp_path, cha
 @given(data=st.data())
 def test_any_other_form_of_tables_is_an_error_or_a_model(saved_mixed, tmp_path, data):
     def change(header, tensors):
-        of_format = header["fitted"]["FittedModel"]["format"]
-        *keys, last = data.draw(st.sampled_from([path for path in places(of_format) if path]))
-        for key in keys:
-            of_format = of_format[key]
-        of_format[last] = data.draw(JSON)
+        change_an_entry(header["fitted"]["FittedModel"]["format"], data)
 
     changed(saved_mixed, tmp_path / "changed", change)
     try:

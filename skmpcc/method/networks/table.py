@@ -55,7 +55,7 @@ class TableInputs:
         return [(end - n, end) for end, n in zip(ends.tolist(), self.n_values, strict=True)]
 
     def _hides(self, like: Tensor) -> Tensor:
-        """Which outputs each absence is of, (n_absent, n_outputs)."""
+        """Tell which outputs each absence is of, (n_absent, n_outputs)."""
         key = like.device, like.dtype
         if key not in self._made:
             widths = torch.tensor([1] * self.n_numbers + list(self.n_values), dtype=torch.int64)
@@ -65,12 +65,12 @@ class TableInputs:
         return self._made[key]
 
     def observed(self, x: Tensor) -> Tensor:
-        """1 for each of the inputs in x that holds a value, 0 for others and for absences; as x."""
+        """Return 1 for each input in x that holds a value, 0 for others and for absences; as x."""
         of_outputs = self.observed_outputs(x[:, self.n_outputs :])
         return torch.cat([of_outputs, torch.zeros_like(x[:, self.n_outputs :])], dim=1)
 
     def observed_outputs(self, absences: Tensor) -> Tensor:
-        """1 for each output that is there where some are absent, 0 for others."""
+        """Return 1 for each output that is there where some are absent, 0 for others."""
         return 1.0 - (absences > 0).to(absences) @ self._hides(absences)
 
     def with_absences(self, outputs: Tensor) -> Tensor:
