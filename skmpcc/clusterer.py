@@ -2,8 +2,9 @@
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from skmpcc._parameters import (
 from skmpcc._sklearn import Interval, StrOptions, fit_context
 from skmpcc.data.inputs import Layout
 from skmpcc.data.mixed import format_of
+from skmpcc.data.outliers import MAX_SHARE, find_outliers
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.model import FittedModel
 from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
@@ -34,13 +36,18 @@ from skmpcc.settings import (
     parameter_docs,
     settings_of,
 )
+from skmpcc.system.callers import stacklevel_of_user
 from skmpcc.system.processes import Processes
 from skmpcc.system.random import random_state_of
 from skmpcc.training.fit import Fit, Seeds, from_validation, run_fit
 from skmpcc.training.fit_data import FitData
 from skmpcc.training.fit_mixture import mixture_fit
+from skmpcc.training.number import suggested_number
 from skmpcc.training.scoring import Scorer
 from skmpcc.training.start import join_processes, open_checkpoint
+
+# Clusters for which the preset is taken while their number is looked for.
+_PROVISIONAL = 8
 
 
 class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstimator):
@@ -52,8 +59,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters, K in the paper.
+    n_clusters : int or "auto", default=8
+        Number of clusters, K in the paper. "auto" looks for it first, from 2 on: in tables by how well
+        clusters of one half of the rows tell those of the other, in images by how much classifiers
+        agree, which takes minutes; see `skmpcc.model_selection.suggest_n_clusters`.
     preset : str or Preset, default="auto"
         Settings of networks and training: a `skmpcc.presets.Preset`, or the name of one in
         `skmpcc.presets.PRESETS`. "auto" chooses by the shape of the input and the number of clusters.
@@ -73,6 +82,11 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             "latent_classes", "augmentation", "scattering", "image_search"} or None, default="auto"
         {pseudo_labels}
     {settings}
+    outlier_fraction : float or "auto", default=None
+        Share of the rows that belong to no cluster, above 0 and at most 0.5: those that are farthest
+        from their neighbours. They get the label -1, and the fit goes on without them. "auto" estimates
+        the share, which may be 0, by how empty random places between the rows are. None gives every
+        row a cluster.
     labels_only : bool, default=False
         Whether labels and memberships alone are wanted. The training then ends as soon as they have
         settled, in a fraction of the time, before the generative half is trained: `sample`,
@@ -113,11 +127,18 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     Attributes
     ----------
     labels_ : ndarray of shape (n_samples,)
-        Cluster of each training sample, equal to `predict(X)`.
+        Cluster of each training sample, equal to `predict(X)`; -1 where it belongs to none, see
+        `outlier_fraction`.
     pseudo_labels_ : ndarray of shape (n_samples,) or None
         Pseudo-labels that the networks learned from, numbered like `labels_`; None if there were none.
-        -1 for rows that the fit did not see: those of weight 0, and of data larger than memory those
-        that were not drawn.
+        -1 for rows that the fit did not see: those of weight 0, outliers, and of data larger than
+        memory those that were not drawn.
+    n_clusters_ : int
+        Number of clusters.
+    n_clusters_curve_ : dict of ndarray or None
+        Where `n_clusters="auto"` looked for it, the numbers that were compared, "candidates"; how well
+        each is found again, "scores", with "standard_errors"; and what each needs, "thresholds".
+        `skmpcc.plotting.NClustersDisplay` draws it.
     means_ : ndarray of shape (n_clusters, latent_dim)
         Means of the mixture's components. Those to which no training sample belongs come last.
     covariances_ : ndarray of shape (n_clusters, latent_dim)
@@ -195,7 +216,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
     _family: ClassVar[PresetFamily] = MPCC_PRESETS
     _parameter_constraints: ClassVar[dict] = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "preset": MPCC_PRESETS.constraints,
         "preset_params": [dict, None],
         "image_shape": [tuple, list, None],
@@ -203,6 +224,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "scaling": constraints_of(Preset)["scaling"],
         "pseudo_labels": [StrOptions({"auto"}), *constraints_of(Preset)["pseudo_labels"]],
         **{name: [*constraints_of(Preset)[name], None] for name in PRESET_FIELDS},
+        "outlier_fraction": [Interval(Real, 0, MAX_SHARE, closed="right"), StrOptions({"auto"}), None],
         "labels_only": ["boolean"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
@@ -215,6 +237,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     }
     _saved_attributes: ClassVar[dict] = MIXTURE_ATTRIBUTES | {
         "pseudo_label_choice_": (None, dict),
+        "n_clusters_": (None, int),
+        "n_clusters_curve_": (None, dict),
         "labels_": ("int64", "n_samples"),
         "pseudo_labels_": (None, "int64", "n_samples"),
         "cluster_centers_": ("data", "n_clusters", "sample"),
@@ -222,7 +246,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int | str = 8,
         *,
         preset: str | Preset = "auto",
         preset_params: dict[str, Any] | None = None,
@@ -236,6 +260,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         max_iter: int | None = None,
         tol: float | None = None,
         learning_rate: float | None = None,
+        outlier_fraction: float | str | None = None,
         labels_only: bool = False,
         n_init: int = 1,
         n_jobs: int | None = None,
@@ -259,6 +284,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.max_iter = max_iter
         self.tol = tol
         self.learning_rate = learning_rate
+        self.outlier_fraction = outlier_fraction
         self.labels_only = labels_only
         self.n_init = n_init
         self.n_jobs = n_jobs
@@ -315,7 +341,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         processes = join_processes(validated)
         checkpoint = open_checkpoint(validated, processes, X=given, sample_weight=sample_weight)
         seen, rows = fitted_rows(given, sample_weight, validated.random_state)
-        if len(seen) < self.n_clusters:
+        if self.n_clusters != "auto" and len(seen) < int(self.n_clusters):
             raise ValueError(
                 f"n_samples={len(seen)} should be >= n_clusters={self.n_clusters}: every cluster needs "
                 "a sample."
@@ -350,16 +376,80 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         # As in GaussianMixture, a fit that continues has nothing to choose among.
         n_init = 1 if last is not None else self.n_init
         seeds = Seeds.draw(random_state_of(self.random_state), n_init)
+        attributes: dict[str, Any] = {"n_clusters_curve_": None}
+        if self.n_clusters == "auto":
+            # self is the copy that `fit` works on.
+            attributes = self._choose_number(X, seeds[0].pseudo_labels, processes, last)
         layout, preset = self._layout_and_preset(X)
-        n_clusters = int(self.n_clusters)
-        if last is None:
-            data_format = format_of(X, layout, self._columns, preset.scaling, resizing=preset.resizing)
-        else:
+        if last is not None:
             self._check_same_networks(last, layout, preset)
-            preset, data_format = preset.override({"pseudo_labels": None}, "warm_start"), last.format
-        data = FitData.encode(X, data_format, from_validation(self), last=last)
+            preset = preset.override({"pseudo_labels": None}, "warm_start")
+        data = self._data(X, layout, preset, seeds[0].pseudo_labels, last)
+        n_clusters = int(self.n_clusters)
+        if len(data.encoded) < n_clusters:
+            raise ValueError(
+                f"outlier_fraction={self.outlier_fraction} leaves {len(data.encoded)} samples, but "
+                f"n_clusters={n_clusters} needs as many at least."
+            )
+        data.validated.update(attributes, n_clusters_=n_clusters)
         fit = mixture_fit(data, preset, n_clusters, seeds, processes, last)
         return fit, fit.looking_at_neighbors(data)
+
+    def _choose_number(
+        self, X: NDArray, seed: int, processes: Processes, last: FittedModel | None
+    ) -> dict[str, Any]:
+        """Set the number of clusters by X, and return the attribute that tells how."""
+        if last is not None:
+            self.n_clusters = last.model.n_clusters
+            return {"n_clusters_curve_": getattr(self, "n_clusters_curve_", None)}
+        # The preset gives what the data look like, which no number changes.
+        self.n_clusters = _PROVISIONAL
+        layout, preset = self._layout_and_preset(X)
+        data = self._data(X, layout, preset, seed, None)
+        found = processes.run_on_first(
+            lambda: suggested_number(data, preset.pseudo_labels, processes.device, seed, self.n_jobs)
+        )
+        self.n_clusters = found.n_clusters
+        if found.is_guess:
+            warnings.warn(
+                f"n_clusters='auto' takes {found.n_clusters}, which is a guess: for no number are "
+                "clusters found again well enough in other samples. See n_clusters_curve_.",
+                UserWarning,
+                stacklevel=stacklevel_of_user(),
+            )
+        names = ("candidates", "scores", "standard_errors", "thresholds")
+        return {"n_clusters_curve_": {name: getattr(found, name) for name in names}}
+
+    def _data_alone(self, X: Any, seed: int) -> tuple[FitData, MixtureSettings]:
+        """Return X as a fit would see it, and the settings that look at it; nothing is set."""
+        validated = copy.copy(self)
+        given, _ = validated._check_for_fit(X)
+        seen, _ = fitted_rows(given, None, validated.random_state)
+        layout, preset = validated._layout_and_preset(seen)
+        return validated._data(seen, layout, preset, seed, None), preset
+
+    def _data(
+        self,
+        X: NDArray,
+        layout: Layout,
+        preset: MixtureSettings,
+        seed: int,
+        last: FittedModel | None,
+    ) -> FitData:
+        """Encode X, without outliers if they are to be found; they do not scale it either."""
+
+        def encoded(rows: NDArray) -> FitData:
+            if last is not None:
+                return FitData.encode(X, last.format, from_validation(self), last=last)
+            scaled = format_of(rows, layout, self._columns, preset.scaling, resizing=preset.resizing)
+            return FitData.encode(X, scaled, from_validation(self))
+
+        data = encoded(X)
+        if self.outlier_fraction is None:
+            return data
+        found = find_outliers(data.judged, self.outlier_fraction, seed)
+        far = data.row_map.to_given(found.astype(np.int64)) == 1
+        return encoded(X[~far]).without_outliers(far, seed) if far.any() else data
 
     def _check_same_networks(self, last: FittedModel, layout: Layout, preset: MixtureSettings) -> None:
         wanted = {"n_clusters": int(self.n_clusters), "layout": layout} | vars(preset.network_settings())
@@ -379,7 +469,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     def _layout_and_preset(self, X: NDArray) -> tuple[Layout, MixtureSettings]:
         """Find where height, width and channels stand in X, and all settings of a fit on it."""
         layout, preset = layout_and_preset(
-            X, self.preset, self.image_shape, self.n_clusters, self._family
+            X, self.preset, self.image_shape, int(self.n_clusters), self._family
         )
         warn_of_table(layout, preset)
         given = given_fields(self, PRESET_FIELDS)
@@ -404,6 +494,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Predict the most probable cluster of each sample: argmax_k q(y = k | z) at its code z.
 
+        After a fit with `outlier_fraction`, samples that are farther from those of the fit than the
+        outliers' threshold get -1.
+
         Parameters
         ----------
         X : array-like
@@ -413,7 +506,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         -------
         labels : ndarray or Tensor of shape (n_samples,)
         """
-        return self._fitted_model().labels(self._check_X(X))
+        fitted, rows = self._fitted_model(), self._check_X(X)
+        return np.where(fitted.outlying(rows), -1, fitted.labels(rows))
 
     @tensor_for_tensor
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -427,9 +521,12 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Returns
         -------
         memberships : ndarray or Tensor of shape (n_samples, n_clusters)
-            Rows sum to one.
+            Rows sum to one; those of samples that `predict` gives -1 are zero.
         """
-        return self._fitted_model().memberships(self._check_X(X))
+        fitted, rows = self._fitted_model(), self._check_X(X)
+        memberships = fitted.memberships(rows)
+        memberships[fitted.outlying(rows)] = 0.0
+        return memberships
 
     def sample(
         self,
@@ -512,6 +609,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         if len(rows) < 2:
             raise ValueError("score compares samples, but X has 1 sample; at least 2 are needed.")
         data = fitted.filled(fitted.format.encode_all(rows))
+        data = data[torch.from_numpy(~fitted.outlying(data))]
         scorer = Scorer(
             fitted.completed(data),
             fitted.n_neighbors,

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joblib import parallel_config
 from scipy.sparse import csr_matrix
-from sklearn.datasets import make_blobs, make_circles
+from sklearn.datasets import load_digits, make_blobs, make_circles
 from sklearn.utils import check_random_state
 
-from skmpcc import model_selection
-from skmpcc.model_selection import NClustersSuggestion, _prediction_strength, suggest_n_clusters
+from skmpcc.model_selection import NClustersSuggestion, suggest_n_clusters
 from skmpcc.plotting import NClustersDisplay
+from skmpcc.pseudo_labels import number as number_of_clusters
+from skmpcc.pseudo_labels import number_of_images
+from skmpcc.pseudo_labels.number import prediction_strengths
 
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=25)
 
@@ -25,15 +27,16 @@ def blobs(n_clusters, n_samples=200):
 
 
 @given(LABELS)
-def test_prediction_strength_is_the_least_share_of_pairs(pairs):
+def test_prediction_strengths_are_the_least_and_the_mean_share_of_pairs(pairs):
     labels, predicted = np.array(pairs).T
     shares = []
     for k in np.unique(labels):
         together = [a == b for a, b in combinations(predicted[labels == k], 2)]
         shares.append(np.mean(together) if together else 0.0)
     number = len(shares)
-    assert _prediction_strength(labels, predicted, number) == pytest.approx(min(shares))
-    assert _prediction_strength(labels, predicted, number + 1) == 0.0
+    mean = np.average(shares, weights=np.unique(labels, return_counts=True)[1])
+    assert prediction_strengths(labels, predicted, number) == pytest.approx((min(shares), mean))
+    assert prediction_strengths(labels, predicted, number + 1) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("n_clusters", [2, 4, 7])
@@ -42,7 +45,7 @@ def test_clusters_that_are_apart_are_counted(n_clusters):
     assert found.n_clusters == n_clusters
     assert found.scores[n_clusters - 2] == pytest.approx(1.0)
     assert found.standard_errors[n_clusters - 2] == pytest.approx(0.0)
-    assert found.scores[n_clusters - 1 :].max() < found.threshold == 0.8
+    assert found.scores[n_clusters - 1 :].max() < found.thresholds.min()
 
 
 def test_rings_count_as_clusters():
@@ -66,14 +69,18 @@ def test_the_largest_number_that_reaches_the_threshold_is_suggested():
     for threshold in (0.3, float(found.scores[3]), 1.0):
         again = suggest_n_clusters(X, range(1, 6), threshold=threshold, random_state=0)
         np.testing.assert_array_equal(again.scores, found.scores)
-        assert again.n_clusters == again.candidates[again.scores >= threshold].max()
+        assert again.n_clusters == again.candidates[again.scores >= again.thresholds].max()
+        expected = threshold - 0.05 * np.log(np.maximum(again.candidates, 2) / 2)
+        np.testing.assert_allclose(again.thresholds, expected)
+        assert not again.is_guess
 
 
 def test_data_without_clusters():
     X = np.random.default_rng(0).normal(size=(300, 5))
     with pytest.warns(UserWarning, match="No number of clusters has a prediction strength of at least"):
         found = suggest_n_clusters(X, range(2, 6), random_state=0)
-    assert found.n_clusters == found.candidates[found.scores.argmax()]
+    assert found.is_guess
+    assert found.n_clusters in found.candidates
     with_one = suggest_n_clusters(X, range(1, 6), random_state=0)
     assert with_one.n_clusters == 1
     np.testing.assert_array_equal(with_one.scores, [1.0, *found.scores])
@@ -114,14 +121,14 @@ def test_units_and_containers_do_not_matter():
 
 def test_large_tables_are_drawn_from(monkeypatch):
     sizes = []
-    whole = model_selection._clusterings
+    whole = number_of_clusters._clusterings
 
     def spy(points, others, numbers, seed):
         sizes.append((len(points), len(others)))
         return whole(points, others, numbers, seed)
 
-    monkeypatch.setattr(model_selection, "_clusterings", spy)
-    monkeypatch.setattr(model_selection, "MAX_ROWS", 81)
+    monkeypatch.setattr(number_of_clusters, "_clusterings", spy)
+    monkeypatch.setattr(number_of_clusters, "MAX_ROWS", 81)
     assert suggest_n_clusters(blobs(3), range(2, 6), n_resamplings=2, random_state=0).n_clusters == 3
     assert sizes == 2 * [(40, 41), (41, 40)]
 
@@ -133,6 +140,46 @@ def test_smallest_table():
     assert found.scores.shape == (1,)
     with pytest.raises(ValueError, match="at least 8 samples"):
         suggest_n_clusters(X[:7], [2])
+
+
+class TestImages:
+    """Classifiers whose agreement is known, since training them takes minutes."""
+
+    @pytest.fixture(autouse=True)
+    def agreements(self, monkeypatch):
+        self.tried, self.best = [], 5
+
+        def agreements(images, n_clusters, rng):
+            self.tried.append(n_clusters)
+            return np.array([0.0, 0.01, 0.02]) + 0.95 - 0.1 * abs(n_clusters - self.best)
+
+        monkeypatch.setattr(number_of_images, "_agreements", agreements)
+
+    def test_every_second_number_is_tried_and_those_beside_the_best(self):
+        found = suggest_n_clusters(load_digits().images, random_state=0)
+        assert found.n_clusters == 5
+        assert self.tried == [*range(2, 21, 2), 3, 5]
+        np.testing.assert_array_equal(found.candidates, sorted(self.tried))
+        assert found.scores.argmax() == list(found.candidates).index(5)
+        assert found.scores.max() == pytest.approx(0.96)
+        np.testing.assert_allclose(found.standard_errors, 0.01 / np.sqrt(3))
+
+    def test_one_is_suggested_where_classifiers_agree_on_no_number(self):
+        self.best = 30
+        with pytest.warns(UserWarning, match="No number"):
+            assert suggest_n_clusters(load_digits().images, range(2, 8)).n_clusters == 7
+        assert suggest_n_clusters(load_digits().images, range(1, 8)).n_clusters == 1
+
+    def test_rows_can_be_images(self):
+        found = suggest_n_clusters(load_digits().data, range(4, 7), image_shape=(8, 8))
+        assert found.n_clusters == 5
+
+
+@pytest.mark.slow
+def test_classifiers_agree_most_on_ten_digits():
+    found = suggest_n_clusters(load_digits().images, [6, 9, 10, 14], random_state=0)
+    assert found.n_clusters == 10
+    assert not found.is_guess
 
 
 @pytest.mark.parametrize(
@@ -150,10 +197,10 @@ def test_smallest_table():
         (blobs(3), {"threshold": 0}, ValueError, "threshold == 0"),
         (blobs(3), {"threshold": 1.1}, ValueError, "threshold == 1.1"),
         (blobs(3), {"random_state": "seed"}, ValueError, "seed"),
-        (np.zeros((90, 8, 8)), {}, ValueError, r"shape \(90, 8, 8\).*Images are not supported"),
-        (np.zeros((90, 1, 8, 8)), {}, ValueError, "Images are not supported"),
+        (blobs(3), {"image_shape": (8, 8)}, ValueError, "image_shape"),
         (np.zeros(90), {}, ValueError, "Expected 2D array"),
-        (np.full((90, 2), np.nan), {}, ValueError, "NaN"),
+        (np.full((90, 2), np.nan), {}, ValueError, "no column in which two values differ"),
+        (np.full((90, 8, 8), np.nan), {}, ValueError, "NaN"),
         (np.full((90, 2), 1j), {}, ValueError, "Complex"),
         (csr_matrix(np.eye(90)), {}, TypeError, "[Ss]parse"),
     ],
@@ -178,7 +225,7 @@ def test_display():
     ends = np.array(bars[0].get_segments())[:, :, 1]
     np.testing.assert_allclose(np.diff(ends)[:, 0], 2 * found.standard_errors)
     assert line.get_color() == "red"
-    assert set(display.threshold_line_.get_ydata()) == {0.8}
+    np.testing.assert_allclose(display.threshold_line_.get_ydata(), found.thresholds)
     assert set(display.suggestion_line_.get_xdata()) == {3}
     again = NClustersDisplay(found).plot()
     assert again.ax_ is not ax

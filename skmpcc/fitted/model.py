@@ -17,6 +17,7 @@ from torch.nn import functional
 from skmpcc.data.imputation import Imputation
 from skmpcc.data.inputs import InputFormat
 from skmpcc.data.mixed import MixedFormat
+from skmpcc.data.outliers import Outliers
 from skmpcc.data.sliced import Rows, in_batches
 from skmpcc.method import losses
 from skmpcc.method.latent_model import LatentModel
@@ -78,6 +79,8 @@ class FittedModel:
         with the components, which are diagonal and have to tell clusters apart; see `with_residuals`.
     imputation : Imputation or None
         What missing values are filled in by, of a table that had some in the fit, or has categories.
+    outliers : Outliers or None
+        What tells rows that belong to no cluster, where the fit looked for some.
     """
 
     model: LatentModel
@@ -88,6 +91,7 @@ class FittedModel:
     code_means: Tensor | None = None
     code_covariances: Tensor | None = None
     imputation: Imputation | None = None
+    outliers: Outliers | None = None
     _copies: dict[torch.device, "FittedModel"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -245,6 +249,15 @@ class FittedModel:
         """Most probable component of each code, shape (n,); with `augment`, of augmented batches."""
         prior = self.model.prior
         return self._collect(X, np.empty(len(X), np.int64), lambda z, _: prior.most_probable(z), augment)
+
+    def outlying(self, X: Samples) -> NDArray[np.bool_]:
+        """Whether samples belong to no cluster, shape (n,)."""
+        out = np.zeros(len(X), dtype=bool)
+        if self.outliers is not None:
+            batches = list(self._batches(len(X)))
+            for rows, x in zip(batches, self._encoded(X, batches), strict=True):
+                out[rows] = self.outliers.are_far(self.completed(x))
+        return out
 
     def memberships(self, X: Samples) -> NDArray[np.float64]:
         """q(y | z), shape (n, K)."""

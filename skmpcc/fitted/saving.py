@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from skmpcc.data.columns import KINDS, Column, Columns
 from skmpcc.data.imputation import Imputation
 from skmpcc.data.inputs import InputFormat, Layout
 from skmpcc.data.mixed import MixedFormat
+from skmpcc.data.outliers import Outliers
 from skmpcc.fitted.model import FittedModel
 from skmpcc.method.aim import AIMModel
 from skmpcc.method.latent_model import LatentModel
@@ -55,6 +56,7 @@ _CLASSES: dict[str, type] = {
         Column,
         Columns,
         Imputation,
+        Outliers,
         MPCCModel,
         NetworkSettings,
         Preset,
@@ -87,7 +89,7 @@ _KINDS, _WIDTH = "OUSbiuf", 64
 
 # Fitted attributes: the type of a value, where dict stands for columns of numbers of one length; or
 # dtype and sizes of an array; after None if it may be missing, a type is that of a single value or of
-# single values by name. "data" is the dtype of decoded samples,
+# single values by name, or such columns. "data" is the dtype of decoded samples,
 # "any" that of labels, and a size has one value wherever it is named.
 FIT_ATTRIBUTES: dict[str, Any] = {
     "n_iter_": int,
@@ -450,6 +452,8 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     if fitted.imputation is not None:
         found |= vars(fitted.imputation)
         declared |= _OF_IMPUTATIONS
+    if fitted.outliers is not None:
+        _check_outliers(fitted.outliers, model.n_outputs)
     _check(found, declared, sizes, fitted.format.dtype)
     groups = [] if model.table is None else [list(group) for group in model.table.groups]
     if fitted.imputation is not None and fitted.imputation.groups.tolist() != groups:
@@ -457,6 +461,26 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     if fitted.training_scores is not None and len(fitted.training_scores) == 0:
         raise ValueError("training_scores has no rows.")
     return sizes
+
+
+def _check_outliers(known: Outliers, n_values: int) -> None:
+    """Check what tells rows that belong to no cluster."""
+    wide = known.mean is not None
+    sizes: dict[str, tuple[int, ...]] = {"values": (n_values,)}
+    if not wide:
+        sizes["coordinates"] = (n_values,)
+    declared = {
+        "points": ("float32", "points", "coordinates"),
+        "mean": (None, "float32", "values"),
+        "axes": (None, "float32", "coordinates", "values"),
+    }
+    given = {name: getattr(known, name) for name in declared}
+    found = {name: None if value is None else value.numpy() for name, value in given.items()}
+    _check(found, declared, sizes, np.dtype(np.float32))
+    if wide != (known.axes is not None) or not len(known.points):
+        raise ValueError("the rows that outliers are compared with are not complete.")
+    if type(known.threshold) is not float or not known.threshold >= 0:
+        raise ValueError(f"threshold should be a distance, but is {known.threshold!r}.")
 
 
 def _check_columns(known: Columns, layout: Layout) -> None:
@@ -567,16 +591,15 @@ def _check(
     for name in sorted(declared.keys() | found.keys()):
         wanted, value = declared[name], found.get(name)
         if wanted is dict and isinstance(value, dict):
-            shapes = {column.shape for column in value.values() if column.dtype.kind in "if"}
-            correct = [len(shape) for shape in shapes] == [1]
+            correct = _are_columns(value.values())
         elif isinstance(wanted, type):
             correct = type(value) is wanted
         elif value is None:
             correct = wanted[0] is None
         elif isinstance(wanted[1], type):
-            values = value.values() if isinstance(value, dict) else [value]
+            values = list(value.values()) if isinstance(value, dict) else [value]
             single = all(each is None or isinstance(each, _SCALARS) for each in values)
-            correct = type(value) is wanted[1] and single
+            correct = type(value) is wanted[1] and (single or _are_columns(values))
         else:
             dtype, *names = wanted[wanted[0] is None :]
             shape = sum(
@@ -586,3 +609,10 @@ def _check(
             correct = (value.dtype, value.shape) == wanted
         if not correct:
             raise ValueError(f"{name} should be {wanted}, but is {value!r}.")
+
+
+def _are_columns(values: Collection[Any]) -> bool:
+    """Whether values are columns of numbers of one length."""
+    arrays = [each for each in values if isinstance(each, np.ndarray) and each.dtype.kind in "if"]
+    shapes = {array.shape for array in arrays}
+    return len(arrays) == len(values) and [len(shape) for shape in shapes] == [1]

@@ -2,8 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from sklearn.utils.validation import check_is_fitted
+
+from skmpcc.clusterer import MPCCClusterer
 from skmpcc.model_selection import NClustersSuggestion
 from skmpcc.plotting._drawing import checked_axes
+from skmpcc.pseudo_labels.number import needed_strengths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 class NClustersDisplay:
     """Prediction strength against the number of clusters, as scikit-learn's displays draw curves.
 
-    Use `from_suggestion` to create one and draw it.
+    Use `from_suggestion` or `from_estimator` to create one and draw it.
 
     Parameters
     ----------
@@ -30,6 +34,7 @@ class NClustersDisplay:
     errorbar_ : matplotlib.container.ErrorbarContainer
         The strengths, with a standard error to either side.
     threshold_line_ : matplotlib.lines.Line2D
+        Scores that the numbers need.
     suggestion_line_ : matplotlib.lines.Line2D
 
     Examples
@@ -73,6 +78,42 @@ class NClustersDisplay:
         """
         return cls(suggestion).plot(ax=ax, **kwargs)
 
+    @classmethod
+    def from_estimator(
+        cls, clusterer: MPCCClusterer, *, ax: "Axes | None" = None, **kwargs: Any
+    ) -> "NClustersDisplay":
+        """Create a display of how a fit with `n_clusters="auto"` found the number, and draw it.
+
+        Parameters
+        ----------
+        clusterer : MPCCClusterer
+            Fitted.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure.
+        **kwargs : dict
+            Passed to `matplotlib.axes.Axes.errorbar`.
+
+        Returns
+        -------
+        display : NClustersDisplay
+
+        Raises
+        ------
+        ValueError
+            The number was given to the fit.
+        """
+        check_is_fitted(clusterer)
+        curve = getattr(clusterer, "n_clusters_curve_", None)
+        if curve is None:
+            raise ValueError(
+                f"the fit was given n_clusters={clusterer.n_clusters}; there is a curve after "
+                "n_clusters='auto' alone."
+            )
+        found = [curve[name] for name in ("candidates", "scores", "standard_errors")]
+        threshold = float((curve["thresholds"] - needed_strengths(curve["candidates"], 0.0))[0])
+        suggestion = NClustersSuggestion(clusterer.n_clusters_, *found, threshold)
+        return cls.from_suggestion(suggestion, ax=ax, **kwargs)
+
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "NClustersDisplay":
         """Draw the curve, the threshold and the suggestion.
 
@@ -98,13 +139,15 @@ class NClustersDisplay:
             "label": "mean and standard error",
         } | kwargs
         self.errorbar_ = ax.errorbar(found.candidates, found.scores, found.standard_errors, **style)
-        self.threshold_line_ = ax.axhline(
-            found.threshold, color="gray", linestyle=":", label=f"threshold ({found.threshold:.10g})"
+        (self.threshold_line_,) = ax.plot(
+            found.candidates, found.thresholds, color="gray", linestyle=":", label="threshold"
         )
         self.suggestion_line_ = ax.axvline(
             found.n_clusters, color="black", linestyle="--", label=f"suggestion ({found.n_clusters})"
         )
-        ax.set(xlabel="number of clusters", ylabel="prediction strength", ylim=(0.0, 1.05))
+        least = min(0.0, float(found.scores.min()))
+        ax.set(xlabel="number of clusters", ylabel="how well clusters are found again")
+        ax.set_ylim(least, 1.05)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend()
         self.ax_ = ax

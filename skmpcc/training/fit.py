@@ -64,7 +64,9 @@ class FittedInitialization:
     ----------
     fitted : FittedModel
     labels : ndarray of shape (n_samples,)
-        Of the rows of X.
+        Most probable components of the rows of X.
+    outlying : ndarray of bool of shape (n_samples,)
+        Which rows of X belong to no cluster.
     pseudo_labels : ndarray of shape (n_samples,) or None
         Of the rows of X, -1 for those that no network has seen.
     outcome : Outcome
@@ -74,6 +76,7 @@ class FittedInitialization:
 
     fitted: FittedModel
     labels: NDArray[np.int64]
+    outlying: NDArray[np.bool_]
     pseudo_labels: NDArray[np.int64] | None
     outcome: Outcome
     settings: dict[str, Any]
@@ -173,7 +176,13 @@ class Fit:
         if data.known is not None and data.known.priors is not None:
             # Bayes' rule for other priors than those of the data.
             model.prior.weights.copy_(torch.as_tensor(data.known.priors))
-        fitted = FittedModel(model, data.format, settings.n_neighbors, imputation=data.imputation)
+        fitted = FittedModel(
+            model,
+            data.format,
+            settings.n_neighbors,
+            imputation=data.imputation,
+            outliers=data.outliers,
+        )
         # As predict finds them, in its batches.
         labels = fitted.labels(data.X)
         pseudo_labels = None
@@ -184,7 +193,8 @@ class Fit:
             labels, pseudo_labels = _empty_last(model, data, labels, pseudo_labels)
         used = {} if trained.settings is None else vars(trained.settings)
         fitted = fitted.with_residuals(data.encoded)
-        return FittedInitialization(fitted, labels, pseudo_labels, trained.outcome, used)
+        outlying = fitted.outlying(data.X)
+        return FittedInitialization(fitted, labels, outlying, pseudo_labels, trained.outcome, used)
 
 
 def _empty_last(

@@ -12,6 +12,7 @@ from skmpcc.data.classes import KnownClasses
 from skmpcc.data.imputation import Imputation
 from skmpcc.data.inputs import InputFormat
 from skmpcc.data.mixed import MixedFormat
+from skmpcc.data.outliers import Outliers
 from skmpcc.data.rows import RowMap, sort_rows
 from skmpcc.data.sliced import Rows
 from skmpcc.fitted.model import FittedModel, Samples
@@ -45,6 +46,8 @@ class FitData:
         Of a table that has categories or missing values, of which `table` is the completed form.
     imputation : Imputation or None
         What completed it.
+    outliers : Outliers or None
+        What tells rows that belong to no cluster, which are not among the encoded ones.
     """
 
     X: Samples
@@ -57,6 +60,7 @@ class FitData:
     table: Tensor | None = None
     variables: Variables | None = None
     imputation: Imputation | None = None
+    outliers: Outliers | None = None
 
     @classmethod
     def encode(
@@ -100,6 +104,31 @@ class FitData:
     def judged(self) -> Tensor:
         """The rows in which clusters are judged: without gaps, as the networks see them otherwise."""
         return self.encoded if self.variables is None or self.table is None else self.table
+
+    def take(self, kept: NDArray[np.bool_]) -> Self:
+        """Return these data without some of the encoded rows, of which no neighbours are known yet."""
+        chosen = torch.from_numpy(np.flatnonzero(kept))
+        return replace(
+            self,
+            encoded=self.encoded[chosen],
+            row_map=RowMap(self.row_map.rows[kept], self.row_map.n_given),
+            table=None if self.table is None else self.table[chosen],
+            variables=None if self.variables is None else self.variables.take(chosen.numpy()),
+        )
+
+    def without_outliers(self, are_outliers: NDArray[np.bool_], seed: int) -> Self:
+        """Return these data without rows that belong to no cluster; all rows are compared once more.
+
+        Parameters
+        ----------
+        are_outliers : ndarray of bool of shape (n_samples,)
+            Of the rows of X. As many are left out.
+        seed : int
+        """
+        outside = are_outliers[self.row_map.rows]
+        inside = self.judged[torch.from_numpy(np.flatnonzero(~outside))]
+        found = Outliers.among(inside, seed).with_share(self.judged, float(outside.mean()))
+        return replace(self.take(~found.are_far(self.judged)), outliers=found)
 
     def with_rows(self, X: Rows, rows: NDArray | None) -> Self:
         """Return these data of `X[rows]` as those of X; None stands for all rows."""

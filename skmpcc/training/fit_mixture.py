@@ -75,7 +75,7 @@ def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
     if isinstance(fit.model, VaDEModel):
         attributes |= _code_attributes(data, found)
     return attributes | {
-        "labels_": found.labels,
+        "labels_": np.where(found.outlying, -1, found.labels),
         "pseudo_labels_": found.pseudo_labels,
         "pseudo_label_choice_": _choice(found),
         "cluster_centers_": _decoded(found.fitted, means),

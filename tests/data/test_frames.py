@@ -107,9 +107,12 @@ def test_columns_of_numbers_are_taken(values):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_the_number_of_clusters_names_columns_too():
-    with pytest.raises(ValueError, match=r"hold no numbers: 'kind' \(text such as 'a'\)"):
-        suggest_n_clusters(frame(kind=["a"] * N), range(2, 4))
+def test_the_number_of_clusters_is_found_in_frames_of_categories_too():
+    rng = np.random.default_rng(0)
+    kind = np.repeat(["a", "b", "c"], 40)
+    X = pd.DataFrame({"kind": kind, "x": np.repeat([0.0, 5.0, 10.0], 40) + rng.normal(size=120)})
+    X.loc[::9, "x"] = np.nan
+    assert suggest_n_clusters(X, range(2, 6), n_resamplings=2, random_state=0).n_clusters == 3
 
 
 # ---- Columns that number the rows

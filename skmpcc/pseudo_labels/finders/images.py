@@ -112,11 +112,13 @@ def trained_classifiers(
     rng: torch.Generator,
     known: Tensor | None = None,
     progress: Progress | None = None,
+    n_restarts: int | None = None,
 ) -> list[ConvNet]:
     """Train classifiers of images from several initial weights.
 
     They learn to say the same of an image and of its augmented view (`augmentation_loss`), in clusters
-    that tell much of the samples. The parameters are those of `augmentation_labels`.
+    that tell much of the samples. The parameters are those of `augmentation_labels`, and the number of
+    initial weights.
 
     Returns
     -------
@@ -126,7 +128,8 @@ def trained_classifiers(
     # As for tables: threads would wait for each other at every operation.
     with at_most_threads(1):
         shape = tuple(images.shape[1:])
-        n_restarts = N_IMAGE_RESTARTS + (MORE_RESTARTS if min(shape[1:]) < LARGE_SIDE else 0)
+        if n_restarts is None:
+            n_restarts = N_IMAGE_RESTARTS + (MORE_RESTARTS if min(shape[1:]) < LARGE_SIDE else 0)
         classifiers = [ConvNet(shape, n_clusters, rng) for _ in range(n_restarts)]
         optimizers = [Adam(each.parameters(), lr=IMAGE_LEARNING_RATE) for each in classifiers]
         batches = _Batches(images, n_clusters, rng, known)
@@ -261,6 +264,12 @@ def _log_memberships(classifier: ConvNet, images: Tensor) -> Tensor:
     rows = torch.arange(len(images), device=classifier.last.weight.device)
     parts = [classifier.log_memberships(rows_of(images, part)) for part in rows.split(CHUNK)]
     return torch.cat(parts)
+
+
+def labels_by_each(classifiers: list[ConvNet], images: Tensor) -> list[Tensor]:
+    """Most probable clusters of images by each classifier, each with numbers of its own."""
+    with at_most_threads(1), torch.no_grad():
+        return [_log_memberships(each.eval(), images).argmax(1) for each in classifiers]
 
 
 def _by_all(log_memberships: list[Tensor]) -> Tensor:
