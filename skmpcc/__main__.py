@@ -1,4 +1,4 @@
-"""`python -m skmpcc`, which can be interrupted from its first moment on."""
+"""`skmpcc` and `python -m skmpcc`, which can be interrupted from its first moment on."""
 
 import os
 import signal
@@ -61,7 +61,8 @@ def _heard() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-if __name__ == "__main__":
+def console() -> None:
+    """Run the command line, and end the process with its exit status."""
     status = main()
     if status == 130:
         # Python itself would end by the signal if that came while a module was imported.
@@ -69,3 +70,7 @@ if __name__ == "__main__":
             sys.stdout.flush()
         os._exit(status)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    console()

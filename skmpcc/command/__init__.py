@@ -1,1 +1,1 @@
-"""The work of `python -m skmpcc`: reading, running, writing."""
+"""The work of the command `skmpcc`: reading, running, writing."""

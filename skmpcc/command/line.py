@@ -1,7 +1,4 @@
-"""Cluster the samples of a file, or of scikit-learn's digits, and show how it went.
-
-`python -m skmpcc predict MODEL DATA` gives the clusters of other samples by a fitted model.
-"""
+"""The command line: what it takes, and how it ends."""
 
 import argparse
 import io
@@ -15,6 +12,11 @@ from pathlib import Path
 from skmpcc.command.checking import check_cluster, check_predict
 from skmpcc.command.reading_options import SEPARATORS, THOUSANDS
 from skmpcc.command.telling import Unfailing, say, sentence
+
+_DESCRIPTION = """Cluster the samples of a file, or of scikit-learn's digits, and show how it went.
+
+`%(prog)s predict MODEL DATA` gives the clusters of other samples by a fitted model.
+"""
 
 
 def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
@@ -61,10 +63,15 @@ def _lenient(stream: object) -> Iterator[None]:
         yield
 
 
+def _called() -> str:
+    """Name by which the command was called."""
+    return "skmpcc" if Path(sys.argv[0]).stem == "skmpcc" else "python -m skmpcc"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m skmpcc",
-        description=__doc__,
+        prog=_called(),
+        description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_data(parser, nargs="?", more=" (default: scikit-learn's digits)")
@@ -117,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _predict_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m skmpcc predict", description="Give the clusters of samples by a fitted model."
+        prog=f"{_called()} predict", description="Give the clusters of samples by a fitted model."
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a file model.safetensors")
     _add_data(parser)
