@@ -23,11 +23,6 @@ def check_cluster(options: argparse.Namespace) -> None:
             if getattr(options, option) not in (None, False):
                 raise ValueError(f"--{option.replace('_', '-')} is for DATA, which was not given.")
     else:
-        if options.n_clusters is None:
-            raise ValueError(
-                "--n-clusters is missing: pass the number of clusters. For tables, "
-                "skmpcc.model_selection.suggest_n_clusters suggests one."
-            )
         kind_of(options.data, of_text(options), options.columns, options.label_column)
     try_folder(folder, make=False)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from skmpcc.command.checking import check_cluster, check_predict
 from skmpcc.command.reading_options import SEPARATORS, THOUSANDS
 from skmpcc.command.telling import Unfailing, say, sentence
+from skmpcc.command.values import n_clusters_of, outlier_fraction_of
 
 _DESCRIPTION = """Cluster the samples of a file, or of scikit-learn's digits, and show how it went.
 
@@ -38,7 +39,8 @@ def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
                 options = _parser().parse_args(arguments)
             (check_predict if predicts else check_cluster)(options)
             # What is wrong of arguments and paths is reported before these imports, which take seconds.
-            from skmpcc.command.run import cluster, predict
+            from skmpcc.command.predicting import predict
+            from skmpcc.command.run import cluster
 
             if interruptions:  # which a module took for an error of its own
                 raise KeyboardInterrupt
@@ -75,7 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_data(parser, nargs="?", more=" (default: scikit-learn's digits)")
-    parser.add_argument("--n-clusters", type=int, help="required with DATA; 10 for the digits")
+    parser.add_argument(
+        "--n-clusters",
+        type=n_clusters_of,
+        metavar="NUMBER",
+        help="number of clusters, or auto to find one (default: auto; 10 for the digits)",
+    )
     parser.add_argument(
         "--estimator",
         choices=["mpcc", "vade"],
@@ -110,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="SIDE",
         help="height and width, and channels if any, of images that are rows of DATA",
+    )
+    parser.add_argument(
+        "--outlier-fraction",
+        type=outlier_fraction_of,
+        metavar="SHARE",
+        help="share of rows that belong nowhere and get the label -1, at most 0.5, or auto to find one "
+        "(default: every row belongs to a cluster)",
     )
     parser.add_argument(
         "--labels-only",

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 
@@ -67,3 +69,18 @@ def sentence(error: BaseException) -> str:
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a line at once."""
     print(text, file=sys.stdout if file is None else file, flush=True)
+
+
+@contextmanager
+def shown_warnings(of: str = "") -> Iterator[list[str]]:
+    """Print warnings for users at the end, once each, after what they are of; the list has them then."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield texts
+        finally:
+            of_users = [each for each in caught if issubclass(each.category, UserWarning)]
+            texts += dict.fromkeys(" ".join(str(each.message).split()) for each in of_users)
+            for text in texts:
+                say(f"warning: {of}{text}", sys.stderr)

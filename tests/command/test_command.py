@@ -414,7 +414,6 @@ def test_bad_arguments(here, table, fails):
     np.savez("short.npz", X=np.zeros((3, 2)), y=np.zeros(2))
     np.save("flat.npy", np.zeros(3))
     np.save("objects.npy", np.array([{}, {}]), allow_pickle=True)
-    assert "--n-clusters is missing" in fails("data.csv")
     assert "no file or folder none.csv" in fails("none.csv", *BRIEF)
     assert "data.txt cannot be read: DATA must be" in fails("data.txt", *BRIEF)
     for name in ("broken.parquet", "broken.npz", "empty.csv", "objects.npy"):
@@ -469,10 +468,10 @@ def test_folder_of_the_digits(here):
 @pytest.mark.slow
 def test_as_a_process(here, table):
     table.to_csv("data.csv", index=False)
-    command = [sys.executable, "-m", "skmpcc", "data.csv", "--columns", "kind"]
+    command = [sys.executable, "-m", "skmpcc", "data.csv", "--columns", "depth"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --n-clusters is missing")
+    assert done.stderr.startswith("error: data.csv has no column depth")
 
 
 def test_report_of_one_cluster_in_one_dimension(table):
@@ -624,6 +623,7 @@ def test_output_is_tried_before_data_are_read(here, table, fails, monkeypatch):
         raise PermissionError(13, "Permission denied", "name")
 
     monkeypatch.setattr("skmpcc.command.run.read", None)
+    monkeypatch.setattr("skmpcc.command.predicting.read", None)
     monkeypatch.setattr("os.mkdir", refuse)
     told = "error: --output: nothing can be written to the folder new/deep: Permission denied."
     assert fails("data.csv", *BRIEF, "--output", "new/deep") == told
@@ -636,9 +636,9 @@ def test_output_is_tried_before_data_are_read(here, table, fails, monkeypatch):
         ("--help", 0, "Cluster the samples of a file"),
         ("predict --help", 0, "Give the clusters of samples"),
         ("--unknown", 2, "unrecognized arguments: --unknown"),
-        ("data.csv --n-clusters many", 2, "invalid int value: 'many'"),
+        ("data.csv --n-clusters many", 2, "--n-clusters: 'many' is neither a whole number nor auto"),
+        ("data.csv --outlier-fraction 0.7", 2, "'0.7' is neither auto nor a number above 0 and at most"),
         ("predict model.safetensors", 2, "the following arguments are required: DATA"),
-        ("data.csv", 2, "--n-clusters is missing"),
         ("--impute median", 2, "--impute is for DATA"),
         ("none.csv --n-clusters 3", 2, "no file or folder none.csv"),
         ("none --n-clusters 3", 2, "no file or folder none"),
