@@ -1,13 +1,10 @@
 """Samples from files and folders, for the command line."""
 
-import importlib
-import itertools
 import math
-import re
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 
+from skmpcc.command.reading_columns import Wanted, samples_of
 from skmpcc.command.reading_images import images_in, read_images
-from skmpcc.command.reading_numbers import Table, numbers_of_columns, numbers_of_text, texts_of
+from skmpcc.command.reading_numbers import Table
 from skmpcc.command.reading_options import ARRAYS, TABLES, TEXTS, kind_of, required
 from skmpcc.command.reading_text import read_text
-from skmpcc.data.frames import is_unnamed, listed, numbers_rows
+from skmpcc.data.frames import listed
 
 # Bytes that deflate makes of one at most.
 _MAX_DEFLATED = 1032
@@ -33,8 +31,9 @@ class Samples:
 
     Attributes
     ----------
-    X : DataFrame of float64, or ndarray
-        A data frame where columns have names.
+    X : DataFrame or ndarray
+        A data frame where columns have names: of float64, and of categories and truth values, where
+        what is missing is NaN or NA.
     y : ndarray of int or None
         Numbers of the known classes, -1 where the class is unknown.
     files : list of str or None
@@ -67,6 +66,7 @@ def read(
     na_values: Sequence[str] | None = None,
     skip_rows: int | None = None,
     n_columns: int | None = None,
+    texts: Collection[str] | None = None,
     channels: int | None = None,
     background: int | None = None,
 ) -> Samples:
@@ -76,8 +76,8 @@ def read(
     ----------
     path : Path
     columns : sequence of str, default=None
-        Columns of a table to take, by default all that hold numbers, but for those that number the rows;
-        others are left out with a warning.
+        Columns of a table to take, by default all of numbers, truth values and categories, but for those
+        that number or name the rows; others are left out with a warning.
     label_column : str, default=None
         Column of a table, or array of an .npz file, with known classes. By default an .npz file's y.
     header : bool, default=True
@@ -99,6 +99,9 @@ def read(
         Lines of a text before those of the table; None is found by their fields, with a warning.
     n_columns : int, default=None
         Columns of numbers that are needed: where there are so many, none is left out.
+    texts : collection of str, default=None
+        Columns of a table that are text to a fitted model; the others have to hold numbers. None finds
+        out what columns hold.
     channels : int, default=None
         Channels of images: 1, 3, or None for 3 if any image has colours.
     background : int, default=None
@@ -145,7 +148,8 @@ def read(
         raise
     except Exception as error:  # broken files end in many kinds of them
         raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
-    return _table(table, path, columns, label_column, n_columns)
+    names = list(dict.fromkeys(columns or []))
+    return Samples(*samples_of(table, path, Wanted(names, label_column, n_columns, texts)))
 
 
 @contextmanager
@@ -160,8 +164,8 @@ def _regular(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def medians_of(X: Any) -> list[float]:
-    """Median of each column, of those of its values that are not missing.
+def medians_of(X: Any) -> list[float | None]:
+    """Median of each column of numbers, of those of its values that are not missing; None of others.
 
     Raises
     ------
@@ -170,42 +174,58 @@ def medians_of(X: Any) -> list[float]:
     """
     if X.ndim != 2:
         raise ValueError("--impute is for tables, but DATA holds images.")
-    _check_no_infinite(X)
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(np.asarray(X))
-    empty = np.isnan(np.asarray(X)).all(axis=0)
+    check_values(X)
+    values, are_numbers = _values(X)
+    empty = np.isnan(values).all(axis=0)
     if empty.any():
         raise ValueError(
             f"Columns cannot be imputed, because they have no values: {listed(_column_names(X)[empty])}."
         )
-    return imputer.statistics_.tolist()
+    medians = SimpleImputer(strategy="median").fit(values).statistics_.tolist() if values.size else []
+    of_numbers = dict(zip(np.flatnonzero(are_numbers).tolist(), medians, strict=True))
+    return [of_numbers.get(i) for i in range(X.shape[1])]
 
 
-def without_missing(X: Any, medians: Sequence[float] | None = None) -> Any:
-    """Return X with missing values replaced by medians; warn if there are any.
+def with_medians(X: Any, medians: Sequence[float | None]) -> Any:
+    """Return X with missing numbers replaced by the medians of their columns; warn if there are any."""
+    if X.ndim != 2 or X.shape[1] != len(medians):
+        return X  # which is told where the samples are taken
+    values, are_numbers = _values(X)
+    missing = np.isnan(values)
+    if not missing.any():
+        return X
+    warnings.warn(f"Missing values{_places(X, missing)} were replaced by medians.", stacklevel=2)
+    known = [median for median, is_number in zip(medians, are_numbers, strict=True) if is_number]
+    filled = np.where(missing, np.array(known, dtype=np.float64), values)
+    if isinstance(X, np.ndarray):
+        return filled
+    if are_numbers.all():
+        return type(X)(filled, columns=X.columns)
+    return X.assign(**dict(zip(X.columns[are_numbers], filled.T, strict=True)))
+
+
+def check_values(X: Any) -> None:
+    """Check that no number is infinite, and that none is missing in images.
 
     Raises
     ------
     ValueError
-        Values are missing, and there is no median for each column; or values are infinite.
+        There are such; the message counts them.
     """
-    _check_no_infinite(X)
-    values = np.asarray(X)
-    missing = np.isnan(values)
-    if not missing.any():
-        return X
-    places = _places(X, missing)
-    if medians is None or values.shape[1:] != (len(medians),):
-        advice = "Fit with --impute median, or leave the columns out by --columns."
-        raise ValueError(f"DATA has {missing.sum()} missing values{places}. {advice if places else ''}")
-    warnings.warn(f"Missing values{places} were replaced by medians.", stacklevel=2)
-    filled = np.where(missing, medians, values)
-    return filled if isinstance(X, np.ndarray) else type(X)(filled, columns=X.columns)
-
-
-def _check_no_infinite(X: Any) -> None:
-    infinite = np.isinf(np.asarray(X))
+    values, _ = _values(X)
+    infinite = np.isinf(values)
     if infinite.any():
         raise ValueError(f"DATA has {infinite.sum()} infinite values{_places(X, infinite)}.")
+    if values.ndim > 2 and np.isnan(values).any():
+        raise ValueError(f"DATA has {np.isnan(values).sum()} missing values, which images may not have.")
+
+
+def _values(X: Any) -> tuple[NDArray, NDArray[np.bool_]]:
+    """Numbers of a table without its other columns, or images; and which columns these are."""
+    if isinstance(X, np.ndarray):
+        return X, np.ones(X.shape[1], dtype=bool)
+    are_numbers = np.array([dtype == np.float64 for dtype in X.dtypes])
+    return X.loc[:, are_numbers].to_numpy(dtype=np.float64), are_numbers
 
 
 def _places(X: Any, which: NDArray) -> str:
@@ -218,7 +238,10 @@ def _places(X: Any, which: NDArray) -> str:
 
 
 def _column_names(X: Any) -> NDArray:
-    return np.array(getattr(X, "columns", np.arange(X.shape[1])), dtype=object)
+    """Names of the columns of numbers."""
+    if isinstance(X, np.ndarray):
+        return np.arange(X.shape[1]).astype(object)
+    return np.array(X.columns, dtype=object)[_values(X)[1]]
 
 
 def _arrays(path: Path, label_name: str | None) -> Samples:
@@ -293,133 +316,3 @@ def _checked(X: NDArray) -> NDArray:
             f"{X.dtype} and shape {X.shape}."
         )
     return X
-
-
-def _table(
-    table: Table,
-    path: Path,
-    columns: Sequence[str] | None,
-    label_column: str | None,
-    n_columns: int | None,
-) -> Samples:
-    """Columns that hold numbers, and known classes."""
-    frame = table.frame
-    if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()]
-        raise ValueError(f"{path} has more than one column named {listed(dict.fromkeys(twice))}.")
-    wanted = list(dict.fromkeys(columns or []))
-    asked = wanted if label_column is None else [*wanted, label_column]
-    unknown = [name for name in asked if name not in frame.columns]
-    if unknown:
-        raise ValueError(
-            f"{path} has no column {listed(unknown)}; its columns are {listed(frame.columns)}."
-        )
-    if label_column in wanted:
-        raise ValueError(f"{label_column} is the label column, and cannot be one of --columns as well.")
-    if len(frame) == 0:
-        raise ValueError(f"{path} has no rows.")
-    pandas = importlib.import_module("pandas")
-    y = None
-    if label_column is not None:
-        labels = frame[label_column]
-        if table.missing:
-            of_labels = numbers_of_text(table, [label_column]).columns
-            labels = of_labels.get(label_column, texts_of(labels, table.missing).reindex(frame.index))
-        y = pandas.factorize(labels)[0].astype(np.int64)
-    names = wanted or [name for name in frame.columns if name != label_column]
-    found = numbers_of_text(table, names) if table.missing else numbers_of_columns(frame[names])
-    numbers = pandas.DataFrame(
-        {name: found.columns[name] for name in names if name in found.columns}, index=frame.index
-    )
-    other = [name for name in names if name not in numbers.columns]
-    if other and wanted:
-        described = (
-            f"{name}, where {found.faults[name]}" if name in found.faults else name for name in other
-        )
-        raise ValueError(
-            f"Columns of {path} that are named in --columns do not hold numbers: {listed(described)}."
-            f"{found.advice}"
-        )
-    if not wanted:
-        empty = list(numbers.columns[numbers.isna().all()])
-        numbers = numbers.drop(columns=empty)
-        for name in found.faults:
-            warnings.warn(f"The column {name} is left out: {found.faults[name]}.", stacklevel=2)
-        text = [name for name in other if name not in found.faults]
-        for names, reason, advice in (
-            (text, "do not hold numbers", found.advice),
-            (empty, "have no values", ""),
-        ):
-            if names:
-                warnings.warn(
-                    f"Columns that {reason} are left out: {listed(names)}.{advice}", stacklevel=2
-                )
-        left_out = f"{listed([*other, *empty])}.{found.advice}" if other or empty else ""
-        numbers = _without_row_numbers(numbers, table, path, left_out, n_columns)
-    if numbers.shape[1] == 0:
-        raise ValueError(
-            f"{path} has no column of numbers; its columns are {listed(frame.columns)}.{found.advice}"
-        )
-    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    return Samples(pandas.DataFrame(values, columns=numbers.columns), y)
-
-
-def _without_row_numbers(
-    numbers: Any, table: Table, path: Path, left_out: str, n_columns: int | None
-) -> Any:
-    """Leave out columns that number the rows or name them, as long as others are left.
-
-    Raises
-    ------
-    ValueError
-        No column is left, because the others, `left_out`, do not hold numbers.
-    """
-    numbering = _numbering(numbers, table)
-    if n_columns is not None:
-        numbering = dict(list(numbering.items())[: max(0, numbers.shape[1] - n_columns)])
-    elif numbering and len(numbering) == numbers.shape[1]:
-        if left_out:
-            raise ValueError(
-                f"All columns of {path} that hold numbers seem to number or name its rows: "
-                f"{listed(numbering)}; the others hold no numbers: {left_out} To "
-                "cluster the former nevertheless, name them in --columns."
-            )
-        last, _ = numbering.popitem()
-        warnings.warn(
-            f"The column {last} seems to number the rows, but is kept, because no other column is left.",
-            stacklevel=2,
-        )
-    for name, what in numbering.items():
-        warnings.warn(
-            f"The column {name} {what}, and is left out; to keep it, name it with the others in "
-            "--columns.",
-            stacklevel=2,
-        )
-    return numbers.drop(columns=list(numbering))
-
-
-def _numbering(numbers: Any, table: Table) -> dict[str, str]:
-    """Columns that number the rows or name them, and what each does."""
-    unnamed = list(itertools.takewhile(is_unnamed, table.frame.columns)) if table.named else []
-    levels = table.frame[unnamed]
-    together = len(unnamed) > 1 and levels.notna().all(axis=None) and not levels.duplicated().any()
-    found = {}
-    for name in numbers.columns:
-        if name in table.row_names:
-            found[name] = "has the names of the rows, for which the header has no name"
-        elif re.fullmatch(r"__index_level_\d+__", name):
-            found[name] = "is a saved index"
-        elif _numbers_rows(numbers[name], name if table.named else None):
-            found[name] = "numbers the rows"
-        elif together and name in unnamed and (numbers[name] % 1 == 0).all():
-            found[name] = f"numbers the rows together with {listed(set(unnamed) - {name})}"
-    return found
-
-
-def _numbers_rows(column: Any, name: str | None) -> bool:
-    values = column.to_numpy()
-    if values.dtype.kind not in "iufb":  # of pandas' own types
-        if column.isna().any():
-            return False
-        values = np.array(column.tolist())
-    return numbers_rows(name, values)

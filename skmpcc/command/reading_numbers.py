@@ -1,4 +1,4 @@
-"""Columns of text that are numbers."""
+"""Columns that are numbers, and those that are categories, dates or neither."""
 
 import re
 import shlex
@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from skmpcc.command.reading_dates import is_date
 from skmpcc.command.reading_options import THOUSANDS, decimal_point
+from skmpcc.command.reading_units import is_unit
 from skmpcc.data.frames import listed
 
 # What pandas takes for missing values.
@@ -22,10 +24,15 @@ NUMBERISH = r"[+-]?(?:\d+(?:[.,' \u00a0\u2009\u202f\u2019]\d+)*[.,]?|[.,]\d+)(?:
 _NUMBERISH = re.compile(NUMBERISH, re.IGNORECASE)
 # What may stand around the number of an amount.
 _AROUND = re.compile(r"^[€$£¥]\s*|\s*([%‰€$£¥]|[^\W\d_]{1,3}[²³]?)$")
+# A number with what may be its unit behind it.
+_WITH_UNIT = re.compile(rf"[€$£¥]?\s*({NUMBERISH})\s*(\S.*)?", re.IGNORECASE)
 # Points that may separate thousands.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _TRUTH = {"True": 1, "TRUE": 1, "true": 1, "False": 0, "FALSE": 0, "false": 0}
 _MARKS = {",": "commas", ".": "points", " ": "blanks", "'": "apostrophes"}
+# What pandas calls columns of dates and times, and values of which categories can be.
+_OF_DATES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period")
+_OF_CATEGORIES = ("string", "boolean", "integer", "floating", "empty")
 _MAX_LENGTH = 60
 _MAX_VALUES = 5
 
@@ -61,21 +68,33 @@ def is_numberish(text: str) -> bool:
 
 @dataclass
 class Numbers:
-    """Columns of text that are numbers, and what is to be said of others.
+    """Columns of a table by what they hold, and what is to be said of those that hold no numbers.
 
     Attributes
     ----------
     columns : dict of Series
         Those that are numbers, by name.
+    truths : set of str
+        Those of them whose values are truth values.
+    categories : dict of Series
+        Columns of text, and of categories of a file that has such, by name.
+    dates : list of str
+        Columns of dates, times or durations.
     faults : dict of str
         Why other columns, most of whose values are numbers, are not: which values, and how many.
+    unread : list of str
+        Columns of numbers with units, or in another style.
     advice : str
-        Option that would make numbers of the other columns.
+        Option that would make numbers of the latter two.
     """
 
-    columns: dict[str, Any]
-    faults: dict[str, str]
-    advice: str
+    columns: dict[str, Any] = field(default_factory=dict)
+    truths: set[str] = field(default_factory=set)
+    categories: dict[str, Any] = field(default_factory=dict)
+    dates: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    advice: str = ""
 
 
 def texts_of(column: Any, missing: Sequence[str]) -> Any:
@@ -107,7 +126,7 @@ class _Notation:
 
 
 def numbers_of_text(table: Table, names: Sequence[str]) -> Numbers:
-    """Find the numbers in the named columns of text.
+    """Find the numbers in the named columns of text, and what the others hold.
 
     Warns where commas, points, blanks or apostrophes are taken for separators of thousands.
 
@@ -117,7 +136,7 @@ def numbers_of_text(table: Table, names: Sequence[str]) -> Numbers:
         The points of a column may be decimal ones or separate thousands.
     """
     notation = _Notation(decimal_point(table.decimal, table.thousands))
-    found = Numbers({}, {}, "")
+    found = Numbers()
     plain, texts, counts = {}, {}, {}
     for name in table.frame.columns:
         values = _plain_numbers(table.frame[name], notation.decimal)
@@ -137,20 +156,47 @@ def numbers_of_text(table: Table, names: Sequence[str]) -> Numbers:
         else:
             values = _numbers_in(texts[name], counts[name], notation.decimal, styles[name])
         if values is None:
-            wrong = _wrong(counts[name], notation.decimal, styles[name])
-            total = counts[name].sum()
-            if 2 * wrong.sum() <= total and not all(map(notation.of_other, wrong.index)):
-                found.faults[name] = _fault(wrong, total)
+            _sort(name, texts[name], counts[name], found, notation, styles[name])
             continue
+        if name not in plain and _are_truths(counts[name]):
+            found.truths.add(name)
         found.columns[name] = _without(values.reindex(table.frame.index), absent)
         if styles.get(name) and table.thousands is None:
             guessed.setdefault(styles[name], []).append(name)
         elif proofs and table.decimal is None:
             _check_points(name, texts_of(table.frame[name], table.missing).unique(), proofs)
     _warn_of_thousands(guessed, counts, notation.decimal)
-    rest = [counts[name] for name in names if name in counts and name not in found.columns]
+    rest = [counts[name] for name in names if name in found.faults or name in found.unread]
     found.advice = _advice(rest, notation)
     return found
+
+
+def _sort(
+    name: str, texts: Any, counts: Any, found: Numbers, notation: _Notation, thousands: str
+) -> None:
+    """Sort a column of text, not all of whose values are numbers, into those found."""
+    wrong = _wrong(counts, notation.decimal, thousands)
+    total = counts.sum()
+    if 2 * wrong.sum() <= total and not all(map(notation.of_other, wrong.index)):
+        found.faults[name] = _fault(wrong, total)
+    elif _share(counts, is_date) >= 0.5:
+        found.dates.append(name)
+    elif _share(counts, is_numberish, notation.either, _is_measure) >= 0.5:
+        found.unread.append(name)
+    else:
+        found.categories[name] = texts
+
+
+def _is_measure(text: str) -> bool:
+    """Whether a text is a number with a unit, or several numbers."""
+    match = _WITH_UNIT.fullmatch(text)
+    if match and (match[2] is None or is_unit(match[2])):
+        return True
+    return all(map(is_numberish, re.split(r"[;,]\s+", text)))
+
+
+def _are_truths(counts: Any) -> bool:
+    return len(counts) > 0 and all(text in _TRUTH for text in counts.index)
 
 
 def _share(counts: Any, *patterns: Callable[[str], Any]) -> float:
@@ -184,7 +230,7 @@ def _wrong(counts: Any, decimal: str, thousands: str) -> Any:
 
 def _numbers_in(column: Any, counts: Any, decimal: str, thousands: str) -> Any | None:
     """Numbers or truth values of a column of text; None if there is anything else."""
-    if len(counts) and all(text in _TRUTH for text in counts.index):
+    if _are_truths(counts):
         return column.map(_TRUTH)
     if len(_wrong(counts, decimal, thousands)):
         return None
@@ -246,19 +292,34 @@ def _check_points(name: str, texts: Iterable[str], proofs: Sequence[str]) -> Non
 
 
 def numbers_of_columns(frame: Any) -> Numbers:
-    """Find the columns that are numbers, exact decimals and truth values, as Parquet has them."""
+    """Find what columns hold by their types, as Parquet has them: what is text there is no number."""
     pandas = import_module("pandas")
     numbers = frame.select_dtypes(["number", "bool"], exclude=["timedelta", "complexfloating"])
-    columns = {}
+    found = Numbers()
     for name in frame.columns:
         column = frame[name]
+        kind = pandas.api.types.infer_dtype(column, skipna=True)
         if name in numbers.columns:
-            columns[name] = column
-        elif pandas.api.types.is_object_dtype(column.dtype) and (
-            pandas.api.types.infer_dtype(column, skipna=True) in ("decimal", "boolean")
-        ):
-            columns[name] = column.map(float, na_action="ignore").astype(float)
-    return Numbers(columns, {}, "")
+            found.columns[name] = column
+        elif kind in ("decimal", "boolean", "empty"):
+            found.columns[name] = column.map(float, na_action="ignore").astype(float)
+        elif kind == "categorical":
+            of_values = pandas.api.types.infer_dtype(column.cat.categories, skipna=True)
+            if of_values in _OF_CATEGORIES:
+                found.categories[name] = column
+            elif of_values in _OF_DATES:
+                found.dates.append(name)
+        elif kind in _OF_DATES:
+            found.dates.append(name)
+        elif kind == "string":
+            dates = _share(column.dropna().value_counts(), is_date) >= 0.5
+            if dates:
+                found.dates.append(name)
+            else:
+                found.categories[name] = column
+        if kind == "boolean":
+            found.truths.add(name)
+    return found
 
 
 def matcher(decimal: str, thousands: str) -> Callable[[str], Any]:

@@ -17,9 +17,10 @@ from sklearn.mixture import GaussianMixture
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.command.checking import of_text, places, try_folder
 from skmpcc.command.labels import labels_text
-from skmpcc.command.reading import Samples, medians_of, read, without_missing
+from skmpcc.command.reading import Samples, check_values, medians_of, read, with_medians
 from skmpcc.command.telling import printable, say, sentence, shown_warnings
 from skmpcc.command.values import AUTO
+from skmpcc.data.frames import listed
 from skmpcc.fitted import saving
 from skmpcc.metrics import clustering_scores
 from skmpcc.system.files import write_atomically
@@ -45,12 +46,13 @@ def cluster(options: argparse.Namespace) -> None:
         samples, image_shape = _samples_of_fit(options)
         name = "scikit-learn's digits" if digits else printable(options.data.resolve().name)
         medians = medians_of(samples.X) if options.impute else None
-        X = without_missing(samples.X, medians)
+        check_values(samples.X)
+        X = samples.X if medians is None else with_medians(samples.X, medians)
         try_folder(folder)
         clusterer = _clusterer(options).set_callbacks(ProgressBar())
         asked = clusterer.n_clusters
         number = "number of clusters to be found" if asked == AUTO else f"{asked} clusters"
-        say(f"{len(X)} samples of shape {X.shape[1:]}, {number}")
+        say(f"{len(X)} samples of shape {X.shape[1:]}, {number}{_categories(X)}")
         say(f"{'':16}" + "".join(f"{name:>10}" for name in (*COLUMNS, "seconds")))
         name_of_kind = type(clusterer).__name__.removesuffix("Clusterer")
         scores = _fit(name_of_kind, clusterer, X, samples.y)
@@ -111,6 +113,13 @@ def _clusterer(options: argparse.Namespace) -> MPCCClusterer:
         random_state=options.random_state,
         **given,
     )
+
+
+def _categories(X: Any) -> str:
+    """Name the columns of a table that are taken as categories."""
+    dtypes = {} if isinstance(X, np.ndarray) else dict(X.dtypes)
+    names = [name for name, dtype in dtypes.items() if dtype == "category"]
+    return f", categories: {listed(names)}" if names else ""
 
 
 def _found(n_clusters: int, labels: NDArray) -> str:

@@ -102,17 +102,16 @@ def test_csv(here, table, capsys):
     run("data.csv", "--output", "out", *BRIEF)
     assert sorted(path.name for path in (here / "out").iterdir()) == RESULTS
     captured = capsys.readouterr()
-    assert "60 samples of shape (4,), 3 clusters" in captured.out
-    assert "warning: Columns that do not hold numbers are left out: kind." in captured.err
+    assert "60 samples of shape (5,), 3 clusters, categories: kind\n" in captured.out
+    assert "left out" not in captured.err
     clusterer = MPCCClusterer.load("out/model.safetensors")
-    assert list(clusterer.feature_names_in_) == ["height", "<b>width", "age", "flag"]
-    numbers = table.drop(columns="kind").astype(float)
+    assert list(clusterer.feature_names_in_) == ["height", "<b>width", "age", "kind", "flag"]
     rows = rows_of("out/labels.csv")
     assert [int(row["row"]) for row in rows] == list(range(60))
     np.testing.assert_array_equal([int(row["label"]) for row in rows], clusterer.labels_)
-    memberships = clusterer.predict_proba(numbers).max(axis=1)
+    memberships = clusterer.predict_proba(table).max(axis=1)
     np.testing.assert_allclose([float(row["membership"]) for row in rows], memberships, atol=1e-6)
-    scores = clusterer.score_samples(numbers)
+    scores = clusterer.score_samples(table)
     np.testing.assert_allclose([float(row["score_samples"]) for row in rows], scores, rtol=1e-5)
     assert predicted_as_fitted("data.csv", "out")
 
@@ -149,7 +148,11 @@ def test_other_tables(here, table, capsys, kind):
     else:
         table.to_parquet("data.parquet")
     run(f"data.{kind}", *BRIEF, "--output", "all")
-    assert "left out: kind, since." in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "Columns of dates, times or durations are left out: since." in told.err
+    assert "categories: kind\n" in told.out
+    assert predicted_as_fitted(f"data.{kind}", "all")
+    (here / "again.csv").unlink()
     run(f"data.{kind}", *BRIEF, "--columns", "age", "height")
     clusterer = MPCCClusterer.load("results/model.safetensors")
     assert list(clusterer.feature_names_in_) == ["age", "height"]
@@ -163,7 +166,7 @@ def test_index_and_columns_without_values_are_left_out(here, table, capsys):
     assert "have no values are left out: nothing" in told
     assert "The column Unnamed: 0 numbers the rows, and is left out; to keep it" in told
     names = MPCCClusterer.load("results/model.safetensors").feature_names_in_
-    assert list(names) == ["height", "<b>width", "age", "flag"]
+    assert list(names) == ["height", "<b>width", "age", "kind", "flag"]
 
 
 def test_files_without_header(here, capsys):
@@ -184,7 +187,7 @@ def test_separators_are_found(here, table, separator, decimal):
     table = table.assign(note='one, "two"; three|four')
     table.to_csv("data.csv", index=False, sep=separator, decimal=decimal)
     read_back = read(here / "data.csv", decimal=decimal)
-    assert read_back.names == ["height", "<b>width", "age", "flag"]
+    assert read_back.names == ["height", "<b>width", "age", "kind", "flag"]
     np.testing.assert_allclose(read_back.X[["height", "age"]], table[["height", "age"]])
 
 
@@ -223,12 +226,12 @@ def test_table_of_a_spreadsheet(here, table, capsys):
     )
     of_text = ["--decimal", ",", "--encoding", "cp1252"]
     run("data.csv", *BRIEF, *of_text)
-    assert "60 samples of shape (4,)" in capsys.readouterr().out
+    assert "60 samples of shape (5,)" in capsys.readouterr().out
     assert predicted_as_fitted("data.csv", "results", *of_text)
     run("data.csv", *BRIEF, "--encoding", "cp1252", "--force", "--columns", "flag")
     capsys.readouterr()
     run("data.csv", *BRIEF, "--encoding", "cp1252", "--force")
-    assert "height, <b>width, Größe, kind. Where commas stand for decimal points, pass --decimal" in (
+    assert "height, <b>width, Größe. Where commas stand for decimal points, pass --decimal" in (
         capsys.readouterr().err
     )
 
@@ -311,19 +314,47 @@ def test_bad_folders(here, fails):
     assert "other.png cannot be read" in fails("data", *BRIEF)
 
 
-def test_missing_values(here, table, fails, capsys):
+def test_missing_values(here, table, capsys):
+    """Gaps are taken as they are, of numbers, of categories and of truth values."""
+    table = table.astype({"kind": object, "flag": "boolean"})
+    table.loc[:2, "age"] = np.nan
+    table.loc[5, "height"] = np.nan
+    table.loc[6:9, ["kind", "flag"]] = None
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF)
+    captured = capsys.readouterr()
+    assert "medians" not in captured.err
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    np.testing.assert_array_equal(clusterer.predict(table), clusterer.labels_)
+    drawn, _ = clusterer.sample(5)
+    assert drawn.dtypes.astype(str).to_dict() == {
+        "height": "float64",
+        "<b>width": "float64",
+        "age": "float64",
+        "kind": "category",
+        "flag": "boolean",
+    }
+    assert predicted_as_fitted("data.csv")
+    # Whatever the next file has no gaps in, or nothing but gaps.
+    table.iloc[10:].to_csv("whole.csv", index=False)
+    run("predict", "results/model.safetensors", "whole.csv")
+    assert [row["label"] for row in rows_of("labels.csv")] == [
+        row["label"] for row in rows_of("results/labels.csv")[10:]
+    ]
+    table.assign(kind=np.nan, flag=None).to_csv("gaps.csv", index=False)
+    run("predict", "results/model.safetensors", "gaps.csv", "--force")
+    expected = clusterer.predict(table.assign(kind=None, flag=None))
+    assert [int(row["label"]) for row in rows_of("labels.csv")] == expected.tolist()
+
+
+def test_missing_values_replaced_by_medians(here, table, fails, capsys):
     table.loc[:2, "age"] = np.nan
     table.loc[5, "height"] = np.nan
     table.to_csv("data.csv", index=False)
-    error = fails("data.csv", *BRIEF)
-    assert "4 missing values" in error
-    assert "height (1), age (3)" in error
-    assert not (here / "results").exists()
-
     run("data.csv", *BRIEF, "--impute", "median")
-    assert "height (1), age (3)" in capsys.readouterr().err
+    assert "height (1), age (3) were replaced by medians" in capsys.readouterr().err
     assert "replaced by medians" in (here / "results/report.html").read_text()
-    imputed = table.fillna(table[["age", "height"]].median()).drop(columns="kind").astype(float)
+    imputed = table.fillna(table[["age", "height"]].median())
     clusterer = MPCCClusterer.load("results/model.safetensors")
     np.testing.assert_array_equal(clusterer.predict(imputed), clusterer.labels_)
     # The medians are those of the fit, not of the rows that are predicted.
@@ -331,26 +362,32 @@ def test_missing_values(here, table, fails, capsys):
     run("predict", "results/model.safetensors", "one.csv")
     assert rows_of("labels.csv")[0] == rows_of("results/labels.csv")[0]
     np.save("narrow.npy", np.full((3, 2), np.nan))
-    assert "6 missing values" in fails("predict", "results/model.safetensors", "narrow.npy", "--force")
-    # Without it, missing values are an error of predict as well.
-    run("data.csv", *BRIEF, "--columns", "flag", "<b>width", "--output", "other")
-    table.assign(flag=np.nan).to_csv("data.csv", index=False)
-    assert "flag (60)" in fails("predict", "other/model.safetensors", "data.csv", "--force")
+    assert "X has 2 features" in fails("predict", "results/model.safetensors", "narrow.npy", "--force")
 
 
 def test_missing_values_of_arrays(here, fails):
-    X = np.ones((20, 4))
+    X = np.random.default_rng(0).normal(size=(20, 4))
     X[3:5, 2] = np.nan
     np.save("data.npy", X)
-    assert "2 missing values in the columns 2 (2)" in fails("data.npy", *BRIEF)
+    run("data.npy", *BRIEF)
+    labels = MPCCClusterer.load("results/model.safetensors").predict(X)
+    assert [int(row["label"]) for row in rows_of("results/labels.csv")] == labels.tolist()
+    assert predicted_as_fitted("data.npy")
+    run("data.npy", *BRIEF, "--impute", "median", "--output", "medians")
+    filled = np.where(np.isnan(X), np.nanmedian(X, axis=0), X)
+    labels = MPCCClusterer.load("medians/model.safetensors").predict(filled)
+    assert [int(row["label"]) for row in rows_of("medians/labels.csv")] == labels.tolist()
     np.save("data.npy", np.where(np.isnan(X), -np.inf, X))
-    assert "2 infinite values in the columns 2 (2)" in fails("data.npy", *BRIEF, "--impute", "median")
+    for more in ([], ["--impute", "median"]):
+        error = fails("data.npy", *BRIEF, "--force", *more)
+        assert "2 infinite values in the columns 2 (2)" in error
     X[:, 2] = np.nan
     np.save("data.npy", X)
-    assert "they have no values: 2" in fails("data.npy", *BRIEF, "--impute", "median")
+    impute = ["--force", "--impute", "median"]
+    assert "they have no values: 2" in fails("data.npy", *BRIEF, *impute)
     np.save("data.npy", np.full((20, 8, 8), np.nan))
-    assert "1280 missing values" in fails("data.npy", *BRIEF)
-    assert "is for tables" in fails("data.npy", *BRIEF, "--impute", "median")
+    assert "1280 missing values" in fails("data.npy", *BRIEF, "--force")
+    assert "is for tables" in fails("data.npy", *BRIEF, *impute)
 
 
 def test_labels_score_and_do_nothing_else(here, table, capsys):
@@ -409,7 +446,7 @@ def test_bad_arguments(here, table, fails):
     (here / "broken.parquet").write_bytes(b"no parquet")
     (here / "broken.npz").write_bytes(b"PK no archive")
     (here / "empty.csv").write_text("")
-    table[["kind"]].to_csv("text.csv", index=False)
+    pd.DataFrame({"kind": ["3,5 kg", "4,5 kg"]}).to_csv("text.csv", index=False, sep=";")
     np.savez("other.npz", Y=np.zeros(3))
     np.savez("short.npz", X=np.zeros((3, 2)), y=np.zeros(2))
     np.save("flat.npy", np.zeros(3))
@@ -418,12 +455,12 @@ def test_bad_arguments(here, table, fails):
     assert "data.txt cannot be read: DATA must be" in fails("data.txt", *BRIEF)
     for name in ("broken.parquet", "broken.npz", "empty.csv", "objects.npy"):
         assert f"{name} cannot be read" in fails(name, *BRIEF)
-    assert "no column of numbers; its columns are kind" in fails("text.csv", *BRIEF)
+    assert "no column of numbers or categories; its columns are kind" in fails("text.csv", *BRIEF)
     assert "no array X, only Y" in fails("other.npz", *BRIEF)
     assert "one label for each of 3 samples" in fails("short.npz", *BRIEF)
     assert "shape (3,)" in fails("flat.npy", *BRIEF)
     assert "no column depth" in fails("data.csv", *BRIEF, "--columns", "depth", "age")
-    assert "do not hold numbers: kind" in fails("data.csv", *BRIEF, "--columns", "kind", "age")
+    assert "neither numbers nor categories: kind" in fails("text.csv", *BRIEF, "--columns", "kind")
     assert "no column depth" in fails("data.csv", *BRIEF, "--label-column", "depth")
     both = ["--label-column", "age", "--columns", "age"]
     assert "age is the label column" in fails("data.csv", *BRIEF, *both)

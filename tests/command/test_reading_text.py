@@ -105,7 +105,9 @@ def test_separators_beside_decimal_commas(taken, header, rows, names, title):
 def test_a_single_column_of_decimal_commas(taken, cells, values, name):
     text = name + "\n" + "".join(f"{cell}\n" for cell in cells)
     if values is None:
-        with pytest.raises(ValueError, match=f"no column of numbers; its columns are {name}"):
+        with pytest.raises(
+            ValueError, match=f"no column of numbers or categories; its columns are {name}"
+        ):
             taken(text, decimal=",")
         return
     names, found, _ = taken(text, decimal=",", na_values=["-"])
@@ -253,9 +255,13 @@ def test_missing_values_that_are_numbers(taken):
 def test_truth_that_is_missing(taken, tmp_path):
     names, values, _ = taken("a,b\nTrue,1.5\n,2.5\nfalse,3\n")
     assert names == ["a", "b"]
-    np.testing.assert_array_equal([row[0] for row in values], [1, np.nan, 0])
+    assert [row[0] for row in values] == [True, pd.NA, False]
+    assert taken("a,b\nTrue,1.5\nTRUE,2.5\nfalse,3\n")[1] == [[True, 1.5], [True, 2.5], [False, 3]]
     pd.DataFrame({"a": [True, None, False], "b": [1.5, 2, 3]}).to_parquet(tmp_path / "data.parquet")
-    np.testing.assert_array_equal(read(tmp_path / "data.parquet").X["a"], [1, np.nan, 0])
+    assert read(tmp_path / "data.parquet").X["a"].tolist() == [True, pd.NA, False]
+    # Numbers to a model, which says what is text.
+    X = read(tmp_path / "data.parquet", texts=()).X
+    np.testing.assert_array_equal(X["a"], [1, np.nan, 0])
 
 
 # ---- Columns that number the rows
@@ -279,7 +285,9 @@ def test_an_index_of_several_levels(taken):
 
 def test_row_numbers_alone(taken):
     text = "id,a,b\n0,3.1%,4.2%\n1,3.2%,4.4%\n"
-    with pytest.raises(ValueError, match=r"number or name its rows: id; .* no numbers: a, b\.") as info:
+    with pytest.raises(
+        ValueError, match=r"number or name its rows: id; .* cannot be taken: a, b\."
+    ) as info:
         taken(text)
     assert "--columns" in str(info.value)
     assert taken(text, columns=["id"])[0] == ["id"]
