@@ -97,27 +97,11 @@ def _classes(table: Table, name: str) -> NDArray[np.int64]:
 def _found(table: Table, names: Sequence[str], texts: Collection[str] | None) -> Numbers:
     """Find what columns hold; if a model says which are text, no others are."""
     others = [name for name in names if texts is None or name not in texts]
-    if table.missing:
-        found = numbers_of_text(table, others)
-    else:
-        frame = table.frame[others]
-        found = numbers_of_columns(frame if texts is None else _without_categories(frame))
+    is_text = bool(table.missing)
+    found = numbers_of_text(table, others) if is_text else numbers_of_columns(table.frame[others])
     if texts is not None:
         found.categories = {name: _as_text(table, name) for name in names if name in texts}
     return found
-
-
-def _without_categories(frame: Any) -> Any:
-    """Turn categories of numbers or truth values into these."""
-    pandas = import_module("pandas")
-    dtypes = {name: frame[name].dtype for name in frame.columns}
-    return frame.assign(
-        **{
-            name: frame[name].astype(dtype.categories.dtype if frame[name].notna().all() else object)
-            for name, dtype in dtypes.items()
-            if isinstance(dtype, pandas.CategoricalDtype)
-        }
-    ).infer_objects()
 
 
 def _as_text(table: Table, name: str) -> Any:

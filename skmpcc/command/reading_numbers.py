@@ -30,9 +30,8 @@ _WITH_UNIT = re.compile(rf"[€$£¥]?\s*({NUMBERISH})\s*(\S.*)?", re.IGNORECASE
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _TRUTH = {"True": 1, "TRUE": 1, "true": 1, "False": 0, "FALSE": 0, "false": 0}
 _MARKS = {",": "commas", ".": "points", " ": "blanks", "'": "apostrophes"}
-# What pandas calls columns of dates and times, and values of which categories can be.
+# What pandas calls columns of dates and times.
 _OF_DATES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period")
-_OF_CATEGORIES = ("string", "boolean", "integer", "floating", "empty")
 _MAX_LENGTH = 60
 _MAX_VALUES = 5
 
@@ -304,16 +303,12 @@ def numbers_of_columns(frame: Any) -> Numbers:
         elif kind in ("decimal", "boolean", "empty"):
             found.columns[name] = column.map(float, na_action="ignore").astype(float)
         elif kind == "categorical":
-            of_values = pandas.api.types.infer_dtype(column.cat.categories, skipna=True)
-            if of_values in _OF_CATEGORIES:
-                found.categories[name] = column
-            elif of_values in _OF_DATES:
-                found.dates.append(name)
+            # Those of numbers and of dates are stored as these.
+            found.categories[name] = column
         elif kind in _OF_DATES:
             found.dates.append(name)
         elif kind == "string":
-            dates = _share(column.dropna().value_counts(), is_date) >= 0.5
-            if dates:
+            if _share(column.value_counts(), is_date) >= 0.5:
                 found.dates.append(name)
             else:
                 found.categories[name] = column

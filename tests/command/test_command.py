@@ -347,6 +347,52 @@ def test_missing_values(here, table, capsys):
     assert [int(row["label"]) for row in rows_of("labels.csv")] == expected.tolist()
 
 
+def test_categories_of_later_files(here, table, capsys, fails):
+    """They are what the fit saw, however the file has them; others count as missing."""
+    table = table.assign(code=np.array(["1", "x", "y"])[np.arange(60) % 3])
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF)
+    capsys.readouterr()
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    model = "results/model.safetensors"
+    later = table.assign(code=np.array(["1", "2"])[np.arange(60) % 2], kind="new", flag=1)
+    expected = clusterer.predict(later.assign(kind=None, flag=True))
+    for kind in ("csv", "parquet"):
+        of_kind = later if kind == "csv" else later.astype({"kind": "category", "code": int})
+        getattr(of_kind, f"to_{kind}")(f"later.{kind}", index=False)
+        run("predict", model, f"later.{kind}", "--output", f"{kind}.csv")
+        told = (
+            "Values that the fit did not see count as missing, in the columns kind ('new'), code ('2')."
+        )
+        assert told in capsys.readouterr().err
+        assert [int(row["label"]) for row in rows_of(f"{kind}.csv")] == expected.tolist()
+    table.assign(age="old").to_csv("text.csv", index=False)
+    error = fails("predict", model, "text.csv")
+    assert "Columns of text.csv that held numbers in the fit hold none: age." in error
+
+
+def test_medians_beside_categories(here, table, capsys):
+    table = table.astype({"kind": object, "flag": "boolean"})
+    table.loc[:2, "age"] = np.nan
+    table.loc[6:9, ["kind", "flag"]] = None
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF, "--impute", "median")
+    assert "in the columns age (3) were replaced by medians" in capsys.readouterr().err
+    filled = table.assign(age=table["age"].fillna(table["age"].median()))
+    clusterer = MPCCClusterer.load("results/model.safetensors")
+    np.testing.assert_array_equal(clusterer.predict(filled), clusterer.labels_)
+    assert predicted_as_fitted("data.csv")
+
+
+@pytest.mark.usefixtures("pictures")
+def test_report_of_categories(here, table):
+    table.loc[3, "age"] = np.nan
+    table.to_csv("data.csv", index=False)
+    run("data.csv", *BRIEF)
+    assert "<td>kind = a</td>" in (here / "results/report.html").read_text()
+    assert np.asarray(Image.open("results/clusters.png").convert("L")).std() > 5
+
+
 def test_missing_values_replaced_by_medians(here, table, fails, capsys):
     table.loc[:2, "age"] = np.nan
     table.loc[5, "height"] = np.nan

@@ -86,6 +86,8 @@ def styles(draw):
             st.sampled_from(["none", "none", "index", "R", "R text", "id", "twice", "levels"])
         ),
         "beside": draw(st.sampled_from(BESIDE)),
+        "groups": draw(st.sampled_from(["", "", "text", "truth"])),
+        "of_groups": draw(st.integers(0, 2**32 - 1)),
         "years": draw(st.booleans()),
         "blanks": draw(st.booleans()),
         "titles": draw(st.lists(st.sampled_from([*TITLES, ""]), max_size=3)),
@@ -110,6 +112,24 @@ def number(value, style):
     whole, _, part = text.partition(".")
     whole = whole.replace(",", GROUPS[style["group"]])
     return whole + (style["decimal"] + part if part else "")
+
+
+GROUP_TEXTS = {"text": ["red", "dark blue", "größe"], "truth": ["True", "FALSE", "true"]}
+
+
+def groups_of(n_rows, style):
+    """Column of categories or truth values as text, None where they are missing."""
+    rng = np.random.default_rng(style["of_groups"])
+    texts = [*GROUP_TEXTS[style["groups"]], None]
+    values = [texts[i] for i in rng.integers(0, 4, n_rows)]
+    return [texts[0], *values[1:-1], texts[0]]
+
+
+def taken_groups(values, style):
+    """What is read of them: nothing if they tell nothing."""
+    if style["groups"] == "truth":
+        return [None if value is None else value.lower() == "true" for value in values]
+    return values if len({*values} - {None}) > 1 else None
 
 
 def written(frame, style):
@@ -140,6 +160,11 @@ def written(frame, style):
     if style["beside"]:
         header = [*header, "kind"]
         rows = [[*row, style["beside"].replace("#", style["decimal"])] for row in rows]
+        units = [*units, ""]
+    if style["groups"]:
+        header = [*header, "group"]
+        groups = [number(np.nan, style) if each is None else each for each in groups_of(n_rows, style)]
+        rows = [[*row, each] for row, each in zip(rows, groups, strict=True)]
         units = [*units, ""]
     blanks = [""] * style["trailing"]
     lines = [[*header, *(blanks if style["header_trails"] else [])]] if style["header"] else []
@@ -173,6 +198,10 @@ def written(frame, style):
     return text, arguments
 
 
+def _listed(named):
+    return [None if pd.isna(value) else value for value in named[1]]
+
+
 def unambiguous(frame, style):
     """Leave out what may mean several things."""
     style = dict(style)
@@ -197,6 +226,8 @@ def unambiguous(frame, style):
         style["titles"] = []  # none has fewer fields than the table
     if frame.shape[1] == 1 and style["separator"] == "," and style["row_names"] == "R":
         style["say_separator"] = True  # as decimal commas of a single column
+    if ";" in style["beside"] and "semi;colon" in frame.columns:
+        style["say_separator"] = True  # as many semicolons in each line as a table has
     if style["row_names"].startswith("R"):
         style["units"] = False
     if style["separator"] == "," and style["decimal"] == ",":
@@ -221,8 +252,11 @@ def test_tables_are_read_as_they_were_written(n_examples):
         if style["years"]:
             frame = frame.set_axis(YEARS[: frame.shape[1]], axis=1)
         kept = [name for name in frame.columns if not numbers_rows(name, frame[name].to_numpy())]
-        assert samples.names == kept
-        np.testing.assert_allclose(samples.X, frame[kept].round(4), rtol=1e-12)
+        groups = taken_groups(groups_of(len(frame), style), style) if style["groups"] else None
+        assert samples.names[: len(kept)] == kept
+        np.testing.assert_allclose(samples.X[kept], frame[kept].round(4), rtol=1e-12)
+        # Without a header its name is a number.
+        assert [*map(_listed, samples.X.iloc[:, len(kept) :].items())] == ([groups] if groups else [])
 
     run_examples(test, n_examples)
 
