@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from skmpcc.command.reading_options import OF_TEXT, kind_of, required
+from skmpcc.command.reading_options import OF_TEXT, check_text_options, holds_tables, kind_of, required
 
 RESULTS = ("labels.csv", "model.safetensors", "clusters.png", "report.html")
 
@@ -15,7 +15,10 @@ def check_cluster(options: argparse.Namespace) -> None:
     """Check arguments of a fit, where its results go and whether DATA is there."""
     digits = options.data is None
     folder, paths = places(options)
-    _check_output(folder, paths.values(), options.force, [] if digits else [options.data])
+    inputs = [] if digits else [options.data]
+    _check_output(
+        folder, paths.values(), options.force, inputs, ", or end with .png for the picture alone"
+    )
     for module in ("matplotlib", "rich"):
         required(module, "This command")
     if digits:
@@ -29,15 +32,22 @@ def check_cluster(options: argparse.Namespace) -> None:
 
 def check_predict(options: argparse.Namespace) -> None:
     """Check arguments of a prediction, where it goes and whether MODEL and DATA are there."""
-    _check_output(options.output.parent, [options.output], options.force, [options.data, options.model])
+    inputs = [options.data, options.model]
+    of_files = options.data.is_dir() and holds_tables(options.data)
+    options.output = options.output or Path("labels" if of_files else "labels.csv")
+    folder = options.output if of_files else options.output.parent
+    _check_output(folder, [] if of_files else [options.output], options.force, inputs)
     if options.model.is_dir():
         raise IsADirectoryError(
             f"{options.model} is a folder, but MODEL must be a file such as model.safetensors."
         )
     if not options.model.exists():
         raise FileNotFoundError(f"No such file or directory: {options.model}")
-    kind_of(options.data, of_text(options))
-    try_folder(options.output.parent, make=False)
+    if of_files:
+        check_text_options(of_text(options))
+    else:
+        kind_of(options.data, of_text(options))
+    try_folder(folder, make=False)
 
 
 def places(options: argparse.Namespace) -> tuple[Path, dict[str, Path]]:
@@ -53,13 +63,17 @@ def of_text(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in OF_TEXT}
 
 
-def _check_output(folder: Path, paths: Iterable[Path], force: bool, inputs: Iterable[Path]) -> None:
-    """Check that results have a place, and would overwrite no input and nothing without `force`."""
+def _check_output(
+    folder: Path, paths: Iterable[Path], force: bool, inputs: Iterable[Path], otherwise: str = ""
+) -> None:
+    """Check that results have a place, and would overwrite no input and nothing without `force`.
+
+    `otherwise` is what else may be given in the place of the folder.
+    """
     for part in (folder, *folder.parents):
         if part.exists() and not part.is_dir():
             raise NotADirectoryError(
-                f"--output: {part} is a file, but should be a folder"
-                + (", or end with .png for the picture alone." if part == folder else ".")
+                f"--output: {part} is a file, but should be a folder{otherwise * (part == folder)}."
             )
     existing = [path for path in paths if path.exists()]
     for path in existing:

@@ -44,7 +44,10 @@ def run(arguments: list[str], interruptions: Sequence[int] = ()) -> int:
 
             if interruptions:  # which a module took for an error of its own
                 raise KeyboardInterrupt
-            (predict if predicts else cluster)(options)
+            if predicts:
+                predict(options, interruptions)
+            else:
+                cluster(options)
         except Exception as error:
             if interruptions:
                 raise
@@ -77,19 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_data(parser, nargs="?", more=" (default: scikit-learn's digits)")
-    parser.add_argument(
-        "--n-clusters",
-        type=n_clusters_of,
-        metavar="NUMBER",
-        help="number of clusters, or auto to find one (default: auto; 10 for the digits)",
-    )
-    parser.add_argument(
-        "--estimator",
-        choices=["mpcc", "vade"],
-        default="mpcc",
-        help="mpcc: MPCCClusterer (default); vade: VaDEClusterer, which takes less time and "
-        "reconstructs better, while new samples are smoother",
-    )
+    _add_parameters(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -118,6 +109,24 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIDE",
         help="height and width, and channels if any, of images that are rows of DATA",
     )
+    return parser
+
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add parameters of the estimator."""
+    parser.add_argument(
+        "--n-clusters",
+        type=n_clusters_of,
+        metavar="NUMBER",
+        help="number of clusters, or auto to find one (default: auto; 10 for the digits)",
+    )
+    parser.add_argument(
+        "--estimator",
+        choices=["mpcc", "vade"],
+        default="mpcc",
+        help="mpcc: MPCCClusterer (default); vade: VaDEClusterer, which takes less time and "
+        "reconstructs better, while new samples are smoother",
+    )
     parser.add_argument(
         "--outlier-fraction",
         type=outlier_fraction_of,
@@ -133,7 +142,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--max-iter", type=int, help="default: the preset's")
-    return parser
 
 
 def _predict_parser() -> argparse.ArgumentParser:
@@ -141,9 +149,19 @@ def _predict_parser() -> argparse.ArgumentParser:
         prog=f"{_called()} predict", description="Give the clusters of samples by a fitted model."
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a file model.safetensors")
-    _add_data(parser)
-    parser.add_argument("--output", type=Path, default=Path("labels.csv"), help="default: labels.csv")
-    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+    _add_data(parser, more=", or a folder of such files, which are predicted one by one")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="a file for the labels (default: labels.csv), or of a folder of tables or arrays a folder, "
+        "where the labels of a.parquet are a.parquet.labels.csv (default: labels)",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="overwrite existing files; of a folder of tables or arrays, files that have labels "
+        "already are left out without it",
+    )
     return parser
 
 

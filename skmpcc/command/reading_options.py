@@ -14,6 +14,8 @@ TEXTS = (".csv", ".tsv")
 TABLES = (*TEXTS, ".parquet")
 ARRAYS = (".npy", ".npz")
 IMAGES = (".png", ".jpg", ".jpeg")
+# What names of labels end with in a folder of results; before it is the name of the file of data.
+RESULT = ".labels.csv"
 # Options of tables that are text.
 OF_TEXT = ("separator", "decimal", "thousands", "encoding", "na_values", "skip_rows")
 # Commas last, since they may be those of decimals.
@@ -125,6 +127,43 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGES
 
 
+def is_data(path: Path) -> bool:
+    """Whether a file is a table or an array, and none of the results of a folder of such."""
+    return path.suffix.lower() in TABLES + ARRAYS and not path.name.endswith(RESULT)
+
+
+def holds_tables(folder: Path) -> bool:
+    """Whether a folder holds tables or arrays, which are predicted file by file, and no image.
+
+    Raises
+    ------
+    ValueError
+        It holds both, or neither.
+    """
+    counts: Counter[str] = Counter()
+    n_images = 0
+    for path in files_in(folder):
+        n_images += is_image(path)
+        counts[path.suffix.lower()] += is_data(path)
+    if n_images and any(counts.values()):
+        raise ValueError(
+            f"{folder} holds {n_images} images as well as {_held(counts)}, of which either may be "
+            "meant. Pass a folder that holds one of both."
+        )
+    if not n_images and not any(counts.values()):
+        raise ValueError(
+            f"{folder} has no file to predict: none that ends with "
+            f"{', '.join(TABLES + ARRAYS + IMAGES)}."
+        )
+    return not n_images
+
+
+def _held(counts: Mapping[str, int]) -> str:
+    """Count files that end like tables or arrays."""
+    found = [f"{counts[suffix]} {suffix} files" for suffix in TABLES + ARRAYS if counts[suffix]]
+    return " and ".join(found)
+
+
 def _check_images(folder: Path) -> None:
     """Check that a folder has an image; the message names files that end like tables."""
     counts: Counter[str] = Counter()
@@ -132,10 +171,10 @@ def _check_images(folder: Path) -> None:
         if is_image(path):
             return
         counts[path.suffix.lower()] += 1
-    held = [f"{counts[suffix]} {suffix} files" for suffix in TABLES + ARRAYS if counts[suffix]]
+    held = _held(counts)
     if held:
         raise ValueError(
-            f"{folder} is read as a folder of images, but it holds {' and '.join(held)} and no "
+            f"{folder} is read as a folder of images, but it holds {held} and no "
             "image. DATA should be one file: combine them first, for example by pandas.concat."
         )
     raise ValueError(f"{folder} has no image: no file that ends with {', '.join(IMAGES)}.")
