@@ -20,21 +20,21 @@ wines.insert(0, "bottle", [f"B{number:03}" for number in range(len(wines))])
 wines.to_csv(folder / "wines.csv", index=False)
 
 # %%
-# Read the file, keep the columns of numbers, and fill what is missing.
+# Read the file, and leave out what names its rows. Missing values may stay, and so may columns of
+# categories.
 import pandas as pd
 
 table = pd.read_csv(folder / "wines.csv")
-numbers = table.select_dtypes("number")
-numbers = numbers.fillna(numbers.median())
+wines = table.drop(columns="bottle")
 table.iloc[:3, :6]
 
 # %%
 # Look for clusters. Columns may have different units: the clusterer brings them to the same range.
 from skmpcc import MPCCClusterer
 
-clusterer = MPCCClusterer(n_clusters=3, max_iter=800, tol=0, random_state=0).fit(numbers)
+clusterer = MPCCClusterer(n_clusters=3, max_iter=800, tol=0, random_state=0).fit(wines)
 table["cluster"] = clusterer.labels_
-table["membership"] = clusterer.predict_proba(numbers).max(axis=1)
+table["membership"] = clusterer.predict_proba(wines).max(axis=1)
 table.to_csv(folder / "wines-with-clusters.csv", index=False)
 print(table["cluster"].value_counts().sort_index())
 
@@ -44,7 +44,7 @@ print(table["cluster"].value_counts().sort_index())
 # On the right are new samples.
 from skmpcc.plotting import ClustersDisplay
 
-_ = ClustersDisplay.from_estimator(clusterer, numbers)
+_ = ClustersDisplay.from_estimator(clusterer, wines)
 
 # %%
 # The same in numbers: the means of some columns in each cluster.
@@ -55,6 +55,6 @@ table.groupby("cluster")[columns].mean().round(2)
 # Without a line of Python, :ref:`the command <reference:The command>` does all this and writes a
 # report::
 #
-#     python -m skmpcc wines.csv --n-clusters 3 --impute median --output results/
+#     skmpcc wines.csv --n-clusters 3 --output results/
 #
 # **Read next:** :doc:`plot_saving` keeps the model for new files.

@@ -92,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         "--columns",
         nargs="+",
         metavar="COLUMN",
-        help="columns of a table to use (default: all that hold numbers, except those that "
-        "number the rows)",
+        help="columns of a table to use (default: all of numbers, truth values and text of few values, "
+        "except those that number or name the rows)",
     )
     parser.add_argument(
         "--label-column",
@@ -101,7 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         help="column of a table with known classes, which is left out of the fit and compared with the "
         "clusters (for an .npz file the name of an array; default: y, if there is one)",
     )
-    parser.add_argument("--impute", choices=["median"], help="what replaces missing values")
+    parser.add_argument(
+        "--impute",
+        choices=["median"],
+        help="what replaces missing numbers (default: nothing; gaps are taken as they are)",
+    )
     parser.add_argument(
         "--image-shape",
         nargs="+",

@@ -188,6 +188,8 @@ def _sort(
 
 def _is_measure(text: str) -> bool:
     """Whether a text is a number with a unit, or several numbers."""
+    if len(text) > _MAX_LENGTH:
+        return False
     match = _WITH_UNIT.fullmatch(text)
     if match and (match[2] is None or is_unit(match[2])):
         return True

@@ -6,7 +6,9 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import make_blobs
 
+from skmpcc import MPCCClusterer
 from skmpcc.__main__ import main
 from skmpcc.command.labels import labels_text
 from skmpcc.command.run import CLUSTERERS
@@ -94,3 +96,26 @@ def test_rows_that_belong_nowhere_have_no_membership():
         "b",
         "'=c",
     ]
+
+
+def test_what_a_fit_has_found_is_told(tmp_path, monkeypatch, capsys):
+    class Finding(MPCCClusterer):
+        """As if it had found three clusters and an outlier."""
+
+        def fit_predict(self, X, y=None):
+            asked, self.n_clusters = self.n_clusters, 3
+            self.fit(X)
+            self.n_clusters = asked
+            self.labels_[0] = -1
+            return self.labels_
+
+    monkeypatch.setitem(CLUSTERERS, "mpcc", Finding)
+    monkeypatch.chdir(tmp_path)
+    X, y = make_blobs(60, 3, centers=3, cluster_std=0.1, random_state=0)
+    np.savez("data.npz", X=X, y=y)
+    assert main(["data.npz", "--max-iter", "3", "--labels-only", "--output", "picture.png"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "60 samples of shape (3,), number of clusters to be found"
+    assert told[-2] == "3 clusters, and 1 of 60 samples belong to none (label -1)"
+    # A row that belongs nowhere is a cluster of its own.
+    assert told[-3].split()[:2] == ["Finding", f"{59 / 60:.3f}"]
