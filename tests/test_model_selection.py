@@ -176,6 +176,7 @@ class TestImages:
 
 
 @pytest.mark.slow
+@pytest.mark.full_pseudo_labels
 def test_classifiers_agree_most_on_ten_digits():
     found = suggest_n_clusters(load_digits().images, [6, 9, 10, 14], random_state=0)
     assert found.n_clusters == 10
