@@ -87,6 +87,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         from their neighbours. They get the label -1, and the fit goes on without them. "auto" estimates
         the share, which may be 0, by how empty random places between the rows are. None gives every
         row a cluster.
+    n_resamplings : int, default=0
+        Random halves of the rows in which clusters are looked for again, by which `cluster_stability_`
+        is measured. Each takes about as long as the search for pseudo-labels.
     labels_only : bool, default=False
         Whether labels and memberships alone are wanted. The training then ends as soon as they have
         settled, in a fraction of the time, before the generative half is trained: `sample`,
@@ -139,6 +142,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Where `n_clusters="auto"` looked for it, the numbers that were compared, "candidates"; how well
         each is found again, "scores", with "standard_errors"; and what each needs, "thresholds".
         `skmpcc.plotting.NClustersDisplay` draws it.
+    cluster_stability_ : ndarray of shape (n_clusters,) or None
+        With `n_resamplings`, the mean Jaccard index of each cluster with the most similar one of each
+        half of the rows [3]_: 1 if all of them have it, and in doubt from about 0.6 downwards.
     means_ : ndarray of shape (n_clusters, latent_dim)
         Means of the mixture's components. Those to which no training sample belongs come last.
     covariances_ : ndarray of shape (n_clusters, latent_dim)
@@ -198,6 +204,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
        for Clustering", ECCV 2020.
     .. [2] H. Li, Y. Wang, C. Chen, J. Gao, "AIM: Adversarial Inference by Matching Priors and
        Conditionals", 2019.
+    .. [3] C. Hennig, "Cluster-wise assessment of cluster stability", Computational Statistics & Data
+       Analysis 52, 2007.
 
     Examples
     --------
@@ -225,6 +233,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "pseudo_labels": [StrOptions({"auto"}), *constraints_of(Preset)["pseudo_labels"]],
         **{name: [*constraints_of(Preset)[name], None] for name in PRESET_FIELDS},
         "outlier_fraction": [Interval(Real, 0, MAX_SHARE, closed="right"), StrOptions({"auto"}), None],
+        "n_resamplings": [Interval(Integral, 0, None, closed="left")],
         "labels_only": ["boolean"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
@@ -239,6 +248,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "pseudo_label_choice_": (None, dict),
         "n_clusters_": (None, int),
         "n_clusters_curve_": (None, dict),
+        "cluster_stability_": (None, "float64", "n_clusters"),
         "labels_": ("int64", "n_samples"),
         "pseudo_labels_": (None, "int64", "n_samples"),
         "cluster_centers_": ("data", "n_clusters", "sample"),
@@ -261,6 +271,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         tol: float | None = None,
         learning_rate: float | None = None,
         outlier_fraction: float | str | None = None,
+        n_resamplings: int = 0,
         labels_only: bool = False,
         n_init: int = 1,
         n_jobs: int | None = None,
@@ -285,6 +296,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         self.tol = tol
         self.learning_rate = learning_rate
         self.outlier_fraction = outlier_fraction
+        self.n_resamplings = n_resamplings
         self.labels_only = labels_only
         self.n_init = n_init
         self.n_jobs = n_jobs
@@ -393,6 +405,7 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             )
         data.validated.update(attributes, n_clusters_=n_clusters)
         fit = mixture_fit(data, preset, n_clusters, seeds, processes, last)
+        fit = fit.resampling(data, self.n_resamplings)
         return fit, fit.looking_at_neighbors(data)
 
     def _choose_number(

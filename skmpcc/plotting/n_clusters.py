@@ -109,9 +109,14 @@ class NClustersDisplay:
                 f"the fit was given n_clusters={clusterer.n_clusters}; there is a curve after "
                 "n_clusters='auto' alone."
             )
-        found = [curve[name] for name in ("candidates", "scores", "standard_errors")]
-        threshold = float((curve["thresholds"] - needed_strengths(curve["candidates"], 0.0))[0])
-        suggestion = NClustersSuggestion(clusterer.n_clusters_, *found, threshold)
+        candidates = curve["candidates"]
+        suggestion = NClustersSuggestion(
+            clusterer.n_clusters_,
+            candidates,
+            curve["scores"],
+            curve["standard_errors"],
+            float((curve["thresholds"] - needed_strengths(candidates, 0.0))[0]),
+        )
         return cls.from_suggestion(suggestion, ax=ax, **kwargs)
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "NClustersDisplay":

@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -36,6 +36,7 @@ from skmpcc.training.initialization import (
 from skmpcc.training.loop import DivergedError, Engine, Outcome, interval_of
 from skmpcc.training.monitoring import FitMonitor
 from skmpcc.training.scoring import Scorer
+from skmpcc.training.stability import Resampling, resample
 from skmpcc.training.start import MAX_SEED
 
 _FROM_VALIDATION = ("n_features_in_", "feature_names_in_")
@@ -102,6 +103,8 @@ class Fit:
         What trains the model; None is MPCC's fastest for the device.
     processes : Processes
         Those that fit together, and their device; the initializations are then one after the other.
+    resamplings : list of Resampling
+        Pseudo-labels of halves of the data, by which the stability of clusters is judged.
     """
 
     recipe: NamedSettings
@@ -111,6 +114,7 @@ class Fit:
     warning_texts: Callable[["Fit", FitData, FittedInitialization], list[str]]
     engine: Engine | None = None
     processes: Processes = ALONE
+    resamplings: list[Resampling] = field(default_factory=list)
 
     @property
     def device(self) -> torch.device:
@@ -145,6 +149,16 @@ class Fit:
             lambda: data.with_graph(settings.n_neighbors, n_clusters, rng).graph
         )
         return replace(data, graph=graph)
+
+    def resampling(self, data: FitData, n_resamplings: int) -> "Fit":
+        """Return this fit with pseudo-labels of random halves of the data."""
+        if not n_resamplings:
+            return self
+        seed, n_clusters = self.seeds[0].pseudo_labels, self.model.n_clusters
+        found = self.processes.run_on_first(
+            lambda: resample(data, self.settings, n_clusters, n_resamplings, seed, self.device)
+        )
+        return replace(self, resamplings=found)
 
     def initializations(self, data: FitData, begin: int = 0) -> Iterator[Initialization]:
         """Make the initializations from the `begin`-th on, each when it is asked for."""

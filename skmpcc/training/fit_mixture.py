@@ -22,6 +22,7 @@ from skmpcc.training.convergence import (
 )
 from skmpcc.training.fit import Fit, FittedInitialization, Seeds, fit_summary_attributes
 from skmpcc.training.fit_data import FitData, table_inputs
+from skmpcc.training.stability import stability
 from skmpcc.variational_presets import LightCurvePreset, VariationalPreset
 
 # Models by the class of their settings.
@@ -74,7 +75,10 @@ def _cluster_attributes(fit: Fit, data: FitData, found: FittedInitialization) ->
     means = attributes["means_"]
     if isinstance(fit.model, VaDEModel):
         attributes |= _code_attributes(data, found)
+    labels = data.row_map.to_fitted(found.labels)
+    stable = stability(labels, fit.model.n_clusters, fit.resamplings) if fit.resamplings else None
     return attributes | {
+        "cluster_stability_": stable,
         "labels_": np.where(found.outlying, -1, found.labels),
         "pseudo_labels_": found.pseudo_labels,
         "pseudo_label_choice_": _choice(found),
