@@ -28,7 +28,7 @@ from skmpcc.data.mixed import format_of
 from skmpcc.data.outliers import MAX_SHARE, find_outliers
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.model import FittedModel
-from skmpcc.fitted.saving import MIXTURE_ATTRIBUTES
+from skmpcc.fitted.saving import CLUSTERS, MIXTURE_ATTRIBUTES
 from skmpcc.presets import MPCC_PRESETS, MixtureSettings, Preset, PresetFamily
 from skmpcc.settings import (
     constraints_of,
@@ -249,8 +249,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         "n_clusters_": (None, int),
         "n_clusters_curve_": (None, dict),
         "cluster_stability_": (None, "float64", "n_clusters"),
-        "labels_": ("int64", "n_samples"),
-        "pseudo_labels_": (None, "int64", "n_samples"),
+        "labels_": (CLUSTERS, "n_samples"),
+        "pseudo_labels_": (None, CLUSTERS, "n_samples"),
         "cluster_centers_": ("data", "n_clusters", "sample"),
     }
 
@@ -523,23 +523,48 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         return np.where(fitted.outlying(rows), -1, fitted.labels(rows))
 
     @tensor_for_tensor
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+    def predict_proba(self, X: ArrayLike, top: int | None = None) -> Any:
         """Predict memberships q(y | z) at the encoder's mean z (equation 9 of the paper).
 
         Parameters
         ----------
         X : array-like
             Samples of the shape that `fit` saw.
+        top : int, default=None
+            Return only so many clusters of each sample, those of the highest memberships; all of them
+            where there are fewer. None returns the memberships of all clusters. With many clusters this
+            saves memory: an array of all memberships is never made.
 
         Returns
         -------
-        memberships : ndarray or Tensor of shape (n_samples, n_clusters)
-            Rows sum to one; those of samples that `predict` gives -1 are zero.
+        memberships : ndarray or Tensor of shape (n_samples, n_clusters), or tuple
+            Rows sum to one; those of samples that `predict` gives -1 are zero. With `top` it is (clusters, memberships), both of shape (n_samples,
+            min(top, n_clusters)): numbers of clusters in the order of their memberships, the highest
+            first and the lower number first of equal ones, and these memberships.
+
+        Raises
+        ------
+        ValueError, TypeError
+            `top` is below 1 or not an integer, or X does not have the shape that `fit` saw.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skmpcc import MPCCClusterer
+        >>> X, _ = make_blobs(100, centers=3, random_state=0)
+        >>> clusterer = MPCCClusterer(3, max_iter=10, width=16, tol=0.0, random_state=0).fit(X)
+        >>> clusters, memberships = clusterer.predict_proba(X, top=2)
+        >>> clusters.shape
+        (100, 2)
         """
         fitted, rows = self._fitted_model(), self._check_X(X)
-        memberships = fitted.memberships(rows)
+        if top is not None:
+            check_scalar(top, "top", Integral, min_val=1)
+            clusters, memberships = fitted.top_memberships(rows, int(top))
+        else:
+            memberships = fitted.memberships(rows)
         memberships[fitted.outlying(rows)] = 0.0
-        return memberships
+        return memberships if top is None else (clusters, memberships)
 
     def sample(
         self,

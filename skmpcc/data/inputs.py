@@ -45,8 +45,13 @@ def with_nan(X: Any) -> Any:
     return np.where(missing, np.nan, objects) if missing.any() else X
 
 
-def as_given(result: NDArray, given: Any) -> Any:
-    """Turn an array into a tensor on the device of `given` if that is one; leave text and frames."""
+def as_given(result: Any, given: Any) -> Any:
+    """Turn an array into a tensor on the device of `given` if that is one; leave text and frames.
+
+    Of a tuple each part is turned.
+    """
+    if isinstance(result, tuple):
+        return tuple(as_given(part, given) for part in result)
     is_array = isinstance(given, Tensor) and isinstance(result, np.ndarray)
     if not is_array or result.dtype.kind not in "biuf":
         return result

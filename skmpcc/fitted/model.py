@@ -105,6 +105,21 @@ class FittedModel:
             self._copies[device] = replace(self, model=copy.deepcopy(self.model).to(device))
         return self._copies[device]
 
+    def renumbered(self, order: NDArray[np.int64]) -> "FittedModel":
+        """Return a copy whose k-th cluster is the order[k]-th of this."""
+        model = copy.deepcopy(self.model)
+        model.permute_clusters(torch.as_tensor(order, device=model.device))
+        by_cluster = {
+            name: None if value is None else value[torch.as_tensor(order)]
+            for name, value in (("code_means", self.code_means), ("covariances", self.code_covariances))
+        }
+        return replace(
+            self,
+            model=model,
+            code_means=by_cluster["code_means"],
+            code_covariances=by_cluster["covariances"],
+        )
+
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_copies": {}}
 
@@ -263,6 +278,25 @@ class FittedModel:
         """q(y | z), shape (n, K)."""
         out = np.empty((len(X), self.model.n_clusters))
         return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z).exp())
+
+    def top_memberships(self, X: Samples, top: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Components of the highest q(y | z), and these, (n, top); of equal ones the first numbers.
+
+        Batch by batch, so that there is never an array of (n, K).
+        """
+        top = min(top, self.model.n_clusters)
+        clusters, memberships = np.empty((len(X), top), np.int64), np.empty((len(X), top))
+
+        def highest(z: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+            of_all = self.model.prior.log_responsibilities(z).exp()
+            # `topk` would leave the order of equal ones open.
+            values, order = of_all.sort(dim=1, descending=True, stable=True)
+            return order[:, :top], values[:, :top]
+
+        with self._threads(len(X)):
+            for rows, (order, values) in self._encoded_batches(X, highest):
+                clusters[rows], memberships[rows] = order, values
+        return clusters, memberships
 
     def log_memberships(self, X: Samples) -> NDArray[np.float64]:
         """log q(y | z), shape (n, K)."""

@@ -89,8 +89,10 @@ _KINDS, _WIDTH = "OUSbiuf", 64
 
 # Fitted attributes: the type of a value, where dict stands for columns of numbers of one length; or
 # dtype and sizes of an array; after None if it may be missing, a type is that of a single value or of
-# single values by name, or such columns. "data" is the dtype of decoded samples,
-# "any" that of labels, and a size has one value wherever it is named.
+# single values by name, or such columns. "data" is the dtype of decoded samples, "any" that of labels,
+# `CLUSTERS` that of numbers of clusters, and a size has one value wherever it is named. `renumbered`
+# reads this, too.
+CLUSTERS = "cluster"
 FIT_ATTRIBUTES: dict[str, Any] = {
     "n_iter_": int,
     "converged_": bool,
@@ -111,7 +113,7 @@ MIXTURE_ATTRIBUTES = FIT_ATTRIBUTES | {
 _LIBRARIES = ("", "pandas", "polars", "pyarrow", "modin", "cudf")
 
 # Attributes that are frames where X was one, of which files keep the numbers.
-_IN_UNITS = {"cluster_centers_", "class_centers_"}
+IN_UNITS = {"cluster_centers_", "class_centers_"}
 
 _OF_IMPUTATIONS = {
     "shares": ("float64", "n_components"),
@@ -142,7 +144,7 @@ def save(estimator: Any, path: str | os.PathLike[str], notes: Mapping[str, Any] 
     found = {
         name: value for name, value in vars(estimator).items() if name in estimator._saved_attributes
     }
-    for name in _IN_UNITS & found.keys():
+    for name in IN_UNITS & found.keys():
         found[name] = estimator._fitted.format.to_numbers(found[name])
     header = {
         "estimator": type(estimator).__name__,
@@ -246,7 +248,7 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
         raise ValueError("feature_names_in_ has names that are not text.")
     if "n_features_in_" in attributes and (attributes["n_features_in_"],) != sizes["n_features"]:
         raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
-    for name in _IN_UNITS & attributes.keys():
+    for name in IN_UNITS & attributes.keys():
         attributes[name] = fitted.format.to_given(attributes[name])
     vars(estimator).update(attributes, _fitted=fitted)
     return estimator
@@ -605,7 +607,7 @@ def _check(
             shape = sum(
                 (sizes.setdefault(size, value.shape[i : i + 1]) for i, size in enumerate(names)), ()
             )
-            wanted = {"data": data, "any": value.dtype}.get(dtype, dtype), shape
+            wanted = {"data": data, "any": value.dtype, CLUSTERS: "int64"}.get(dtype, dtype), shape
             correct = (value.dtype, value.shape) == wanted
         if not correct:
             raise ValueError(f"{name} should be {wanted}, but is {value!r}.")
