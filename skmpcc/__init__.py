@@ -37,7 +37,8 @@ _MODULES = {
 
 
 _SUBMODULES = (
-    *("aim_presets", "metrics", "model_selection", "plotting", "presets", "report", "settings"),
+    *("aim_presets", "inspection", "metrics", "model_selection", "plotting", "presets", "report"),
+    "settings",
     "variational_presets",
 )
 

@@ -23,6 +23,7 @@ LEVELS = [
     {"command"},
     {"report"},
     {"plotting"},
+    {"inspection"},
     {"__init__"},
     {"vade", "light_curves", "model_selection"},
     {"aim", "classifier", "clusterer", "novelty", "vae"},

@@ -1,0 +1,9 @@
+"""Clusters explained: numbers that stay, what changed since the fit, and what each cluster is."""
+
+from skmpcc.inspection.matching import ClusterMatch, match_clusters, renumber_clusters
+
+__all__ = [
+    "ClusterMatch",
+    "match_clusters",
+    "renumber_clusters",
+]
