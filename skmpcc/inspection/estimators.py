@@ -87,7 +87,7 @@ def n_rows(X: Any) -> int:
 
 
 def n_clusters_of(source: Any, labels: NDArray[np.int64]) -> int:
-    """Number of clusters of an estimator, also of those without rows; of labels, one more than the last."""
+    """Number of clusters of an estimator, also of empty ones; of labels, the last one plus 1."""
     means = getattr(last_step(source), "means_", None)
     known = 0 if means is None else len(means)
     return max(known, int(labels.max(initial=-1)) + 1)
