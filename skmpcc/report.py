@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import resample
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.data.inputs import as_array
+from skmpcc.inspection.description import ClusterDescription, cluster_descriptions
 from skmpcc.plotting import HistoryDisplay, LatentMapDisplay
 from skmpcc.plotting.clusters import clusters_figure
 from skmpcc.system.versions import installed_versions
@@ -23,7 +23,8 @@ from skmpcc.system.versions import installed_versions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_FEATURES = 8
+# What is told of each cluster.
+MAX_FEATURES, MAX_CONDITIONS, N_ROWS = 8, 3, 3
 MAX_POINTS = 5000
 
 _PAGE = Template(
@@ -63,8 +64,8 @@ def html_report(
     """Make an HTML page about the clusters that a fit found; the page needs no other file.
 
     The page shows the sizes of the clusters, members and new samples of each cluster (for images) or
-    the features that set it apart (for tables), a map of the codes, the course of the training,
-    warnings and settings.
+    what sets it apart (for tables, as `skmpcc.inspection.describe_clusters` finds it), a map of the
+    codes, the course of the training, warnings and settings.
 
     Parameters
     ----------
@@ -126,12 +127,16 @@ def html_report(
             content.append("<p>The fit was for labels only, so the new samples are poor.</p>")
         content.append(_picture(clusters_figure(clusterer, X, image_shape), "clusters"))
     else:
-        features, names = _features(clusterer, X)
+        described = cluster_descriptions(
+            clusterer, X, (MAX_FEATURES, MAX_CONDITIONS, N_ROWS), labels=clusterer.labels_
+        )
         content += [
             "<h2>What sets each cluster apart</h2>",
-            "<p>Features whose mean in the cluster differs most from their mean in all other clusters, "
-            "in standard deviations of the feature.</p>",
-            *_differences(features, clusterer.labels_, n_clusters, names),
+            "<p>A rule that tells the cluster from all others, typical rows of the data, numbered from "
+            "0, and those whose membership is lowest. Below are the features whose mean in the cluster "
+            "differs most from their mean in all other clusters, in standard deviations of the feature; "
+            "the mean of a category is its share.</p>",
+            *_apart(described),
         ]
     if clusterer.means_.shape[1] > 1:
         content += [
@@ -206,77 +211,30 @@ def _choice(clusterer: MPCCClusterer) -> list[str]:
     return [f"<p>{escape(text)}</p>"]
 
 
-def _features(clusterer: MPCCClusterer, X: Any) -> tuple[NDArray, list[str]]:
-    """Numbers without gaps of a table, with an indicator of each category, and their names."""
-    columns, known = getattr(X, "columns", None), clusterer._fitted.format.columns_given
-    values = np.asarray(clusterer._fitted.format.to_numbers(X))
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        values = np.asarray(clusterer._fitted.format.to_numbers(clusterer.impute(X)))
-    names = [str(name) for name in (range(values.shape[1]) if columns is None else columns)]
-    if known is None or not any(known.n_values):
-        return values, names
-    parts, of_parts = [], []
-    for name, part, column in zip(names, values.T, known.columns, strict=True):
-        if not column.n_values:
-            parts.append(part)
-            of_parts.append(name)
+def _apart(described: Sequence[ClusterDescription]) -> Iterable[str]:
+    """For each cluster its rule, typical rows, and the columns by which it differs most from others."""
+    for cluster in described:
+        yield f"<h3>Cluster {cluster.cluster}</h3>"
+        if not cluster.effects:
+            yield f"<p>It has {'all' if cluster.size else 'no'} samples.</p>"
             continue
-        parts += [(part == number).astype(np.float64) for number in range(column.n_values)]
-        of_parts += [f"{name} = {value}" for value in column.values or ()]
-    return np.stack(parts, axis=1), of_parts
-
-
-def _differences(X: NDArray, labels: NDArray, n_clusters: int, names: Sequence[str]) -> Iterable[str]:
-    """For each cluster the features by which it differs most from all others."""
-    # As the shortest number of their own type: 0.1 of float32 is no 0.100000001490116.
-    first = [float(str(value)) if isinstance(value, np.floating) else float(value) for value in X[0]]
-    X = X.astype(np.float64)
-    constant = X.min(axis=0) == X.max(axis=0)
-    # To about 1 by powers of 2, which is exact: squares of large and of small numbers are no numbers.
-    exponents = np.frexp(np.abs(X).max(axis=0))[1]
-    X = np.ldexp(X, -exponents)
-    stds = np.where(constant, 0.0, X.std(axis=0))
-    for k in range(n_clusters):
-        yield f"<h3>Cluster {k}</h3>"
-        inside = labels == k
-        if inside.all() or not inside.any():
-            yield f"<p>It has {'all' if inside.all() else 'no'} samples.</p>"
-            continue
-        mean, rest = X[inside].mean(axis=0), X[~inside].mean(axis=0)
-        difference = np.divide(mean - rest, stds, out=np.zeros_like(stds), where=stds > 0)
-        most = np.argsort(-np.abs(difference), kind="stable")[:MAX_FEATURES]
-        rows = []
-        for j in most:
-            *means, std = np.ldexp([mean[j], rest[j], stds[j]], exponents[j]).tolist()
-            written = _written([first[j]] * 2 if constant[j] else means, std)
-            rows.append([names[j], *written, f"{round(difference[j], 2) + 0.0:+.2f}"])
+        if cluster.rule is not None:
+            yield (
+                f"<p>Rule: <code>{escape(cluster.rule.text)}</code>. Of the samples that fulfil it "
+                f"{cluster.rule.precision:.0%} are in the cluster, of the cluster's samples "
+                f"{cluster.rule.recall:.0%} fulfil it.</p>"
+            )
+        doubtful = _listed(cluster.doubtful)
+        yield f"<p>Typical rows: {_listed(cluster.typical)}. Most in doubt: {doubtful}.</p>"
+        rows = [
+            [each.name, *each.written(), f"{round(each.effect, 2) + 0.0:+.2f}"]
+            for each in cluster.effects
+        ]
         yield _rows(rows, ["feature", "mean", "mean of the rest", "difference"])
 
 
-def _written(values: Sequence[float], scale: float) -> list[str]:
-    """Numbers with digits down to a hundredth of `scale`, or to their last one if that is 0.
-
-    Some more digits are written where only these tell the numbers apart.
-    """
-    if scale == 0 or not np.isfinite([scale, *values]).all():
-        return [f"{value + 0.0:.15g}" for value in values]
-    last, largest = math.floor(math.log10(scale)) - 2, max(*map(abs, values), scale)
-    tries = [[_to_place(value, last - more, largest) for value in values] for more in range(4)]
-    return next((texts for texts in tries if len({*map(float, texts)}) == len({*values})), tries[0])
-
-
-def _to_place(value: float, last: int, largest: float) -> str:
-    """A number to its digit of 10**last, at least four digits; with an exponent beyond 1e-4 and 1e15."""
-    size = math.floor(math.log10(abs(value))) if value else last
-    plain = any(1e-4 <= each < 1e15 for each in (abs(value), largest))
-    text = f"{value + 0.0:.4g}"
-    if size - 3 <= last and not (plain and "e" in text):
-        return text
-    # float64 has no more than 16 digits.
-    if not plain:
-        return f"{value:.{min(15, size - last)}e}"
-    text = f"{value:.{max(0, min(-last, 15 - size))}f}"
-    return text.lstrip("-") if float(text) == 0 else text
+def _listed(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows)) or "none"
 
 
 def _settings(clusterer: MPCCClusterer, settings: Mapping[str, Any]) -> str:

@@ -74,6 +74,9 @@ class FittedModel:
         Mean square errors of reconstructions of the training data, by input; see `with_residuals`.
     training_scores : Tensor of shape (n_kept, 2) or None
         Information scores and log-likelihoods of training data, each sorted; see `with_residuals`.
+    training_moments : Tensor of shape (3, n_inputs) or None
+        Means and variances of the inputs in the training data, and in how many rows each is there; None
+        of files of earlier versions.
     code_means, code_covariances : Tensor of shape (K, J) and (K, J, J), or None
         Of the components' codes, where the information score compares with these Gaussians, and not
         with the components, which are diagonal and have to tell clusters apart; see `with_residuals`.
@@ -92,6 +95,7 @@ class FittedModel:
     code_covariances: Tensor | None = None
     imputation: Imputation | None = None
     outliers: Outliers | None = None
+    training_moments: Tensor | None = None
     _copies: dict[torch.device, "FittedModel"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -332,7 +336,34 @@ class FittedModel:
         with self._threads(len(some)):
             parts = known._encoded_batches(some, known._parts)
             scores = np.concatenate([np.stack(of_x, axis=1) for _, (_, *of_x) in parts])
-        return replace(known, training_scores=torch.from_numpy(np.sort(scores, axis=0)))
+        return replace(
+            known,
+            training_scores=torch.from_numpy(np.sort(scores, axis=0)),
+            training_moments=torch.from_numpy(self.input_moments(data)),
+        )
+
+    def input_moments(self, X: Samples) -> NDArray[np.float64]:
+        """Means and variances of the inputs, and in how many samples each is there; (3, n_inputs).
+
+        They are those that the networks see, but nothing is filled in.
+        """
+        n_inputs, batches = math.prod(self.model.sample_shape), list(self._batches(len(X)))
+        sums = torch.zeros(3, n_inputs, dtype=torch.float64)
+        if isinstance(X, Tensor):
+            encoded = (X[rows] for rows in batches)
+        else:
+            encoded = (self.format.encode(values) for values in in_batches(X, batches))
+        for x in encoded:
+            there = ~x.flatten(1).isnan()
+            if self.model.table is not None:
+                n_outputs = self.model.table.n_outputs
+                there[:, :n_outputs] &= self.model.table.observed(x)[:, :n_outputs] > 0
+            x = torch.where(there, x.flatten(1), 0.0).double()
+            sums += torch.stack([x.sum(0), x.square().sum(0), there.double().sum(0)]).cpu()
+        total, squares, counts = sums.numpy()
+        means = total / np.maximum(counts, 1.0)
+        variances = np.maximum(squares / np.maximum(counts, 1.0) - means**2, 0.0)
+        return np.stack([means, variances, counts])
 
     def is_usable(self, data: Tensor) -> bool:
         """Whether the training data are rebuilt with finite errors, and codes of some lie near."""
@@ -355,6 +386,10 @@ class FittedModel:
         information = -(torch.softmax(joint, 1) * divergences).sum(1)
         likelihood = self.model.log_likelihood(x, self._decode(z, joint.argmax(1)), variances)
         return torch.logsumexp(joint, 1), information, likelihood
+
+    def novelty_scores(self, X: Samples) -> NDArray[np.float64]:
+        """Information scores and log-likelihoods of samples, as `training_scores` has them; (n, 2)."""
+        return self._score_parts(X)[1:].T
 
     @torch.no_grad()
     def _score_parts(self, X: Samples) -> NDArray[np.float64]:

@@ -427,6 +427,8 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     sizes = {
         "n_errors": (model.n_errors,),
         "n_outputs": (model.n_outputs,),
+        "n_inputs": (math.prod(model.sample_shape),),
+        "moments": (3,),
         "ends": (2,),
         "sample": layout.shape,
         "n_features": (math.prod(layout.shape),),
@@ -442,15 +444,16 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     else:
         _check_input_format(fitted.format, math.prod(model.sample_shape))
     found = {}
-    for name in ("residual_variances", "training_scores", "code_means", "code_covariances"):
-        known = getattr(fitted, name)
-        found[name] = None if known is None else known.numpy()
-    declared = {
+    declared: dict[str, Any] = {
         "residual_variances": (None, "float64", "n_errors"),
         "training_scores": (None, "float64", "n_kept", "ends"),
         "code_means": (None, "float64", "n_clusters", "latent_dim"),
         "code_covariances": (None, "float64", "n_clusters", "latent_dim", "latent_dim"),
+        "training_moments": (None, "float64", "moments", "n_inputs"),
     }
+    for name in declared:
+        known = getattr(fitted, name)
+        found[name] = None if known is None else known.numpy()
     if fitted.imputation is not None:
         found |= vars(fitted.imputation)
         declared |= _OF_IMPUTATIONS

@@ -51,6 +51,7 @@ def table_columns(estimator: Any, X: Any) -> list[TableColumn] | None:
     """Columns of X as a fitted estimator or the pipeline around it is given them; None of images."""
     X = as_array(X)
     known: Columns | None = None
+    numbers: Any
     if isinstance(estimator, MPCCClusterer):
         data_format = estimator._fitted.format
         if estimator.image_shape is not None or len(data_format.layout.shape) > 1:

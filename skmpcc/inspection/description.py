@@ -93,8 +93,8 @@ def describe_clusters(
 
         - "size" and "share": the number of rows, and their share;
         - "stability": `cluster_stability_` of the estimator, NaN if it has none;
-        - "features": text, the columns that set the cluster apart, with the mean of a number or the share
-          of the most telling category in the cluster, and in all other rows;
+        - "features": text, the columns that set the cluster apart, with the mean of a number or the
+          share of the most telling category in the cluster, and in all other rows;
         - "effects": a dict of the same columns, and by how many standard deviations of the column the
           cluster's mean, or share, is above that of the other rows;
         - "rule": text of at most `max_conditions` conditions, such as "petal width <= 0.8";
@@ -117,10 +117,10 @@ def describe_clusters(
     Notes
     -----
     Effects compare with all other rows, each column by itself, and leave out missing values. A rule is
-    found by decision trees of this cluster against the rest, with the path of the highest F1, the
-    harmonic mean of precision and recall, whose thresholds are then moved and whose conditions are left
-    out where F1 does not fall [1]_. It describes the rows of X; on new rows it is a little less right. Rules
-    are found in at most 10,000 rows and measured on all.
+    found by decision trees of this cluster against the rest [1]_: it is the path of the highest F1, the
+    harmonic mean of precision and recall, after thresholds were moved where F1 rises, and conditions
+    left out where it does not fall. It describes the rows of X; on new rows it is a little less right.
+    Rules are found in at most 10,000 rows and measured on all.
 
     Typical rows have the highest membership times density, of the code and of the row given its code, as
     `score_samples` has it. Estimators without `predict_proba` have neither typical nor doubtful rows.
@@ -146,7 +146,7 @@ def describe_clusters(
     check_scalar(n_features, "n_features", Integral, min_val=0)
     check_scalar(max_conditions, "max_conditions", Integral, min_val=1)
     check_scalar(n_rows, "n_rows", Integral, min_val=0)
-    pandas = _pandas()
+    pandas = pandas_or_error()
     described = cluster_descriptions(
         estimator, X, (n_features, max_conditions, n_rows), random_state=random_state
     )
@@ -154,7 +154,8 @@ def describe_clusters(
     return pandas.DataFrame(rows, index=pandas.Index(range(len(rows)), name="cluster"))
 
 
-def _pandas() -> Any:
+def pandas_or_error() -> Any:
+    """Import pandas, or say how to install it."""
     try:
         return importlib.import_module("pandas")
     except ImportError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +64,11 @@ class Rule:
         Share of the rows that fulfil the rule that are in the cluster.
     recall : float
         Share of the cluster's rows that fulfil the rule.
-    conditions : tuple of Condition
     """
 
     text: str
     precision: float
     recall: float
-    conditions: tuple[Condition, ...]
 
 
 def find_rule(
@@ -108,7 +107,6 @@ def find_rule(
         rule_text(best, columns),
         float(right / max(chosen.sum(), 1)),
         float(right / inside.sum()),
-        best,
     )
 
 
@@ -156,7 +154,7 @@ class _Search:
             )
             yield from self._paths_of(tree.fit(table, self.target).tree_, meanings)
 
-    def _inputs(self) -> tuple[NDArray[np.float32], list[tuple[int, str, NDArray]]]:
+    def _inputs(self) -> tuple[NDArray, list[tuple[int, str, NDArray]]]:
         """Inputs of trees, and of each the column, what it is, and values.
 
         Of numbers they are ranks, which single precision has exactly, of categories indicators.
@@ -177,11 +175,12 @@ class _Search:
             if missing.any() and not missing.all():
                 parts.append(missing.astype(np.float32))
                 meanings.append((j, "missing", np.array([0.0])))
-        return (np.stack(parts, axis=1) if parts else np.empty((len(self.target), 0))), meanings
+        table = np.stack(parts, axis=1) if parts else np.empty((len(self.target), 0), np.float32)
+        return table, meanings
 
-    def _paths_of(self, tree: object, meanings: list[tuple[int, str, NDArray]]) -> Iterator[Conditions]:
-        left, right = tree.children_left, tree.children_right  # type: ignore[attr-defined]
-        features, thresholds = tree.feature, tree.threshold  # type: ignore[attr-defined]
+    def _paths_of(self, tree: Any, meanings: list[tuple[int, str, NDArray]]) -> Iterator[Conditions]:
+        left, right = tree.children_left, tree.children_right
+        features, thresholds = tree.feature, tree.threshold
         waiting: list[tuple[int, Conditions]] = [(0, ())]
         while waiting:
             node, path = waiting.pop()
@@ -190,11 +189,13 @@ class _Search:
             if left[node] < 0:
                 continue
             column, kind, values = meanings[features[node]]
-            if kind == "at most":
+            if kind == "at most" and np.isfinite(thresholds[node]):
                 place = int(np.floor(thresholds[node]))
                 value = self._between(column, values[place], values[place + 1])
                 low, high = Condition(column, "at most", value), Condition(column, "above", value)
             else:
+                # A threshold of infinity parts the missing values from all others.
+                kind = "missing" if kind == "at most" else kind
                 opposite = {"is": "is not", "missing": "there"}[kind]
                 low, high = (Condition(column, each, values[0]) for each in (opposite, kind))
             waiting += [(left[node], (*path, low)), (right[node], (*path, high))]

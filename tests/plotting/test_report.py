@@ -7,7 +7,8 @@ import pytest
 from support import BRIEF
 
 from skmpcc import MPCCClusterer
-from skmpcc.report import _written, html_report
+from skmpcc.inspection.numbers import written as _written
+from skmpcc.report import html_report
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
@@ -148,3 +149,35 @@ def test_pictures_are_drawn_without_pyplot(monkeypatch):
     X = np.random.default_rng(0).random((30, 64))
     page = report_of(X, image_shape=(8, 8))
     assert page.count("<img") == 3
+
+
+def test_rules_and_typical_rows():
+    random = np.random.default_rng(0)
+    half = np.arange(40) % 2
+    X = pd.DataFrame({"size": 10.0 * half + random.random(40), "other": random.random(40)})
+    page = unescape(report_of(X))
+    assert "Rule: <code>size <= 5</code>. Of the samples that fulfil it 100% are in the cluster" in page
+    assert "of the cluster's samples 100% fulfil it." in page
+    shown = [
+        [int(row) for row in rows.split(", ")]
+        for rows in re.findall(r"Typical rows: ([\d, ]+)\. Most in doubt: [\d, ]+\.", page)
+    ]
+    assert [len(rows) for rows in shown] == [3, 3]
+    assert [half[rows].tolist() for rows in shown] == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_names_of_columns_and_categories_are_text():
+    half = np.arange(40) % 2
+    random = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "<script>alert(1)</script>": np.array(["<script>alert(2)</script>", "b & c"])[half],
+            "<img src=x>": random.random(40),
+        }
+    )
+    page = report_of(X)
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    shown = {row[0] for row in rows_of(page) if len(row) == 4}
+    assert "<script>alert(1)</script> = <script>alert(2)</script>" in shown
+    assert "Rule: <code>&lt;script&gt;alert(1)&lt;/script&gt; = &lt;script&gt;" in page
