@@ -111,7 +111,8 @@ class Drift:
         for i in changed[np.argsort(-np.abs(self.differences[changed]), kind="stable")]:
             lines.append(
                 f"{self.columns[i]}: mean {self.means_of_fit[i]:.4g} in the fit, now "
-                f"{self.means[i]:.4g}, {self.differences[i]:+.2f} standard deviations (p={self.columns_pvalues[i]:.2g})."
+                f"{self.means[i]:.4g}, {self.differences[i]:+.2f} standard deviations "
+                f"(p={self.columns_pvalues[i]:.2g})."
             )
         for name in self.distances:
             if self.scores_changed[name]:
