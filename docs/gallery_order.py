@@ -8,6 +8,7 @@ ORDER = (
     "plot_shapes.py",
     "plot_n_clusters.py",
     "plot_unequal_clusters.py",
+    "plot_describing.py",
     "plot_outliers.py",
     "plot_new_samples.py",
     "plot_mixed_table.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import skmpcc
-from skmpcc import light_curves, metrics, model_selection, plotting, report
+from skmpcc import inspection, light_curves, metrics, model_selection, plotting, report
 
 ROOT = Path(skmpcc.__file__).parent.parent
 
@@ -89,7 +89,7 @@ def test_examples_show_every_display():
 
 
 def test_api_pages_list_all_that_is_public():
-    public = {*skmpcc.__all__, *plotting.__all__, *light_curves.__all__}
+    public = {*skmpcc.__all__, *plotting.__all__, *light_curves.__all__, *inspection.__all__}
     for module in (metrics, model_selection, report):
         public |= {
             name

@@ -52,12 +52,16 @@ class Effect:
 
 
 def effects_by_cluster(
-    columns: Sequence[TableColumn], labels: NDArray[np.int64], n_clusters: int
+    columns: Sequence[TableColumn],
+    labels: NDArray[np.int64],
+    n_clusters: int,
+    *,
+    every_category: bool = False,
 ) -> list[list[Effect]]:
     """Effects of all columns for each cluster, the largest first; none of clusters with no row or all.
 
-    Of a column of categories it is that of the most telling one. Columns with missing values have
-    another, of their share.
+    Of a column of categories it is that of the most telling one, unless all are asked for. Columns with
+    missing values have another, of their share.
     """
     found: list[list[Effect]] = [[] for _ in range(n_clusters)]
     for place, column in enumerate(columns):
@@ -82,7 +86,7 @@ def effects_by_cluster(
                 max(each, key=lambda effect: (round(abs(effect.effect), 9), effect.effect))
                 for each in zip(*indicators, strict=True)
             ]
-            parts.append(most)
+            parts += indicators if every_category else [most]
         if missing.any() and not missing.all():
             name = f"{column.name} is missing"
             parts.append(

@@ -5,6 +5,7 @@ parameters are kept as attributes, and `plot` draws them again, elsewhere or in 
 """
 
 from skmpcc.plotting.clusters import ClustersDisplay
+from skmpcc.plotting.descriptions import ClusterDescriptionDisplay
 from skmpcc.plotting.history import HistoryDisplay
 from skmpcc.plotting.latent_map import LatentMapDisplay
 from skmpcc.plotting.light_curves import LightCurvesDisplay
@@ -13,6 +14,7 @@ from skmpcc.plotting.n_clusters import NClustersDisplay
 from skmpcc.plotting.reconstructions import ReconstructionsDisplay
 
 __all__ = [
+    "ClusterDescriptionDisplay",
     "ClustersDisplay",
     "HistoryDisplay",
     "LatentMapDisplay",

@@ -57,13 +57,13 @@ def test_nothing_differs_in_rows_of_the_same_kind(clusterer):
 
 
 def test_false_alarms_are_rare():
-    """At alpha=0.2, which is seen in fewer fits than 0.01, and without what the scores say."""
+    """At a level of 0.2, at which a few draws tell more than at 0.01."""
     draw = {"n_features": 3, "centers": [[-9, 0, 0], [0, 9, 0], [9, 0, 9]]}
     given, _ = make_blobs(20_000, random_state=0, **draw)
     clusterer = MPCCClusterer(3, **SETTINGS).fit(given)
     drifts = [compare(clusterer, make_blobs(150, random_state=seed, **draw)[0]) for seed in range(1, 81)]
     smallest = [min(d.shares_pvalues.min(), d.columns_pvalues.min()) for d in drifts]
-    # Blobs are of equal sizes, so that shares never differ; 0.2 is shared by three families.
+    # Blobs have equal sizes, so that shares never differ: columns have a third of the level.
     assert np.mean(np.array(smallest) < 0.2) < 0.2
     assert sum(d.drifted for d in drifts) <= 4
 
