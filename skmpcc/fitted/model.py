@@ -75,8 +75,8 @@ class FittedModel:
     training_scores : Tensor of shape (n_kept, 2) or None
         Information scores and log-likelihoods of training data, each sorted; see `with_residuals`.
     training_moments : Tensor of shape (3, n_inputs) or None
-        Means and variances of the inputs in the training data, and in how many rows each is there; None
-        of files of earlier versions.
+        Means and variances of a table's inputs in the training data, and in how many rows each is there;
+        None of images, of rows that are rotated, and of files of earlier versions.
     code_means, code_covariances : Tensor of shape (K, J) and (K, J, J), or None
         Of the components' codes, where the information score compares with these Gaussians, and not
         with the components, which are diagonal and have to tell clusters apart; see `with_residuals`.
@@ -336,11 +336,16 @@ class FittedModel:
         with self._threads(len(some)):
             parts = known._encoded_batches(some, known._parts)
             scores = np.concatenate([np.stack(of_x, axis=1) for _, (_, *of_x) in parts])
-        return replace(
-            known,
-            training_scores=torch.from_numpy(np.sort(scores, axis=0)),
-            training_moments=torch.from_numpy(self.input_moments(data)),
-        )
+        known = replace(known, training_scores=torch.from_numpy(np.sort(scores, axis=0)))
+        # Of light curves there are points beside the inputs.
+        if not self.has_columns or data.shape[1:] != self.model.sample_shape:
+            return known
+        return replace(known, training_moments=torch.from_numpy(self.input_moments(data)))
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether inputs are columns of a table, or what categories and gaps of them become."""
+        return len(self.format.tensor_shape) == 1 and self.format.rotation is None
 
     def input_moments(self, X: Samples) -> NDArray[np.float64]:
         """Means and variances of the inputs, and in how many samples each is there; (3, n_inputs).

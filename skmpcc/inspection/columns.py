@@ -1,8 +1,10 @@
 """Columns of a table as rules and effects see them: numbers, the places of categories, and names."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,6 @@ from skmpcc.clusterer import MPCCClusterer
 from skmpcc.data.columns import CATEGORY, Columns
 from skmpcc.data.frames import columns_of
 from skmpcc.data.inputs import as_array
-from skmpcc.inspection.estimators import last_step
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,15 @@ def table_columns(estimator: Any, X: Any) -> list[TableColumn] | None:
         if estimator.image_shape is not None or len(data_format.layout.shape) > 1:
             return None
         known, numbers = data_format.columns_given, data_format.to_numbers(X)
-    else:
-        if estimator is last_step(estimator) or columns_of(X) is not None:
+    elif columns_of(X) is not None:
+        try:
             known, numbers = Columns.learn(X, "from_dtype")
-            numbers = X if numbers is None else numbers
-        else:
-            numbers = X
+        except ValueError:
+            X = _readable(X)
+            known, numbers = Columns.learn(X, "from_dtype")
+        numbers = X if numbers is None else numbers
+    else:
+        numbers = X
     numbers = np.asarray(numbers)
     if numbers.ndim != 2:
         return None
@@ -72,6 +76,20 @@ def table_columns(estimator: Any, X: Any) -> list[TableColumn] | None:
         _column(str(names[j]) if names else f"x{j}", part, known.columns[j] if known else None)
         for j, part in enumerate(numbers.T)
     ]
+
+
+def _readable(X: Any) -> Any:
+    """Leave out columns of a frame that hold neither numbers nor few categories.
+
+    A pipeline may drop them. Where none can be read, X is returned.
+    """
+    frame = nw.from_native(X, eager_only=True)
+    kept = []
+    for name in frame.columns:
+        with contextlib.suppress(ValueError):
+            Columns.learn(frame.select(name).to_native(), "from_dtype")
+            kept.append(name)
+    return frame.select(kept).to_native() if kept else X
 
 
 def _column(name: str, numbers: NDArray, known: Any) -> TableColumn:

@@ -222,6 +222,9 @@ def compare(estimator: Any, X: ArrayLike, *, alpha: float = 0.01) -> Drift:
     the training was, so that scores alone tell large differences only. A training with `labels_only` has
     poor reconstructions, but its clusters and columns tell as much.
 
+    Shares of the fit are those of `labels_`, in which every row counts once, also after a fit with
+    `sample_weight`; means of columns are those of the rows as they were weighted.
+
     References
     ----------
     .. [1] B. L. Welch, "The Generalization of 'Student's' Problem when Several Different Population
@@ -297,7 +300,8 @@ def _shares(
 
 
 def _columns(fitted: FittedModel, X: Any, alpha: float, names: Any) -> dict[str, Any]:
-    inputs = [] if fitted.training_moments is None else _inputs(fitted, names)
+    known = fitted.has_columns and fitted.training_moments is not None
+    inputs = _inputs(fitted, names) if known else []
     moments = np.zeros((2, 3, 0))
     if inputs and fitted.training_moments is not None:
         moments = np.stack([fitted.training_moments.cpu().numpy(), fitted.input_moments(X)])
@@ -326,14 +330,9 @@ def _columns(fitted: FittedModel, X: Any, alpha: float, names: Any) -> dict[str,
 
 
 def _inputs(fitted: FittedModel, names: Any) -> list[tuple[str, float, float]]:
-    """Name of each input of a table, and what it is multiplied by and added to in the user's units.
-
-    Empty where inputs are no columns: of images, and of rows that are rotated.
-    """
+    """Name of each input of a table, and what it is multiplied by and added to in the user's units."""
     data_format = fitted.format
     layout, known = data_format.layout, data_format.columns_given
-    if layout.image is not None or len(layout.shape) > 1 or data_format.rotation is not None:
-        return []
     if names is None:
         names = known.names if known is not None and known.names else None
     texts = [f"x{j}" if names is None else str(names[j]) for j in range(layout.shape[0])]

@@ -251,6 +251,27 @@ def test_pipelines_are_described_in_the_columns_before_their_steps():
     assert len(found.loc[0, "typical"]) == 3
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_columns_that_a_pipeline_drops_need_not_be_readable(library):
+    X = pd.DataFrame(
+        {
+            "since": pd.date_range("2020-01-01", periods=60),
+            "size": 3.0 * HALF + RANDOM.random(60),
+            "name": [f"row {i}" for i in range(60)],
+        }
+    )
+    X = X if library == "pandas" else pl.from_pandas(X)
+    found = rule_of(X, HALF)
+    assert found["rule"] == "size > 2"
+    assert list(found["effects"]) == ["size"]
+
+
+def test_columns_may_have_the_same_name_or_none_that_is_text():
+    X = pd.DataFrame(np.stack([HALF, RANDOM.random(60), RANDOM.random(60)], axis=1))
+    assert rule_of(X.set_axis(["a", "a", ("b", 1)], axis=1), HALF)["rule"] == "a > 0"
+    assert rule_of(X, HALF)["rule"] == "0 > 0"
+
+
 def test_categories_of_arrays():
     X = np.stack([HALF, RANDOM.random(60)], axis=1)
     clusterer = MPCCClusterer(2, categorical_features=[0], **BRIEF | {"random_state": 0}).fit(X)
