@@ -73,6 +73,7 @@ GUIDES = (
     "light-curves",
     "reference",
     "distributed",
+    "recipes",
     "benchmarks",
     "method",
     "presets",
