@@ -234,17 +234,19 @@ def _umap_gmm(n_neighbors: int, X: NDArray, n_clusters: int, seed: int) -> NDArr
     return GaussianMixture(n_clusters, random_state=seed).fit_predict(embedded)
 
 
+def alone(labels: NDArray) -> NDArray:
+    """Give each row of noise a cluster of its own, so that no pair of rows is right by it."""
+    noise = labels < 0
+    return np.where(noise, len(labels) + np.arange(len(labels)), labels)
+
+
 def _umap_hdbscan(X: NDArray, n_clusters: int, seed: int) -> NDArray:
     """HDBSCAN finds the number of clusters by itself; the given one sets their least size.
 
-    That is a tenth of a cluster's mean size. What it takes for noise gets a cluster for each row, so
-    that no pair of rows is right by it.
+    That is a tenth of a cluster's mean size.
     """
     min_cluster_size = max(5, len(X) // (10 * n_clusters))
-    labels = HDBSCAN(min_cluster_size, copy=True).fit_predict(_umap(X, seed, 15))
-    alone = labels < 0
-    labels[alone] = len(labels) + np.arange(alone.sum())
-    return labels
+    return alone(HDBSCAN(min_cluster_size, copy=True).fit_predict(_umap(X, seed, 15)))
 
 
 def _deep(method: str, X: NDArray, n_clusters: int, seed: int) -> NDArray:
