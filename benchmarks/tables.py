@@ -31,6 +31,7 @@ PAGES = [
     ROOT / "docs" / "benchmarks.md",
     ROOT / "docs" / "development" / "performance.md",
     ROOT / "docs" / "distributed.md",
+    ROOT / "docs" / "which-clusterer.md",
 ]
 NAMES = {
     "digits": "digits, 1,797 rows of 64",
@@ -662,6 +663,21 @@ def mixed_samples(rows: Rows) -> list[str]:
     return _lines(["method", "tables", *columns, "seconds", "commit"], lines)
 
 
+def which_clusterer(rows: Rows) -> list[str]:
+    """Adjusted Rand indices on sets of points, a row for each set, and median seconds, by method."""
+    found = [r for r in rows if r.get("kind") == "which"]
+    methods = list(dict.fromkeys(r["method"] for r in found))
+    lines = []
+    for data in dict.fromkeys(r["data"] for r in found if r["ari"] is not None):
+        fits = [r for r in found if r["data"] == data]
+        means = [np.mean([r["ari"] for r in fits if r["method"] == method]) for method in methods]
+        # Zero is added so that none reads -0.00.
+        lines.append([data, *(f"{round(mean, 2) + 0.0:.2f}" for mean in means), _commits(fits)])
+    of_method = ([r for r in found if r["method"] == method] for method in methods)
+    lines.append(["seconds", *(_seconds(fits) for fits in of_method), _commits(found)])
+    return _lines(["data", *methods, "commit"], lines)
+
+
 def speed(rows: Rows) -> list[str]:
     """Milliseconds of an iteration by either loop, a row for each case."""
     columns = {
@@ -793,6 +809,7 @@ TABLES = {
     "mixed_labels": mixed_labels,
     "mixed_gaps": mixed_gaps,
     "mixed_samples": mixed_samples,
+    "which_clusterer": which_clusterer,
     "speed": speed,
     "growth": growth,
     "predicted": predicted,

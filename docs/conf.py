@@ -74,6 +74,7 @@ GUIDES = (
     "reference",
     "distributed",
     "recipes",
+    "which-clusterer",
     "benchmarks",
     "method",
     "presets",
