@@ -526,6 +526,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
     def predict_proba(self, X: ArrayLike, top: int | None = None) -> Any:
         """Predict memberships q(y | z) at the encoder's mean z (equation 9 of the paper).
 
+        Memberships of a table are as sure as candidates for pseudo-labels agreed with those that were
+        chosen: the logarithms are divided by one number, which changes no label.
+
         Parameters
         ----------
         X : array-like
@@ -538,9 +541,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Returns
         -------
         memberships : ndarray or Tensor of shape (n_samples, n_clusters), or tuple
-            Rows sum to one; those of samples that `predict` gives -1 are zero. With `top` it is (clusters, memberships), both of shape (n_samples,
-            min(top, n_clusters)): numbers of clusters in the order of their memberships, the highest
-            first and the lower number first of equal ones, and these memberships.
+            Rows sum to one; those of samples that `predict` gives -1 are zero. With `top` it is
+            (clusters, memberships), both of shape (n_samples, min(top, n_clusters)): numbers of clusters
+            in the order of their memberships, the highest first and the lower number first of equal
+            ones, and these memberships.
 
         Raises
         ------

@@ -555,9 +555,10 @@ class LoopSettingsOnData(LoopSettings):
     supervised_iter : int
         Iterations, from the first, in which (pseudo-)labels teach the networks, from
         `pseudo_label_share`.
-    pseudo_label_margin, pseudo_label_agreement : float or None
-        How sure the choice of pseudo-labels was: by how much they were above the best other ones, and
-        their mean adjusted Rand index with all that were found.
+    pseudo_label_margin, pseudo_label_agreement, pseudo_label_matching : float or None
+        How sure the choice of pseudo-labels was: by how much they were above the best other ones, their
+        mean adjusted Rand index with all that were found, and the mean share of samples in clusters
+        that match.
     noise_std : float
         Standard deviation of the noise on what networks read, from `input_noise`.
     """
@@ -567,6 +568,7 @@ class LoopSettingsOnData(LoopSettings):
     supervised_iter: int = 0
     pseudo_label_margin: float | None = None
     pseudo_label_agreement: float | None = None
+    pseudo_label_matching: float | None = None
     noise_std: float = 0.0
 
     def __post_init__(self) -> None:

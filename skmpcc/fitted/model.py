@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import softmax
 from sklearn.utils import gen_batches
 from torch import Tensor
 from torch.nn import functional
@@ -41,6 +43,9 @@ _LEAST_RESIDUAL = 1e-3
 _MAX_SEED = 2**31 - 1
 # Times that what is missing is rebuilt.
 _N_FILLINGS = 5
+
+# Logarithms of memberships are divided by no more.
+_MAX_TEMPERATURE = 1e4
 
 # Of q(z | x), when codes are drawn from it. A training at rates far too high leaves an encoder with
 # variances whose draws would not be finite.
@@ -84,6 +89,8 @@ class FittedModel:
         What missing values are filled in by, of a table that had some in the fit, or has categories.
     outliers : Outliers or None
         What tells rows that belong to no cluster, where the fit looked for some.
+    temperature : float
+        What logarithms of memberships are divided by; see `with_confidence`.
     """
 
     model: LatentModel
@@ -95,6 +102,7 @@ class FittedModel:
     code_covariances: Tensor | None = None
     imputation: Imputation | None = None
     outliers: Outliers | None = None
+    temperature: float = 1.0
     training_moments: Tensor | None = None
     _copies: dict[torch.device, "FittedModel"] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -281,7 +289,31 @@ class FittedModel:
     def memberships(self, X: Samples) -> NDArray[np.float64]:
         """q(y | z), shape (n, K)."""
         out = np.empty((len(X), self.model.n_clusters))
-        return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z).exp())
+        return self._collect(X, out, lambda z, _: self._log_memberships(z).exp())
+
+    def with_confidence(self, data: Tensor, confidence: float) -> "FittedModel":
+        """Return this with memberships whose highest is at most so large in the mean of the data.
+
+        By a temperature, as in C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+        which changes no label.
+        """
+        known = replace(self, temperature=1.0)
+        logs = known.log_memberships(_some(data, _MAX_RESIDUALS))
+
+        def too_sure(log_temperature: float) -> float:
+            highest = softmax(logs / math.exp(log_temperature), axis=1).max(axis=1)
+            return float(highest.mean()) - confidence
+
+        if too_sure(0.0) <= 0.0:
+            return known
+        hottest = math.log(_MAX_TEMPERATURE)
+        if too_sure(hottest) >= 0.0:
+            return replace(known, temperature=_MAX_TEMPERATURE)
+        return replace(known, temperature=math.exp(brentq(too_sure, 0.0, hottest)))
+
+    def _log_memberships(self, z: Tensor) -> Tensor:
+        logs = self.model.prior.log_responsibilities(z)
+        return logs if self.temperature == 1.0 else torch.log_softmax(logs / self.temperature, dim=1)
 
     def top_memberships(self, X: Samples, top: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Components of the highest q(y | z), and these, (n, top); of equal ones the first numbers.
@@ -292,7 +324,7 @@ class FittedModel:
         clusters, memberships = np.empty((len(X), top), np.int64), np.empty((len(X), top))
 
         def highest(z: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
-            of_all = self.model.prior.log_responsibilities(z).exp()
+            of_all = self._log_memberships(z).exp()
             # `topk` would leave the order of equal ones open.
             values, order = of_all.sort(dim=1, descending=True, stable=True)
             return order[:, :top], values[:, :top]
@@ -305,7 +337,7 @@ class FittedModel:
     def log_memberships(self, X: Samples) -> NDArray[np.float64]:
         """log q(y | z), shape (n, K)."""
         out = np.empty((len(X), self.model.n_clusters))
-        return self._collect(X, out, lambda z, _: self.model.prior.log_responsibilities(z))
+        return self._collect(X, out, lambda z, _: self._log_memberships(z))
 
     def with_residuals(self, data: Tensor) -> "FittedModel":
         """Return this with errors of reconstructions and scores of the training data, or some of it."""

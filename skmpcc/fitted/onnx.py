@@ -86,7 +86,7 @@ class _Served(nn.Module):
         self.encoder, self.prior = model.serving_encoder, model.prior
         self.dtype = fitted.dtype
         self.codes_dtype = torch.from_numpy(fitted.format.centre.astype(fitted.format.dtype)).dtype
-        self.with_memberships = with_memberships
+        self.with_memberships, self.temperature = with_memberships, fitted.temperature
         for module in list(self.encoder.modules()):
             if parametrize.is_parametrized(module):
                 parametrize.remove_parametrizations(module, "weight")
@@ -97,9 +97,10 @@ class _Served(nn.Module):
     def forward(self, X: Tensor) -> tuple[Tensor, ...]:
         mean = self.encoder(self.inputs(X).to(self.dtype))[0].double()
         codes = mean.to(self.codes_dtype)
-        return (
-            (self.prior.log_responsibilities(mean).exp(), codes) if self.with_memberships else (codes,)
-        )
+        if not self.with_memberships:
+            return (codes,)
+        logs = self.prior.log_responsibilities(mean) / self.temperature
+        return torch.softmax(logs, dim=1), codes
 
 
 def export_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:

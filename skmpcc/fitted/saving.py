@@ -459,6 +459,8 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
         declared |= _OF_IMPUTATIONS
     if fitted.outliers is not None:
         _check_outliers(fitted.outliers, model.n_outputs)
+    if type(fitted.temperature) is not float or not 1.0 <= fitted.temperature < math.inf:
+        raise ValueError(f"temperature should be a number from 1 on, but is {fitted.temperature!r}.")
     _check(found, declared, sizes, fitted.format.dtype)
     groups = [] if model.table is None else [list(group) for group in model.table.groups]
     if fitted.imputation is not None and fitted.imputation.groups.tolist() != groups:

@@ -1,10 +1,11 @@
-"""Agreement of clusterings of the same samples, by adjusted Rand indices."""
+"""Agreement of clusterings of the same samples."""
 
 from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 
 def rand_indices(clusterings: Sequence[NDArray]) -> NDArray[np.float64]:
@@ -31,6 +32,13 @@ def rand_indices(clusterings: Sequence[NDArray]) -> NDArray[np.float64]:
         both = _pairs_together(codes[i] * (codes[j].max() + 1) + codes[j])
         indices[i, j] = indices[j, i] = _adjusted(both, same[i], same[j], len(codes[i]))
     return indices
+
+
+def matching_share(labels: NDArray, others: NDArray) -> float:
+    """Share of samples that are in clusters of two clusterings that match, one to one."""
+    counts = np.zeros((labels.max() + 1, others.max() + 1))
+    np.add.at(counts, (labels, others), 1.0)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
 
 
 def _pairs_together(codes: NDArray[np.intp]) -> int:

@@ -27,7 +27,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skmpcc.pseudo_labels.agreement import rand_indices
+from skmpcc.pseudo_labels.agreement import matching_share, rand_indices
 from skmpcc.pseudo_labels.finders import (
     images,
     kmeans,
@@ -89,12 +89,15 @@ class PseudoLabels:
         were none.
     agreement : float or None
         Mean adjusted Rand index with the other candidates.
+    matching : float or None
+        Mean share of samples that are in matching clusters of the other candidates.
     """
 
     labels: Tensor
     kind: str
     margin: float | None = None
     agreement: float | None = None
+    matching: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Choice:
     best: Candidate
     margin: float | None = None
     agreement: float | None = None
+    matching: float | None = None
 
 
 def find_pseudo_labels(
@@ -156,7 +160,8 @@ def find_pseudo_labels(
         return PseudoLabels(torch.zeros(len(data), dtype=torch.int64, device=rng.device), kind)
     choice = best_candidate(kind, problem)
     found = torch.as_tensor(choice.best.of_all(), dtype=torch.int64, device=rng.device)
-    return PseudoLabels(found, choice.best.kind, choice.margin, choice.agreement)
+    kind, sure = choice.best.kind, (choice.margin, choice.agreement, choice.matching)
+    return PseudoLabels(found, kind, *sure)
 
 
 def best_candidate(kind: str, problem: Problem) -> Choice:
@@ -311,5 +316,8 @@ def best_by_quality_and_agreement(
     best = int(value.argmax())
     others = value[(same[best] < SAME) & np.isfinite(value)]
     margin = float(value[best] - others.max()) if len(others) else None
-    agreement = float(np.delete(same[best], best).mean()) if len(candidates) > 1 else None
-    return Choice(candidates[best], margin, agreement)
+    if len(candidates) == 1:
+        return Choice(candidates[best], margin)
+    chosen, agreement = candidates[best], float(np.delete(same[best], best).mean())
+    shares = [matching_share(chosen.labels, each.labels) for each in candidates if each is not chosen]
+    return Choice(chosen, margin, agreement, float(np.mean(shares)))

@@ -207,6 +207,10 @@ class Fit:
             labels, pseudo_labels = _empty_last(model, data, labels, pseudo_labels)
         used = {} if trained.settings is None else vars(trained.settings)
         fitted = fitted.with_residuals(data.encoded)
+        matching = used.get("pseudo_label_matching")
+        if matching is not None and data.encoded.ndim == 2:
+            # Two clusterings that are right in a share p of the samples agree on p^2 of them.
+            fitted = fitted.with_confidence(data.encoded, math.sqrt(matching))
         outlying = fitted.outlying(data.X)
         return FittedInitialization(fitted, labels, outlying, pseudo_labels, trained.outcome, used)
 

@@ -184,6 +184,7 @@ class Initialization:
             "pseudo_labels": chosen.kind,
             "pseudo_label_margin": chosen.margin,
             "pseudo_label_agreement": chosen.agreement,
+            "pseudo_label_matching": chosen.matching,
         }
 
 

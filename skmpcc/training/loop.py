@@ -29,6 +29,11 @@ N_INTERVALS = 100
 LONG, LEAST = 100, 8
 # Of `Progress`.
 STAGE = "training"
+# Settings that say what found the pseudo-labels, and how sure it was.
+CHOICE = (
+    *("pseudo_labels", "pseudo_label_margin", "pseudo_label_agreement"),
+    "pseudo_label_matching",
+)
 
 History = dict[str, NDArray]
 # Called with the history at each of its entries, and with whether it is the last; a true answer
@@ -159,10 +164,9 @@ def train(
         algorithm, data, health_rng, processes, pseudo_labels if to_the_end else None
     )
     loop = _Loop(algorithm, batches, health, on_interval, progress)
-    choice = ("pseudo_labels", "pseudo_label_margin", "pseudo_label_agreement")
     found = {
         "pseudo_labels": pseudo_labels,
-        "choice": {name: getattr(settings, name) for name in choice},
+        "choice": {name: getattr(settings, name) for name in CHOICE},
     }
     try:
         with execution(model, algorithm.settings):
