@@ -1,6 +1,7 @@
 """How often the number of clusters is found, beside other criteria.
 
 python benchmarks/n_clusters.py --output results/n_clusters.jsonl               # sets of common.py
+python benchmarks/n_clusters.py --drawn --output results/n_clusters.jsonl       # of number_sets.py
 python benchmarks/n_clusters.py --data FILE.npz --output results/mine.jsonl     # arrays NAME_X, NAME_y
 
 The label 0 of a file is noise, which is not a cluster; its sets are read as by quality.py. Sets of more
@@ -12,12 +13,13 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import NOISE, SETS, load, table_names
+from common import NOISE, SETS, commit, load, table_names
+from number_sets import drawn
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -79,14 +81,24 @@ METHODS: dict[str, Callable[[NDArray, int], int]] = {
 }
 
 
+def sets_of(options: argparse.Namespace) -> Iterator[tuple[str, tuple[NDArray, NDArray]]]:
+    """Names of the sets that are asked for, and the sets."""
+    if options.drawn:
+        arrays = drawn()
+        for name in sorted(key.removesuffix("_X") for key in arrays if key.endswith("_X")):
+            yield name, (arrays[f"{name}_X"], arrays[f"{name}_y"])
+        return
+    for name in sorted(SETS if options.data is None else table_names(options.data)):
+        yield name, load(name, {"tables": options.data})
+
+
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run the methods on the sets that the file does not have yet; return all of its rows."""
     rows = []
     if options.output.exists():
         rows = [json.loads(line) for line in options.output.open()]
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    for name in sorted(SETS if options.data is None else table_names(options.data)):
-        X, y = load(name, {"tables": options.data})
+    for name, (X, y) in sets_of(options):
         n_clusters = len(np.unique(y[y != NOISE]))
         if X.ndim > 2 or n_clusters > NUMBERS[-1] or len(X) > MAX_SAMPLES:
             continue
@@ -94,6 +106,8 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
             continue
         X = InputFormat.from_data(X, Layout(X.shape[1:])).encode_all(X).numpy().astype(float)
         row = {"data": name, "seed": options.seed, "samples": len(X), "n_clusters": n_clusters}
+        row |= {"group": "drawn" if options.drawn else (options.data and options.data.stem) or "suite"}
+        row |= {"commit": commit()}
         row |= {"found": {}, "seconds": {}}
         for method in options.methods:
             start = time.perf_counter()
@@ -125,6 +139,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--drawn", action="store_true", help="the sets of number_sets.py")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
