@@ -130,7 +130,9 @@ SETS: dict[str, Callable[[Draw], list[Part]]] = {
         rng.normal(size=(150, 2)) * 0.6 + [5, 0],
         rng.normal(size=(40, 2)) * 0.4 + [0, 5],
     ],
-    "tiles": lambda rng: [[*rng.uniform(0, 0.8, (60, 2)), i, j] for i in range(3) for j in range(3)],
+    "tiles": lambda rng: [
+        rng.uniform(0, 0.8, (60, 2)) + np.array([i, j]) for i in range(3) for j in range(3)
+    ],
     "gaussians_4_in_20": lambda rng: gaussians(rng, 120, 4, 20, 1.2),
     "gaussians_12_in_6": lambda rng: gaussians(rng, 70, 12, 6, 2.5, 0.6),
     "gaussians_10_in_2": lambda rng: gaussians(rng, 80, 10, 2, 6.0, 0.4),
