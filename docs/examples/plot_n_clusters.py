@@ -2,13 +2,14 @@
 How many clusters?
 ==================
 
-``suggest_n_clusters`` suggests a number of clusters for a table, without labels, and
-``NClustersDisplay`` draws what it saw. Look at the whole curve before you trust one number.
+``n_clusters="auto"`` looks for the number of clusters before the fit, and ``NClustersDisplay`` draws
+what it saw. Look at the whole curve before you trust one number.
 """
 
 from matplotlib import pyplot as plt
 from sklearn.datasets import load_iris, make_blobs
 
+from skmpcc import MPCCClusterer
 from skmpcc.model_selection import suggest_n_clusters
 from skmpcc.plotting import NClustersDisplay
 
@@ -23,13 +24,13 @@ from skmpcc.plotting import NClustersDisplay
 # the largest number above the threshold.
 centers = [[-6, 0], [6, 0], [0, 6], [0, -6], [0, 0]]
 blobs, _ = make_blobs(500, centers=centers, random_state=0)
-suggestion = suggest_n_clusters(blobs, range(2, 11), random_state=0)
-print("suggested:", suggestion.n_clusters)
+clusterer = MPCCClusterer(n_clusters="auto", labels_only=True, random_state=0).fit(blobs)
+print("clusters:", clusterer.n_clusters_)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-left.scatter(*blobs.T, s=6)
-left.set(title="the rows", aspect="equal")
-_ = NClustersDisplay.from_suggestion(suggestion, ax=right)
+left.scatter(*blobs.T, c=clusterer.labels_, s=6, cmap="tab10", vmin=0, vmax=9)
+left.set(title="the rows and their clusters", aspect="equal")
+_ = NClustersDisplay.from_estimator(clusterer, ax=right)
 
 # %%
 # Iris
@@ -37,6 +38,7 @@ _ = NClustersDisplay.from_suggestion(suggestion, ax=right)
 #
 # Two of the three kinds of iris touch in these measurements, and 2 is suggested. Where clusters
 # touch, they are harder to find again in half of the rows, and the suggestion is a lower bound.
+# ``suggest_n_clusters`` gives the curve without a fit.
 suggestion = suggest_n_clusters(load_iris().data, range(2, 11), random_state=0)
 print("suggested:", suggestion.n_clusters)
 for number, strength in zip(suggestion.candidates, suggestion.scores, strict=True):
