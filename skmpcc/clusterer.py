@@ -462,7 +462,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             return data
         found = find_outliers(data.judged, self.outlier_fraction, seed)
         far = data.row_map.to_given(found.astype(np.int64)) == 1
-        return encoded(X[~far]).without_outliers(far, seed) if far.any() else data
+        if not far.any():
+            return data
+        return encoded(X[~far]).without_new_gaps().without_outliers(far, seed)
 
     def _check_same_networks(self, last: FittedModel, layout: Layout, preset: MixtureSettings) -> None:
         wanted = {"n_clusters": int(self.n_clusters), "layout": layout} | vars(preset.network_settings())
@@ -628,8 +630,9 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         ----------
         X : array-like
             At least two samples of the shape that `fit` saw; of more than 70,000, as many drawn at
-            random are looked at. Neighbours are the `n_neighbors` nearest among them, or fewer for
-            small clusters, by Euclidean distance of the scaled data.
+            random are looked at, and those that `predict` gives -1 are left aside. Neighbours are the
+            `n_neighbors` nearest among them, or fewer for small clusters, by Euclidean distance of the
+            scaled data.
         y : Ignored
 
         Returns
@@ -644,14 +647,18 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         Raises
         ------
         ValueError
-            X has one sample alone.
+            X has one sample alone, or fewer than two that belong to a cluster.
         """
         fitted = self._fitted_model()
         rows, _ = fitted_rows(self._check_X(X), None, random_state=0)
-        if len(rows) < 2:
-            raise ValueError("score compares samples, but X has 1 sample; at least 2 are needed.")
         data = fitted.filled(fitted.format.encode_all(rows))
         data = data[torch.from_numpy(~fitted.outlying(data))]
+        if len(data) < 2:
+            of_clusters = "" if len(data) == len(rows) else " that belongs to a cluster"
+            raise ValueError(
+                f"score compares samples, but X has {len(data) or 'no'} sample{of_clusters}; at least 2 "
+                "are needed."
+            )
         scorer = Scorer(
             fitted.completed(data),
             fitted.n_neighbors,

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -84,6 +84,10 @@ class Outliers:
                 values = (values - self.mean) @ self.axes.T
             parts.append(values.numpy())
         return np.concatenate(parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without scikit-learn's tree, which is made again.
+        return {name: value for name, value in vars(self).items() if name != "_finder"}
 
     @cached_property
     def _finder(self) -> NearestNeighbors:

@@ -304,7 +304,8 @@ class FittedModel:
             highest = softmax(logs / math.exp(log_temperature), axis=1).max(axis=1)
             return float(highest.mean()) - confidence
 
-        if too_sure(0.0) <= 0.0:
+        # Not a number after a training that diverged, which is told later.
+        if not too_sure(0.0) > 0.0:
             return known
         hottest = math.log(_MAX_TEMPERATURE)
         if too_sure(hottest) >= 0.0:
@@ -379,10 +380,11 @@ class FittedModel:
         """Whether inputs are columns of a table, or what categories and gaps of them become."""
         return len(self.format.tensor_shape) == 1 and self.format.rotation is None
 
-    def input_moments(self, X: Samples) -> NDArray[np.float64]:
+    def input_moments(self, X: Samples, inside: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """Means and variances of the inputs, and in how many samples each is there; (3, n_inputs).
 
-        They are those that the networks see, but nothing is filled in.
+        They are those that the networks see, but nothing is filled in. With `inside`, they are of the
+        samples where it is true.
         """
         n_inputs, batches = math.prod(self.model.sample_shape), list(self._batches(len(X)))
         sums = torch.zeros(3, n_inputs, dtype=torch.float64)
@@ -390,8 +392,10 @@ class FittedModel:
             encoded = (X[rows] for rows in batches)
         else:
             encoded = (self.format.encode(values) for values in in_batches(X, batches))
-        for x in encoded:
+        for rows, x in zip(batches, encoded, strict=True):
             there = ~x.flatten(1).isnan()
+            if inside is not None:
+                there &= torch.from_numpy(inside[rows]).to(there.device)[:, None]
             if self.model.table is not None:
                 n_outputs = self.model.table.n_outputs
                 there[:, :n_outputs] &= self.model.table.observed(x)[:, :n_outputs] > 0

@@ -124,6 +124,13 @@ _OF_IMPUTATIONS = {
     "widths": ("float64", "n_outputs"),
 }
 
+_OF_CURVES = {
+    "candidates": "int64",
+    "scores": "float64",
+    "standard_errors": "float64",
+    "thresholds": "float64",
+}
+
 # Parameters that a file has no say in: the next fit writes, reads and deletes what is there.
 _NOT_KEPT = ("checkpoint",)
 
@@ -248,6 +255,7 @@ def _restored(cls: type[Estimator], header: dict[str, Any], tensors: dict[str, T
         raise ValueError("feature_names_in_ has names that are not text.")
     if "n_features_in_" in attributes and (attributes["n_features_in_"],) != sizes["n_features"]:
         raise ValueError(f"n_features_in_ is not the number of features, {sizes['n_features'][0]}.")
+    _check_number(attributes, fitted.model.n_clusters)
     for name in IN_UNITS & attributes.keys():
         attributes[name] = fitted.format.to_given(attributes[name])
     vars(estimator).update(attributes, _fitted=fitted)
@@ -470,6 +478,19 @@ def _checked_sizes(fitted: FittedModel) -> dict[str, tuple[int, ...]]:
     return sizes
 
 
+def _check_number(attributes: Mapping[str, Any], n_clusters: int) -> None:
+    """Check the number of clusters, and what tells how it was found."""
+    if attributes.get("n_clusters_") not in (None, n_clusters):
+        raise ValueError(f"n_clusters_ is {attributes['n_clusters_']}, but there are {n_clusters}.")
+    curve = attributes.get("n_clusters_curve_")
+    if curve is None:
+        return
+    dtypes = {name: getattr(value, "dtype", None) for name, value in curve.items()}
+    finite = all(np.isfinite(value).all() and np.size(value) for value in curve.values())
+    if dtypes != _OF_CURVES or not finite:
+        raise ValueError(f"n_clusters_curve_ should have {_OF_CURVES}, but is {curve!r}.")
+
+
 def _check_outliers(known: Outliers, n_values: int) -> None:
     """Check what tells rows that belong to no cluster."""
     wide = known.mean is not None
@@ -484,8 +505,10 @@ def _check_outliers(known: Outliers, n_values: int) -> None:
     given = {name: getattr(known, name) for name in declared}
     found = {name: None if value is None else value.numpy() for name, value in given.items()}
     _check(found, declared, sizes, np.dtype(np.float32))
-    if wide != (known.axes is not None) or not len(known.points):
+    if wide != (known.axes is not None) or not known.points.numel():
         raise ValueError("the rows that outliers are compared with are not complete.")
+    if not all(value is None or np.isfinite(value).all() for value in found.values()):
+        raise ValueError("the rows that outliers are compared with are not finite.")
     if type(known.threshold) is not float or not known.threshold >= 0:
         raise ValueError(f"threshold should be a distance, but is {known.threshold!r}.")
 

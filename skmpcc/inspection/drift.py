@@ -223,7 +223,9 @@ def compare(estimator: Any, X: ArrayLike, *, alpha: float = 0.01) -> Drift:
     poor reconstructions, but its clusters and columns tell as much.
 
     Shares of the fit are those of `labels_`, in which every row counts once, also after a fit with
-    `sample_weight`; means of columns are those of the rows as they were weighted.
+    `sample_weight`; means of columns are those of the rows as they were weighted. After a fit with
+    `outlier_fraction` columns and scores are compared in rows that belong to a cluster, and the share of
+    the others as if they were one, -1.
 
     References
     ----------
@@ -251,8 +253,10 @@ def compare(estimator: Any, X: ArrayLike, *, alpha: float = 0.01) -> Drift:
     labels = np.asarray(as_array(clusterer.predict(X)))
     rows = clusterer._check_X(X)
     of_shares = _shares(clusterer.labels_, labels, len(clusterer.means_), alpha)
-    of_columns = _columns(fitted, rows, alpha, getattr(clusterer, "feature_names_in_", None))
-    of_scores = _scores(fitted, rows, alpha)
+    # The fit knows of outliers how many there were, and nothing else.
+    names, inside = getattr(clusterer, "feature_names_in_", None), labels >= 0
+    of_columns = _columns(fitted, rows, alpha, names, inside)
+    of_scores = _scores(fitted, rows, alpha, inside)
     drifted = (
         of_shares["clusters_changed"].any()
         or of_columns["columns_changed"].any()
@@ -299,12 +303,14 @@ def _shares(
     }
 
 
-def _columns(fitted: FittedModel, X: Any, alpha: float, names: Any) -> dict[str, Any]:
+def _columns(
+    fitted: FittedModel, X: Any, alpha: float, names: Any, inside: NDArray[np.bool_]
+) -> dict[str, Any]:
     known = fitted.has_columns and fitted.training_moments is not None
     inputs = _inputs(fitted, names) if known else []
     moments = np.zeros((2, 3, 0))
     if inputs and fitted.training_moments is not None:
-        moments = np.stack([fitted.training_moments.cpu().numpy(), fitted.input_moments(X)])
+        moments = np.stack([fitted.training_moments.cpu().numpy(), fitted.input_moments(X, inside)])
     (means_of_fit, variances, n_of_fit), (means, new_variances, n_new) = moments
     stds = np.sqrt(variances)
     apart = np.divide(means - means_of_fit, stds, out=np.zeros_like(stds), where=stds > 0)
@@ -357,13 +363,13 @@ def _inputs(fitted: FittedModel, names: Any) -> list[tuple[str, float, float]]:
     return found
 
 
-def _scores(fitted: FittedModel, X: Any, alpha: float) -> dict[str, Any]:
+def _scores(fitted: FittedModel, X: Any, alpha: float, inside: NDArray[np.bool_]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: {} for name in ("quantiles", "distances", "scores_pvalues", "scores_changed")
     }
-    if fitted.training_scores is None:
+    if fitted.training_scores is None or not inside.any():
         return found
-    new, of_fit = fitted.novelty_scores(X), fitted.training_scores.cpu().numpy()
+    new, of_fit = fitted.novelty_scores(X)[inside], fitted.training_scores.cpu().numpy()
     tests = [stats.ks_2samp(before, after) for before, after in zip(of_fit.T, new.T, strict=True)]
     pvalues = _adjusted(np.array([test.pvalue for test in tests]))
     for i, name in enumerate(LEAST_DISTANCES):

@@ -3,8 +3,9 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -76,6 +77,20 @@ class NClustersSuggestion:
     def thresholds(self) -> NDArray[np.float64]:
         """Scores that the candidates need; shape (n_candidates,)."""
         return needed_strengths(self.candidates, self.threshold)
+
+    def followed_by(self, more: "NClustersSuggestion") -> "NClustersSuggestion":
+        """Return what was found among these candidates and larger ones.
+
+        What is no guess comes first, then what was found among the larger ones.
+        """
+        best = self if more.is_guess and not self.is_guess else more
+        # The last of these may be the first of the larger ones, and is compared with them there.
+        kept = self.candidates < more.candidates[0]
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name)[kept], getattr(more, name)])
+            for name in ("candidates", "scores", "standard_errors")
+        }
+        return replace(best, **joined)
 
 
 def needed_strengths(numbers: NDArray[np.int64], threshold: float) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from skmpcc.data.classes import KnownClasses
 from skmpcc.data.imputation import Imputation
@@ -104,6 +105,19 @@ class FitData:
     def judged(self) -> Tensor:
         """The rows in which clusters are judged: without gaps, as the networks see them otherwise."""
         return self.encoded if self.variables is None or self.table is None else self.table
+
+    def without_new_gaps(self) -> Self:
+        """Fill in what is missing in columns in which nothing is in the rows that the format knows.
+
+        With means, or as the table was completed: rows that have such gaps are mostly left out.
+        """
+        missing = self.encoded.isnan()
+        if self.encoded.ndim > 2 or not missing.any():
+            return self
+        found = torch.zeros_like(self.encoded)
+        if self.table is not None:
+            found = functional.pad(self.table, (0, found.shape[1] - self.table.shape[1]))
+        return replace(self, encoded=torch.where(missing, found, self.encoded))
 
     def take(self, kept: NDArray[np.bool_]) -> Self:
         """Return these data without some of the encoded rows, of which no neighbours are known yet."""

@@ -36,12 +36,14 @@ def suggested_number(
         )
     seeds = np.random.RandomState(seed).randint(MAX_SEED, size=N_RESAMPLINGS)
     first, last = 2, min(MAX_CLUSTERS, most)
-    while True:
-        candidates = np.arange(first, last + 1)
-        found = suggestion_among(data, candidates, pseudo_labels, device, seeds, n_jobs=n_jobs)
-        if found.n_clusters < last or found.is_guess or last == most:
-            return found
+    candidates = np.arange(first, last + 1)
+    found = suggestion_among(data, candidates, pseudo_labels, device, seeds, n_jobs=n_jobs)
+    while found.n_clusters == last < most:
         first, last = last, min(2 * last, most)
+        candidates = np.arange(first, last + 1)
+        more = suggestion_among(data, candidates, pseudo_labels, device, seeds, n_jobs=n_jobs)
+        found = found.followed_by(more)
+    return found
 
 
 def suggestion_among(
