@@ -497,7 +497,8 @@ class LatentVariableMixin(FittedLatentMixin):
         The input "X" is a batch of any length, unscaled and in the shape that `fit` saw, of float32 if
         the fit saw float16 or float32 and of float64 otherwise, also for images of uint8. The outputs
         are "memberships", as of `predict_proba` where the estimator has it, and "codes", as of
-        `transform`. A classifier's `classes_` are in the metadata, as JSON. Opset 17, with operations in
+        `transform`. Outliers are not told: samples that `predict` gives -1 have the memberships of their
+        codes. A classifier's `classes_` are in the metadata, as JSON. Opset 17, with operations in
         double precision.
 
         Examples

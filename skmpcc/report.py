@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skmpcc.clusterer import MPCCClusterer
 from skmpcc.data.inputs import as_array
 from skmpcc.inspection.description import ClusterDescription, cluster_descriptions
-from skmpcc.plotting import HistoryDisplay, LatentMapDisplay
+from skmpcc.plotting import HistoryDisplay, LatentMapDisplay, NClustersDisplay
 from skmpcc.plotting.clusters import clusters_figure
 from skmpcc.system.versions import installed_versions
 
@@ -63,9 +63,10 @@ def html_report(
 ) -> str:
     """Make an HTML page about the clusters that a fit found; the page needs no other file.
 
-    The page shows the sizes of the clusters, members and new samples of each cluster (for images) or
-    what sets it apart (for tables, as `skmpcc.inspection.describe_clusters` finds it), a map of the
-    codes, the course of the training, warnings and settings.
+    The page shows the sizes of the clusters, how their number was found, members and new samples of
+    each cluster (for images) or what sets it apart (for tables, as
+    `skmpcc.inspection.describe_clusters` finds it), a map of the codes, the course of the training,
+    warnings and settings.
 
     Parameters
     ----------
@@ -120,6 +121,7 @@ def html_report(
         "<h2>Sizes</h2>",
         _sizes(clusterer, X),
         *_choice(clusterer),
+        *_number(clusterer),
     ]
     if as_images:
         content += ["<h2>Members and new samples</h2>"]
@@ -192,6 +194,9 @@ def _sizes(clusterer: MPCCClusterer, X: ArrayLike) -> str:
         mean = f"{of_cluster.mean():.3f}" if len(of_cluster) else "-"
         share = f"{len(of_cluster) / len(labels):.1%}"
         rows.append([str(k), str(len(of_cluster)), share, f"{clusterer.weights_[k]:.1%}", mean])
+    n_outside = int(np.sum(labels < 0))
+    if n_outside:
+        rows.append(["none", str(n_outside), f"{n_outside / len(labels):.1%}", "-", "-"])
     return _rows(rows, ["cluster", "samples", "share", "weight", "mean membership"])
 
 
@@ -209,6 +214,22 @@ def _choice(clusterer: MPCCClusterer) -> list[str]:
             text += f", and the best that differ are behind by {choice['margin']:.2f}"
         text += ". The lower both are, the more the clusters are in doubt."
     return [f"<p>{escape(text)}</p>"]
+
+
+def _number(clusterer: MPCCClusterer) -> list[str]:
+    """How the fit found the number of clusters, if it was to look for it."""
+    if getattr(clusterer, "n_clusters_curve_", None) is None:
+        return []
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    NClustersDisplay.from_estimator(clusterer, ax=figure.subplots())
+    return [
+        "<h2>Number of clusters</h2>",
+        "<p>How well clusters of one part of the samples are found again in another, by their number, "
+        "and what a number needs to be taken.</p>",
+        _picture(figure, "number of clusters"),
+    ]
 
 
 def _apart(described: Sequence[ClusterDescription]) -> Iterable[str]:

@@ -22,6 +22,9 @@ Estimator = MPCCClusterer | MPCCClassifier
 AnyEstimator = MPCCClusterer | MPCCClassifier | AIM | VAE
 Limits = tuple[NDArray, NDArray]
 
+# Colour of samples that belong to no cluster, and what they are called.
+OF_NONE, NONE = (0.75, 0.75, 0.75, 1.0), "none"
+
 # More features than this are numbered along the axis instead of named.
 MAX_NAMED_FEATURES = 30
 # Longer names are cut off in pictures.

@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 
 from skmpcc.data.inputs import as_array
 from skmpcc.plotting._drawing import (
+    OF_NONE,
     Estimator,
     as_text,
     check_estimator,
@@ -37,7 +38,8 @@ class LatentMapDisplay:
     codes : ndarray of shape (n_samples, 2)
         Codes in the two components.
     labels : ndarray of int of shape (n_samples,)
-        Number of each sample's cluster, or place of its class in `names`.
+        Number of each sample's cluster, or place of its class in `names`; -1 of those of no cluster,
+        which are drawn in grey.
     means : ndarray of shape (n_clusters, 2)
         The mixture's means in the same components.
     covariances : ndarray of shape (n_clusters, 2, 2)
@@ -133,11 +135,13 @@ class LatentMapDisplay:
         codes = np.asarray(estimator.transform(as_array(X)), dtype=np.float64)
         if len(codes) < 2:
             raise ValueError("X must have at least 2 samples for a map of their codes, got 1.")
+        memberships = estimator.predict_proba(as_array(X))
         projection = PCA(2, svd_solver="full").fit(codes)
         axes = projection.components_
         display = cls(
             codes=projection.transform(codes),
-            labels=estimator.predict_proba(as_array(X)).argmax(axis=1),
+            # Samples of no cluster have no memberships.
+            labels=np.where(memberships.any(axis=1), memberships.argmax(axis=1), -1),
             means=projection.transform(estimator.means_.astype(np.float64)),
             # V diag(c) V^T of each component.
             covariances=np.einsum("id,kd,jd->kij", axes, estimator.covariances_, axes),
@@ -167,7 +171,8 @@ class LatentMapDisplay:
         colour = colours(len(self.names))
         style: dict[str, Any] = {"s": 8, "alpha": 0.5, "linewidths": 0} | kwargs
         if not {"c", "color"} & set(style):
-            style["c"] = colour[self.labels]
+            # The last is that of -1.
+            style["c"] = np.vstack([colour, OF_NONE])[self.labels]
         self.scatter_ = ax.scatter(self.codes[:, 0], self.codes[:, 1], **style)
         self.ellipses_, self.texts_ = [], []
         for k, (mean, covariance) in enumerate(zip(self.means, self.covariances, strict=True)):

@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 
 from skmpcc.data.inputs import as_array
 from skmpcc.plotting._drawing import (
+    NONE,
     Estimator,
     as_text,
     check_estimator,
@@ -37,7 +38,8 @@ class MembershipsDisplay:
     Parameters
     ----------
     memberships : ndarray of shape (n_samples, n_clusters)
-        As of `predict_proba`.
+        As of `predict_proba`. Samples of no cluster, whose memberships are all 0, have a place of their
+        own to the right, and are not doubtful.
     names : list
         Numbers of the clusters, or the classes.
     threshold : float, default=0.5
@@ -147,9 +149,10 @@ class MembershipsDisplay:
         ax = checked_axes(ax)
         n_samples, n_clusters = self.memberships.shape
         colour = colours(n_clusters)
-        labels, largest = self.memberships.argmax(axis=1), self.memberships.max(axis=1)
+        largest, inside = self.memberships.max(axis=1), self.memberships.any(axis=1)
+        labels = np.where(inside, self.memberships.argmax(axis=1), n_clusters)
         self.order_ = np.lexsort((-largest, labels))
-        ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_clusters))])
+        ends = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_clusters + 1))])
         self.blocks_ = [
             ax.stairs(
                 largest[self.order_[start:end]],
@@ -158,9 +161,9 @@ class MembershipsDisplay:
                 color=colour[k],
                 alpha=0.5,
             )
-            for k, (start, end) in enumerate(pairwise(ends))
+            for k, (start, end) in enumerate(pairwise(ends[:-1]))
         ]
-        doubtful = np.flatnonzero(largest < self.threshold)
+        doubtful = np.flatnonzero(inside & (largest < self.threshold))
         self.doubtful_ = doubtful[np.argsort(largest[doubtful], kind="stable")]
         place = np.argsort(self.order_)[self.doubtful_] + 0.5
         second = np.argsort(self.memberships[self.doubtful_], axis=1)[:, -2:][:, 0]
@@ -179,7 +182,7 @@ class MembershipsDisplay:
         )
         sizes = np.diff(ends)
         shown = np.flatnonzero(sizes)
-        names = [as_text(self.names[k]) for k in shown]
+        names = [as_text([*self.names, NONE][k]) for k in shown]
         ax.set_xticks(
             ((ends[:-1] + ends[1:]) / 2)[shown],
             names,
