@@ -105,7 +105,13 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         if any((row["data"], row["seed"]) == (name, options.seed) for row in rows):
             continue
         X = InputFormat.from_data(X, Layout(X.shape[1:])).encode_all(X).numpy().astype(float)
-        row = {"data": name, "seed": options.seed, "samples": len(X), "n_clusters": n_clusters}
+        row = {
+            "kind": "number",
+            "data": name,
+            "seed": options.seed,
+            "samples": len(X),
+            "n_clusters": n_clusters,
+        }
         row |= {"group": "drawn" if options.drawn else (options.data and options.data.stem) or "suite"}
         row |= {"commit": commit()}
         row |= {"found": {}, "seconds": {}}

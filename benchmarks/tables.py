@@ -663,6 +663,24 @@ def mixed_samples(rows: Rows) -> list[str]:
     return _lines(["method", "tables", *columns, "seconds", "commit"], lines)
 
 
+def numbers(rows: Rows) -> list[str]:
+    """How often the number of clusters is found exactly, and within one, by group of sets."""
+    found = [r for r in rows if r.get("kind") == "number"]
+    groups = list(dict.fromkeys(r["group"] for r in found))
+    methods = list(dict.fromkeys(method for r in found for method in r["found"]))
+    lines = []
+    for method in methods:
+        cells = []
+        for group in groups:
+            off = [abs(r["found"][method] - r["n_clusters"]) for r in found if r["group"] == group]
+            cells.append(f"{sum(each == 0 for each in off)}, {sum(each <= 1 for each in off)}")
+        seconds = np.median([r["seconds"][method] for r in found])
+        lines.append([method, *cells, f"{seconds:.1f}", _commits(found)])
+    sizes = [sum(r["group"] == group for r in found) for group in groups]
+    titles = [f"{group} ({size})" for group, size in zip(groups, sizes, strict=True)]
+    return _lines(["exactly, within one", *titles, "median seconds", "commit"], lines)
+
+
 def which_clusterer(rows: Rows) -> list[str]:
     """Adjusted Rand indices on sets of points, a row for each set, and median seconds, by method."""
     found = [r for r in rows if r.get("kind") == "which"]
@@ -810,6 +828,7 @@ TABLES = {
     "mixed_gaps": mixed_gaps,
     "mixed_samples": mixed_samples,
     "which_clusterer": which_clusterer,
+    "numbers": numbers,
     "speed": speed,
     "growth": growth,
     "predicted": predicted,
