@@ -49,8 +49,9 @@ print(f"ROC AUC of the score for noise: {roc_auc_score(is_noise, -scores):.3f}")
 print("far away and in a blob:", clusterer.predict([[60.0, 60.0], [-5.0, -3.0]]))
 
 # %%
-# ``NoveltyDetector`` turns scores into 1 and -1, as scikit-learn's outlier detectors do. The threshold is a quantile of the scores of the fit. ``by`` says what makes a row unusual: its code,
-# how well the code decodes, or the ranks of ``"both"``. Frozen, the clusterer is not fitted again.
+# ``NoveltyDetector`` turns scores into 1 and -1, as scikit-learn's outlier detectors do. The threshold
+# is a quantile of the scores of the fit. ``by`` says what makes a row unusual: its code, how well the
+# code decodes, or the ranks of ``"both"``. Frozen, the clusterer is not fitted again.
 new_blobs, _ = make_blobs(300, centers=[[-5, -3], [5, -3], [0, 5]], random_state=1)
 new = np.concatenate([new_blobs, rng.uniform(-12, 12, (60, 2))])
 is_new_noise = np.arange(len(new)) >= len(new_blobs)
