@@ -208,7 +208,8 @@ class Fit:
         used = {} if trained.settings is None else vars(trained.settings)
         fitted = fitted.with_residuals(data.encoded)
         matching = used.get("pseudo_label_matching")
-        if matching is not None and data.encoded.ndim == 2:
+        # Light curves have a classifier of their own by their codes' Gaussians.
+        if matching is not None and data.encoded.ndim == 2 and not model.has_full_gaussians:
             # Two clusterings that are right in a share p of the samples agree on p^2 of them.
             fitted = fitted.with_confidence(data.encoded, math.sqrt(matching))
         outlying = fitted.outlying(data.X)
