@@ -96,8 +96,8 @@ def test_a_cluster_that_halves_cut_elsewhere_is_not(pseudo_labels):
     of_rest = clusterer.labels_[np.abs(given[:, 0]) > 15]
     apart = np.isin(np.arange(4), of_rest)
     assert apart.sum() == 2
-    assert clusterer.cluster_stability_[apart].min() > 0.95
-    assert clusterer.cluster_stability_[~apart].max() < 0.9
+    found = clusterer.cluster_stability_
+    assert found[apart].min() > max(0.9, found[~apart].max() + 0.1)
 
 
 def test_nothing_is_measured_unless_it_is_asked_for():
