@@ -47,6 +47,8 @@ class VaDEClusterer(MPCCClusterer):
        and Generative Approach to Clustering", IJCAI 2017.
     .. [2] N. Astorga, "Modelos generativos-inferenciales: teoria y aplicaciones", thesis, Universidad
        de Chile, 2021, chapter 7.
+    .. [3] C. Hennig, "Cluster-wise assessment of cluster stability", Computational Statistics & Data
+       Analysis 52, 2007.
 
     Examples
     --------

@@ -18,11 +18,11 @@ from skmpcc.system.devices import at_most_threads, threads_for
 # Neighbours whose mean distance says how far off a row is.
 N_NEIGHBORS = 10
 # Rows among which neighbours are looked for; more are represented by as many drawn at random.
-MAX_POINTS = 20_000
+MAX_POINTS = 5000
 # Values of a row above which distances are those of principal components.
 MAX_VALUES, N_COMPONENTS = 256, 64
-# For "auto": rows by which the share is estimated, random places beside them, neighbours of both.
-MAX_ESTIMATED, N_PLACES, N_NEAREST = 5000, 4000, 5
+# For "auto": random places beside the rows, and neighbours of both.
+N_PLACES, N_NEAREST = 4000, 5
 # Share of the places, the emptiest ones, that show the density of what is between clusters, times that
 # density up to which rows count as such, and the largest density, relative to the mean, that it has.
 EMPTIEST, TIMES, DENSEST = 0.1, 4.0, 0.5
@@ -169,25 +169,24 @@ def estimated_share(reference: Outliers, distances: NDArray[np.float64], seed: i
     emptiest of them, compared with that of other places, is the density of what is there; rows with as
     few around them are part of it. Tails of clusters thin out, and hardly ever are.
     """
-    rng = np.random.default_rng(seed)
-    points = reference.points.numpy()
-    some = points[rng.permutation(len(points))[:MAX_ESTIMATED]].astype(np.float64)
+    points = reference.points.numpy().astype(np.float64)
     if points.shape[1] > MAX_DIMENSIONS:
         logarithms = np.log(np.maximum(distances, TINY))
         lower, upper = np.quantile(logarithms, (0.25, 0.75))
         return min(MAX_SHARE, float((logarithms > upper + FENCE * (upper - lower)).mean()))
-    if len(some) <= N_NEAREST:
+    if len(points) <= N_NEAREST:
         return 0.0
-    places = rng.uniform(some.min(axis=0), some.max(axis=0), (N_PLACES, some.shape[1]))
-    of_rows, of_places = KDTree(some), KDTree(places)
+    rng, box = np.random.default_rng(seed), (points.min(axis=0), points.max(axis=0))
+    places = rng.uniform(*box, (N_PLACES, points.shape[1]))
+    of_rows, of_places = KDTree(points), KDTree(places)
 
     def densities(found: NDArray, n_itself: int) -> NDArray:
         """Rows around each, relative to places around it, 1 in the mean of the box."""
         reach = of_rows.query(found, N_NEAREST)[0][:, -1]
         n_places = of_places.query_radius(found, reach, count_only=True) - n_itself
-        return N_NEAREST / np.maximum(n_places, 0.5) * N_PLACES / len(some)
+        return N_NEAREST / np.maximum(n_places, 0.5) * N_PLACES / len(points)
 
     between = float(np.quantile(densities(places, 1), EMPTIEST))
     if between > DENSEST:
         return 0.0
-    return min(MAX_SHARE, float((densities(some, 0) < TIMES * between).mean()))
+    return min(MAX_SHARE, float((densities(points, 0) < TIMES * between).mean()))
