@@ -71,8 +71,7 @@ def suggest_n_clusters(
     Warns
     -----
     UserWarning
-        No number reaches the threshold: that of the best mean strength, of those from 3 on, is
-        suggested, as a guess.
+        No number reaches the threshold: that of the best mean strength is suggested, as a guess.
 
     Notes
     -----

@@ -135,24 +135,22 @@ def suggest_number(
             out[:, candidates > 1] = of_kinds[:, best, np.arange(len(several))]
         bic[candidates > 1] = found
     scores = least.mean(axis=0)
-    # Two clusters are found again somehow in anything: they are no guess.
-    guesses = np.where((candidates > 2) | (candidates[-1] == 2), mean.mean(axis=0), -1.0)
-    index, is_guess = _chosen(scores, guesses, bic, needed_strengths(candidates, threshold))
+    index, is_guess = _chosen(scores, mean.mean(axis=0), bic, needed_strengths(candidates, threshold))
     errors = least.std(axis=0, ddof=1) / np.sqrt(len(seeds))
     return NClustersSuggestion(
         int(candidates[index]), candidates, scores, errors, float(threshold), is_guess
     )
 
 
-def _chosen(least: NDArray, guesses: NDArray, bic: NDArray, needed: NDArray) -> tuple[int, bool]:
+def _chosen(least: NDArray, mean: NDArray, bic: NDArray, needed: NDArray) -> tuple[int, bool]:
     """Place of the number that is suggested, and whether it is a guess.
 
-    It is the largest one that reaches what it needs, or otherwise the best guess, by mean strengths. A
+    It is the largest one that reaches what it needs, or otherwise the one of the best mean strength. A
     larger one takes its place if mixtures have the least BIC there, and if it is found again better than
     the numbers beside it: clusters that touch as Gaussians do are hard to find again, and still there.
     """
     passed = np.flatnonzero(least >= needed)
-    index, is_guess = (int(passed[-1]), False) if len(passed) else (int(guesses.argmax()), True)
+    index, is_guess = (int(passed[-1]), False) if len(passed) else (int(mean.argmax()), True)
     of_bic = int(bic.argmin())
     if index < of_bic < len(bic) - 1 and least[of_bic] >= MIN_OF_BIC:
         beside = max(least[of_bic - 1] if of_bic else 0.0, least[of_bic + 1])
