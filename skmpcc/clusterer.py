@@ -417,7 +417,10 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
             return {"n_clusters_curve_": getattr(self, "n_clusters_curve_", None)}
         # The preset gives what the data look like, which no number changes.
         self.n_clusters = _PROVISIONAL
-        layout, preset = self._layout_and_preset(X)
+        with warnings.catch_warnings():
+            # The fit warns of the same.
+            warnings.simplefilter("ignore", UserWarning)
+            layout, preset = self._layout_and_preset(X)
         data = self._data(X, layout, preset, seed, None)
         found = processes.run_on_first(
             lambda: suggested_number(data, preset.pseudo_labels, processes.device, seed, self.n_jobs)

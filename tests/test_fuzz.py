@@ -102,7 +102,9 @@ def data(draw):
 # ---- Parameters
 
 PARAMETERS = {
-    "n_clusters": st.integers(-1, 6),
+    "n_clusters": st.integers(-1, 6) | st.just("auto"),
+    "outlier_fraction": st.sampled_from(["auto", 0.01, 0.1, 0.3, 0.5, 0.6, 0, "many"]),
+    "n_resamplings": st.integers(-1, 2),
     "latent_dim": st.integers(0, 5),
     "width": st.integers(1, 9),
     "max_iter": st.integers(0, 5),
@@ -162,9 +164,11 @@ def check_consistent(clusterer, X):
     assert labels.shape == (n,)
     np.testing.assert_array_equal(clusterer.predict(X), labels)
     memberships = clusterer.predict_proba(X)
-    assert memberships.shape == (n, clusterer.n_clusters)
-    np.testing.assert_allclose(memberships.sum(1), 1.0, rtol=1e-6)
-    np.testing.assert_array_equal(memberships.argmax(1), labels)
+    assert memberships.shape == (n, clusterer.n_clusters_)
+    inside = labels >= 0
+    assert inside.all() or clusterer.outlier_fraction is not None
+    np.testing.assert_allclose(memberships.sum(1), inside, rtol=1e-6)
+    np.testing.assert_array_equal(memberships[inside].argmax(1), labels[inside])
     found = {
         "codes": clusterer.transform(X),
         "densities": clusterer.score_samples(X),
@@ -187,6 +191,7 @@ def check_consistent(clusterer, X):
     for copy in copies:
         np.testing.assert_array_equal(copy.predict_proba(X), memberships)
         np.testing.assert_array_equal(copy.transform(X), found["codes"])
+        np.testing.assert_array_equal(copy.predict(X), labels)
 
 
 def check_any_fit(X, image_shape, given):

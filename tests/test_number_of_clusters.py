@@ -150,6 +150,12 @@ def test_a_guess_is_warned_of():
     assert vars(unfitted) == before
 
 
+def test_what_the_search_and_the_fit_see_is_warned_of_once():
+    with pytest.warns(UserWarning, match="is meant for images, but X is a table") as caught:
+        fitted(preset="mnist")
+    assert sum("is meant for images" in str(each.message) for each in caught) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.full_pseudo_labels
 def test_more_than_twenty_are_looked_for_where_twenty_are_best():
