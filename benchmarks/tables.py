@@ -12,7 +12,7 @@ import argparse
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -104,6 +104,25 @@ CLASSIFIERS = {
 }
 OF_CLASSES = {"density": "density", "coverage": "coverage", "frechet": "Fréchet", "kept": "kept"}
 LEARNED = {"by_svc": "SVC", "by_neighbors": "5 neighbours", "by_network": "the encoder alone"}
+# Figures of numbers that stay and of rules in words.
+INSPECTION = {
+    "numbers": {
+        "kept": "kept",
+        "same": "same, of all rows",
+        "same_at_best": "at best",
+        "same_before": "without renumbering",
+        "jaccard": "Jaccard index",
+        "stability": "`cluster_stability_`",
+    },
+    "rules": {
+        "precision": "precision",
+        "recall": "recall",
+        "least_precision": "least precision",
+        "least_recall": "least recall",
+        "other_precision": "precision, other rows",
+        "other_recall": "recall, other rows",
+    },
+}
 
 # Adjusted Rand index by which a method has to be lower than KMeans to be behind it.
 MARGIN = 0.02
@@ -681,6 +700,121 @@ def numbers(rows: Rows) -> list[str]:
     return _lines(["exactly, within one", *titles, "median seconds", "commit"], lines)
 
 
+def _inspected(rows: Rows, part: str) -> dict[str, dict[str, Rows]]:
+    """Rows of a part of `inspection.py` by method and set."""
+    found: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
+    for r in rows:
+        if r.get("kind") == "inspection" and r["part"] == part:
+            found[r["method"]][r["data"]].append(r)
+    return found
+
+
+def _best(found: dict[str, dict[str, Rows]], figure: str) -> dict[str, Rows]:
+    """Of each set, seed and share of noise the row of HDBSCAN's with the highest figure."""
+    best: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for method, sets in found.items():
+        for r in (r for fits in sets.values() for r in fits if method.startswith("HDBSCAN")):
+            key = (r["data"], r["seed"], r["share"])
+            if key not in best or r.get(figure, 0.0) > best[key].get(figure, 0.0):
+                best[key] = r
+    sets = defaultdict(list)
+    for (data, _, _), r in best.items():
+        sets[data].append(r)
+    return sets
+
+
+def _with_best(rows: Rows, figure: str) -> dict[str, dict[str, Rows]]:
+    """Rows of noise by method and set, and the best of HDBSCAN's as a method of its own."""
+    found = _inspected(rows, "noise")
+    return {**found, "HDBSCAN, best of the three": _best(found, figure)}
+
+
+def _noise_groups(
+    found: dict[str, dict[str, Rows]],
+) -> Iterator[tuple[str, str, dict[str, Rows], Rows]]:
+    """Group of sets, method, its rows by set, and all of these."""
+    for group in ("blobs", "moons and circles", "shapes"):
+        for method, every in found.items():
+            sets = {data: fits for data, fits in every.items() if fits[0]["group"] == group}
+            if sets:
+                yield group, method, sets, [r for fits in sets.values() for r in fits]
+
+
+def inspection_noise(rows: Rows) -> list[str]:
+    """How well noise is found: means over sets, a row for each group of them and method."""
+    lines = []
+    for group, method, sets, fits in _noise_groups(_with_best(rows, "f1")):
+        figures = [_mean_of(sets, "f1", share=share) for share in (0.02, 0.1, 0.2)]
+        if np.isnan(figures).all() or not any(figures):
+            continue
+        figures += [_mean_of(sets, figure, share=0.1) for figure in ("precision", "recall")]
+        # The best is chosen by noise, of which clean rows have none.
+        best = method.endswith("best of the three")
+        figures += [float("nan") if best else _mean_of(sets, "flagged", share=0.0)]
+        lines.append([group, method, str(len(sets)), *_figures(figures), _commits(fits)])
+    columns = ["F1, 2 % noise", "10 %", "20 %", "precision, 10 %", "recall, 10 %", "clean, flagged"]
+    return _lines(["data", "method", "sets", *columns, "commit"], lines)
+
+
+def inspection_sets(rows: Rows) -> list[str]:
+    """F1 of a tenth of noise, or of the noise that a set comes with, a row for each set."""
+    found = _with_best(rows, "f1")
+    shown = [method for method in found if method != "MPCC, noise not looked for"]
+    lines = []
+    for data, own in _inspected(rows, "noise")["MPCC, auto"].items():
+        shares = {r["share"] for r in own} - {0.0}
+        share = 0.1 if 0.1 in shares and len(shares) > 1 else max(shares)
+        figures = [_mean_of({data: found[method][data]}, "f1", share=share) for method in shown]
+        lines.append([data, f"{share:.0%}", *_figures(figures), _commits(own)])
+    return _lines(["data", "noise", *shown, "commit"], lines)
+
+
+def inspection_rest(rows: Rows) -> list[str]:
+    """Adjusted Rand index of the rows that are no noise, a row for each group of sets and method."""
+    found = _with_best(rows, "ari")
+    known, plain = "MPCC, share known", "MPCC, noise not looked for"
+    # With a known share of nothing a fit does not look for noise.
+    for data, fits in found.get(known, {}).items():
+        fits += [r for r in found[plain].get(data, []) if r["share"] == 0.0]
+    lines = []
+    for group, method, sets, fits in _noise_groups(found):
+        figures = [_mean_of(sets, "ari", share=share) for share in (0.0, 0.02, 0.1, 0.2)]
+        of_sets = [
+            [_mean_of({data: sets[data]}, "ari", share=share) for share in (0.0, 0.1)] for data in sets
+        ]
+        n_less = sum(noisy < 0.95 * clean for clean, noisy in of_sets)
+        ratio = _figures([figures[2] / figures[0]])
+        cells = [*_figures(figures), *ratio, f"{n_less} of {len(sets)}"]
+        lines.append([group, method, *cells, _commits(fits)])
+    columns = ["no noise", "2 %", "10 %", "20 %", "kept at 10 %", "sets below .95"]
+    return _lines(["data", "method", *columns, "commit"], lines)
+
+
+def inspection_calibration(rows: Rows) -> list[str]:
+    """Calibration errors of memberships, a row for each set, and the mean."""
+    found = _inspected(rows, "calibration")
+    shown, scored = ("MPCC", "MPCC without temperature", "GaussianMixture"), ("MPCC", "GaussianMixture")
+    lines = []
+    for data in [*found["MPCC"], None]:
+        of_data = {m: sets if data is None else {data: sets[data]} for m, sets in found.items()}
+        figures = [_mean_of(of_data[method], "error") for method in shown]
+        figures += [_mean_of(of_data[method], "accuracy") for method in scored]
+        fits = [r for of_set in of_data["MPCC"].values() for r in of_set]
+        n_seeds = str(len({r["seed"] for r in fits}))
+        lines.append([data or "mean", n_seeds, *_figures(figures), _commits(fits)])
+    accuracies = [f"accuracy, {method}" for method in scored]
+    return _lines(["data", "seeds", *shown, *accuracies, "commit"], lines)
+
+
+def _inspection(rows: Rows, part: str, figures: Mapping[str, str]) -> list[str]:
+    """Mean figures of MPCC in a part of `inspection.py`, a row for each set."""
+    lines = [
+        [data, str(len(fits)), *_figures(_mean_of({data: fits}, key) for key in figures), _commits(fits)]
+        for data, fits in _inspected(rows, part)["MPCC"].items()
+    ]
+    return _lines(["data", "seeds", *figures.values(), "commit"], lines)
+
+
 def which_clusterer(rows: Rows) -> list[str]:
     """Adjusted Rand indices on sets of points, a row for each set, and median seconds, by method."""
     found = [r for r in rows if r.get("kind") == "which"]
@@ -827,6 +961,14 @@ TABLES = {
     "mixed_labels": mixed_labels,
     "mixed_gaps": mixed_gaps,
     "mixed_samples": mixed_samples,
+    "inspection_noise": inspection_noise,
+    "inspection_sets": inspection_sets,
+    "inspection_rest": inspection_rest,
+    "inspection_calibration": inspection_calibration,
+    **{
+        f"inspection_{part}": partial(_inspection, part=part, figures=figures)
+        for part, figures in INSPECTION.items()
+    },
     "which_clusterer": which_clusterer,
     "numbers": numbers,
     "speed": speed,
