@@ -23,9 +23,10 @@ MAX_POINTS = 5000
 MAX_VALUES, N_COMPONENTS = 256, 64
 # For "auto": random places beside the rows, and neighbours of both.
 N_PLACES, N_NEAREST = 4000, 5
-# Share of the places, the emptiest ones, that show the density of what is between clusters, times that
-# density up to which rows count as such, and the largest density, relative to the mean, that it has.
-EMPTIEST, TIMES, DENSEST = 0.1, 4.0, 0.5
+# Share of the places, the emptiest ones, that show the density of what is between clusters; the largest
+# density, relative to the mean, that it has; and times that density, or the mean density if that is
+# less, up to which rows count as such.
+EMPTIEST, DENSEST, TIMES = 0.1, 0.5, 6.0
 # Dimensions above which all random places are empty. There, outliers are rows beyond the upper quartile
 # of logarithms of distances by so many times the range between quartiles.
 MAX_DIMENSIONS, FENCE = 10, 2.0
@@ -189,4 +190,4 @@ def estimated_share(reference: Outliers, distances: NDArray[np.float64], seed: i
     between = float(np.quantile(densities(places, 1), EMPTIEST))
     if between > DENSEST:
         return 0.0
-    return min(MAX_SHARE, float((densities(points, 0) < TIMES * between).mean()))
+    return min(MAX_SHARE, float((densities(points, 0) < min(TIMES * between, 1.0)).mean()))
