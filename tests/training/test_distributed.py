@@ -129,6 +129,18 @@ def test_four_processes_have_the_same_fit(name, changes, tmp_path):
 
 
 @pytest.mark.slow
+def test_outliers_and_the_number_of_clusters_are_the_same(tmp_path):
+    parameters = TABLE | {"n_clusters": "auto", "outlier_fraction": 0.1, "n_resamplings": 2}
+    found, _ = launch(
+        2, "fit", tmp_path, "MPCCClusterer", json.dumps(parameters | {"random_state": None})
+    )
+    assert_same(found)
+    assert found[0]["labels"].count(-1) == 20
+    alone = fit("MPCCClusterer", json.dumps(parameters))
+    assert set(found[0]["labels"]) == set(alone["labels"])
+
+
+@pytest.mark.slow
 def test_images_have_the_same_fit(tmp_path):
     parameters = {"n_clusters": 3, "max_iter": 20, "pseudo_labels": "kmeans", "random_state": 0}
     found, _ = launch(2, "fit", tmp_path, "MPCCClusterer", json.dumps(parameters), "images")
