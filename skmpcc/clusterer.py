@@ -25,7 +25,7 @@ from skmpcc._parameters import (
 from skmpcc._sklearn import Interval, StrOptions, fit_context
 from skmpcc.data.inputs import Layout
 from skmpcc.data.mixed import format_of
-from skmpcc.data.outliers import MAX_SHARE, find_outliers
+from skmpcc.data.outliers import MAX_SHARE, find_outliers, with_lost_columns
 from skmpcc.data.rows import fitted_rows
 from skmpcc.fitted.model import FittedModel
 from skmpcc.fitted.saving import CLUSTERS, MIXTURE_ATTRIBUTES
@@ -467,7 +467,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         far = data.row_map.to_given(found.astype(np.int64)) == 1
         if not far.any():
             return data
-        return encoded(X[~far]).without_new_gaps().without_outliers(far, seed)
+        rows = with_lost_columns(X[~far], X[far]) if layout.image is None else X[~far]
+        return encoded(rows).without_new_gaps().without_outliers(far, seed)
 
     def _check_same_networks(self, last: FittedModel, layout: Layout, preset: MixtureSettings) -> None:
         wanted = {"n_clusters": int(self.n_clusters), "layout": layout} | vars(preset.network_settings())

@@ -209,15 +209,29 @@ def test_gaps_may_be_in_outliers_alone(columns, kind):
     assert np.isfinite(clusterer.means_).all()
 
 
-def test_what_varies_in_outliers_alone_is_constant():
-    """A column, and a category, that the clusters do not have."""
-    given = people().assign(fixed=1.0, eyes="blue")
-    given.loc[99, ["fixed", "eyes"]] = [3.0, "red"]
-    clusterer = fitted(given, n_clusters=2, outlier_fraction=0.02, **BRIEF)
-    assert_consistent(clusterer, given, 2)
-    drawn, _ = clusterer.sample(20)
-    assert set(drawn["eyes"]) == {"blue"}
-    assert set(drawn["fixed"]) == {1.0}
+@pytest.mark.parametrize("as_category", [False, True], ids=["number", "category"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_may_differ_in_what_no_other_row_has(kind, as_category):
+    """A column in which all rows of clusters are the same is not left out for that."""
+    inside = X[Y >= 0]
+    mark = np.arange(N) < 4
+    columns = {"a": inside[:, 0], "b": inside[:, 1], "mark": mark.astype(float)}
+    given = pd.DataFrame(columns | ({"mark": np.where(mark, "yes", "no")} if as_category else {}))
+    clusterer = fitted(given, kind, outlier_fraction=4 / N)
+    np.testing.assert_array_equal(np.flatnonzero(clusterer.labels_ < 0), range(4))
+    assert_consistent(clusterer, given, 4)
+    # It tells new rows as well.
+    new = given.iloc[10:13].copy()
+    assert (clusterer.predict(new) >= 0).all()
+    new["mark"] = given["mark"].iloc[0]
+    np.testing.assert_array_equal(clusterer.predict(new), -1)
+
+
+def test_equal_rows_beside_a_few_others():
+    given = np.vstack([np.ones((76, 2)), [[9.0, 0.0], [-8.0, 3.0], [0.0, 20.0], [5.0, -9.0]]])
+    clusterer = fitted(given, n_clusters=1, outlier_fraction=0.05, **BRIEF)
+    assert_consistent(clusterer, given, 4)
+    assert (clusterer.labels_[76:] == -1).all()
 
 
 def test_weights_are_copies_of_rows():

@@ -140,6 +140,23 @@ def find_outliers(rows: Tensor, share: float | str, seed: int) -> NDArray[np.boo
     return distances > threshold_of(distances, share)
 
 
+def with_lost_columns(rows: NDArray, outliers: NDArray) -> NDArray:
+    """Put values of outliers into columns in which rows of a table do not differ, but outliers do.
+
+    What learns the form of the data from these rows would leave such a column out, and with it what
+    tells these outliers from the rest.
+    """
+    (least, largest), others = (
+        (np.fmin.reduce(each, axis=0), np.fmax.reduce(each, axis=0)) for each in (rows, outliers)
+    )
+    lost = ~(least < largest) & (np.fmin(least, others[0]) < np.fmax(largest, others[1]))
+    if not lost.any():
+        return rows
+    rows = rows.copy()
+    rows[: len(outliers), lost] = outliers[: len(rows), lost]
+    return rows
+
+
 def threshold_of(distances: NDArray[np.float64], share: float) -> float:
     """Return a distance that a share of all is above, between those of two rows."""
     n_far = round(share * len(distances))
