@@ -49,6 +49,8 @@ MEASURED = {
     "inspection": (*FIT, "skmpcc/fitted", "skmpcc/inspection"),
     "generation": (*FIT, "skmpcc/fitted"),
     "classification": CLASSIFIER,
+    "numbers": (*SEARCH, "skmpcc/training/number.py", "skmpcc/model_selection.py"),
+    "which_clusterer": FIT,
     "samples_of_classes": (*CLASSIFIER, "skmpcc/fitted"),
     "learned_from_samples": (*CLASSIFIER, "skmpcc/fitted"),
     "random_starts": FIT,

@@ -26,7 +26,7 @@ N_PLACES, N_NEAREST = 4000, 5
 # Share of the places, the emptiest ones, that show the density of what is between clusters; the largest
 # density, relative to the mean, that it has; and times that density, or the mean density if that is
 # less, up to which rows count as such.
-EMPTIEST, DENSEST, TIMES = 0.1, 0.5, 6.0
+EMPTIEST, DENSEST, TIMES = 0.1, 0.4, 5.0
 # Dimensions above which all random places are empty. There, outliers are rows beyond the upper quartile
 # of logarithms of distances by so many times the range between quartiles.
 MAX_DIMENSIONS, FENCE = 10, 2.0
