@@ -1,4 +1,4 @@
-"""How new rows differ from those of the fit: in clusters, in columns and in scores."""
+"""Differences of new rows from those of the fit: in clusters, in columns and in scores."""
 
 from dataclasses import dataclass
 from numbers import Real

@@ -1,4 +1,4 @@
-"""Which cluster of a new fit is which of an earlier one, and numbers that stay."""
+"""Clusters of a new fit beside those of an earlier one, and numbers that stay."""
 
 from dataclasses import dataclass
 from numbers import Real

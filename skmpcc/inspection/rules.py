@@ -25,7 +25,7 @@ _LEAST_GAIN = 0.005
 
 @dataclass(frozen=True)
 class Condition:
-    """What a value of a column has to be.
+    """Demand on the values of a column.
 
     Attributes
     ----------
