@@ -7,14 +7,13 @@ code takes each cluster's most frequent class, which is `majority_accuracy` and 
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
 from skmpcc.fitted.diagnostics import diagnostics
+from skmpcc.pseudo_labels.agreement import matching_share
 from skmpcc.system.random import random_state_of
 
 
@@ -38,9 +37,7 @@ def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float
     >>> clustering_accuracy([0, 0, 1, 1], [1, 1, 0, 2])
     0.75
     """
-    counts = _contingency(labels_true, labels_pred)
-    rows, columns = linear_sum_assignment(counts, maximize=True)
-    return float(counts[rows, columns].sum() / counts.sum())
+    return matching_share(*_checked(labels_true, labels_pred))
 
 
 def majority_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
@@ -63,16 +60,16 @@ def majority_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     >>> majority_accuracy([0, 0, 1, 1], [1, 1, 0, 2])
     1.0
     """
-    counts = _contingency(labels_true, labels_pred)
+    counts = contingency_matrix(*_checked(labels_true, labels_pred))
     return float(counts.max(axis=0).sum() / counts.sum())
 
 
-def _contingency(labels_true: Any, labels_pred: Any) -> NDArray[np.int64]:
+def _checked(labels_true: Any, labels_pred: Any) -> tuple[NDArray, NDArray]:
     labels_true, labels_pred = column_or_1d(labels_true), column_or_1d(labels_pred)
     check_consistent_length(labels_true, labels_pred)
     if len(labels_true) == 0:
         raise ValueError("labels_true and labels_pred are empty; at least one sample is needed.")
-    return contingency_matrix(labels_true, labels_pred)
+    return labels_true, labels_pred
 
 
 def clustering_scores(labels_true: ArrayLike, labels_pred: ArrayLike) -> dict[str, float]:

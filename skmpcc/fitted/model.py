@@ -121,16 +121,10 @@ class FittedModel:
         """Return a copy whose k-th cluster is the order[k]-th of this."""
         model = copy.deepcopy(self.model)
         model.permute_clusters(torch.as_tensor(order, device=model.device))
-        by_cluster = {
-            name: None if value is None else value[torch.as_tensor(order)]
-            for name, value in (("code_means", self.code_means), ("covariances", self.code_covariances))
-        }
-        return replace(
-            self,
-            model=model,
-            code_means=by_cluster["code_means"],
-            code_covariances=by_cluster["covariances"],
-        )
+        if self.code_means is None or self.code_covariances is None:
+            return replace(self, model=model)
+        of_clusters = self.code_means[order], self.code_covariances[order]
+        return replace(self, model=model, code_means=of_clusters[0], code_covariances=of_clusters[1])
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_copies": {}}

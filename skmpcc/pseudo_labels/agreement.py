@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics.cluster import contingency_matrix
 
 
 def rand_indices(clusterings: Sequence[NDArray]) -> NDArray[np.float64]:
@@ -36,8 +37,7 @@ def rand_indices(clusterings: Sequence[NDArray]) -> NDArray[np.float64]:
 
 def matching_share(labels: NDArray, others: NDArray) -> float:
     """Share of samples that are in clusters of two clusterings that match, one to one."""
-    counts = np.zeros((labels.max() + 1, others.max() + 1))
-    np.add.at(counts, (labels, others), 1.0)
+    counts = contingency_matrix(labels, others)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.cluster import contingency_matrix
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
@@ -197,8 +198,7 @@ def prediction_strengths(labels: NDArray, predicted: NDArray, number: int) -> tu
     """
     if len(np.unique(labels)) < number:
         return 0.0, 0.0
-    counts = np.zeros((number, int(predicted.max()) + 1))
-    np.add.at(counts, (np.unique(labels, return_inverse=True)[1], predicted), 1.0)
+    counts = contingency_matrix(labels, predicted).astype(np.float64)
     sizes = counts.sum(axis=1)
     together = (counts * (counts - 1)).sum(axis=1)
     shares = together / np.maximum(sizes * (sizes - 1), 1)

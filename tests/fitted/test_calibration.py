@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -144,5 +145,7 @@ def test_matching_shares_are_accuracies(pairs):
     labels, others = np.array(pairs).T
     found = matching_share(labels, others)
     assert found == pytest.approx(clustering_accuracy(labels, others))
+    maps = (np.array(each) for each in permutations(range(5)))
+    assert found == pytest.approx(max(np.mean(each[labels] == others) for each in maps))
     assert matching_share(others, labels) == pytest.approx(found)
     assert matching_share(labels, labels[::-1].copy()[::-1]) == 1.0
