@@ -389,14 +389,18 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         n_init = 1 if last is not None else self.n_init
         seeds = Seeds.draw(random_state_of(self.random_state), n_init)
         attributes: dict[str, Any] = {"n_clusters_curve_": None}
+        looked_at: tuple[FitData, Layout, MixtureSettings] | None = None
         if self.n_clusters == "auto":
             # self is the copy that `fit` works on.
-            attributes = self._choose_number(X, seeds[0].pseudo_labels, processes, last)
+            attributes, looked_at = self._choose_number(X, seeds[0].pseudo_labels, processes, last)
         layout, preset = self._layout_and_preset(X)
         if last is not None:
             self._check_same_networks(last, layout, preset)
             preset = preset.override({"pseudo_labels": None}, "warm_start")
-        data = self._data(X, layout, preset, seeds[0].pseudo_labels, last)
+        if looked_at is not None and _same_form(looked_at[1:], (layout, preset)):
+            data = looked_at[0]
+        else:
+            data = self._data(X, layout, preset, seeds[0].pseudo_labels, last)
         n_clusters = int(self.n_clusters)
         if len(data.encoded) < n_clusters:
             raise ValueError(
@@ -410,11 +414,14 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
 
     def _choose_number(
         self, X: NDArray, seed: int, processes: Processes, last: FittedModel | None
-    ) -> dict[str, Any]:
-        """Set the number of clusters by X, and return the attribute that tells how."""
+    ) -> tuple[dict[str, Any], tuple[FitData, Layout, MixtureSettings] | None]:
+        """Set the number of clusters by X; return the attribute that tells how, and what was looked at.
+
+        That is the data, their layout and the settings; None if the last fit's number is kept.
+        """
         if last is not None:
             self.n_clusters = last.model.n_clusters
-            return {"n_clusters_curve_": getattr(self, "n_clusters_curve_", None)}
+            return {"n_clusters_curve_": getattr(self, "n_clusters_curve_", None)}, None
         # The preset gives what the data look like, which no number changes.
         self.n_clusters = _PROVISIONAL
         with warnings.catch_warnings():
@@ -434,7 +441,8 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
                 stacklevel=stacklevel_of_user(),
             )
         names = ("candidates", "scores", "standard_errors", "thresholds")
-        return {"n_clusters_curve_": {name: getattr(found, name) for name in names}}
+        curve = {name: getattr(found, name) for name in names}
+        return {"n_clusters_curve_": curve}, (data, layout, preset)
 
     def _data_alone(self, X: Any, seed: int) -> tuple[FitData, MixtureSettings]:
         """Return X as a fit would see it, and the settings that look at it; nothing is set."""
@@ -676,6 +684,13 @@ class MPCCClusterer(MixtureMixin, ClusterMixin, CallbackSupportMixin, BaseEstima
         tags.input_tags.three_d_array = tags.input_tags.allow_nan = tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _same_form(one: tuple[Layout, MixtureSettings], other: tuple[Layout, MixtureSettings]) -> bool:
+    """Whether data are encoded alike by two layouts and settings."""
+    (first, by_first), (second, by_second) = one, other
+    same_settings = by_first.scaling == by_second.scaling and by_first.resizing == by_second.resizing
+    return first == second and same_settings
 
 
 _NAMED = (*PRESET_FIELDS, "scaling", "pseudo_labels")
