@@ -1,11 +1,13 @@
 import os
 import warnings
+from types import SimpleNamespace
 
 # Before scipy is imported: lets scikit-learn's array API check run instead of being skipped.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # Before torch is imported: tests run side by side, one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_blobs
@@ -64,3 +66,19 @@ def taken(tmp_path):
         return samples.names, samples.X.to_numpy().tolist(), [str(each.message) for each in caught]
 
     return take
+
+
+@pytest.fixture
+def agreeing_classifiers(monkeypatch):
+    """Classifiers of images whose agreement is known, since training them takes minutes.
+
+    They agree most on `best` clusters; `tried` lists the numbers that were asked for.
+    """
+    known = SimpleNamespace(tried=[], best=5)
+
+    def agreements(images, n_clusters, rng):
+        known.tried.append(n_clusters)
+        return np.array([0.0, 0.01, 0.02]) + 0.95 - 0.1 * abs(n_clusters - known.best)
+
+    monkeypatch.setattr("skmpcc.pseudo_labels.number_of_images._agreements", agreements)
+    return known

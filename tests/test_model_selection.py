@@ -14,7 +14,6 @@ from sklearn.utils import check_random_state
 from skmpcc.model_selection import NClustersSuggestion, suggest_n_clusters
 from skmpcc.plotting import NClustersDisplay
 from skmpcc.pseudo_labels import number as number_of_clusters
-from skmpcc.pseudo_labels import number_of_images
 from skmpcc.pseudo_labels.number import prediction_strengths
 
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=25)
@@ -143,29 +142,21 @@ def test_smallest_table():
 
 
 class TestImages:
-    """Classifiers whose agreement is known, since training them takes minutes."""
-
     @pytest.fixture(autouse=True)
-    def agreements(self, monkeypatch):
-        self.tried, self.best = [], 5
-
-        def agreements(images, n_clusters, rng):
-            self.tried.append(n_clusters)
-            return np.array([0.0, 0.01, 0.02]) + 0.95 - 0.1 * abs(n_clusters - self.best)
-
-        monkeypatch.setattr(number_of_images, "_agreements", agreements)
+    def classifiers(self, agreeing_classifiers):
+        self.known = agreeing_classifiers
 
     def test_every_second_number_is_tried_and_those_beside_the_best(self):
         found = suggest_n_clusters(load_digits().images, random_state=0)
         assert found.n_clusters == 5
-        assert self.tried == [*range(2, 21, 2), 3, 5]
-        np.testing.assert_array_equal(found.candidates, sorted(self.tried))
+        assert self.known.tried == [*range(2, 21, 2), 3, 5]
+        np.testing.assert_array_equal(found.candidates, sorted(self.known.tried))
         assert found.scores.argmax() == list(found.candidates).index(5)
         assert found.scores.max() == pytest.approx(0.96)
         np.testing.assert_allclose(found.standard_errors, 0.01 / np.sqrt(3))
 
     def test_one_is_suggested_where_classifiers_agree_on_no_number(self):
-        self.best = 30
+        self.known.best = 30
         with pytest.warns(UserWarning, match="No number"):
             assert suggest_n_clusters(load_digits().images, range(2, 8)).n_clusters == 7
         assert suggest_n_clusters(load_digits().images, range(1, 8)).n_clusters == 1

@@ -13,7 +13,6 @@ from support import BRIEF, Interrupting, assert_same_fit
 
 from skmpcc import MPCCClusterer, VaDEClusterer
 from skmpcc.plotting import NClustersDisplay
-from skmpcc.pseudo_labels import number_of_images
 from skmpcc.pseudo_labels.number import NClustersSuggestion, needed_strengths
 from skmpcc.training import checkpoint as _checkpoint
 from skmpcc.training import number as _number
@@ -218,39 +217,33 @@ def test_the_search_goes_on_as_long_as_there_are_rows(monkeypatch):
 
 
 class TestImages:
-    """Classifiers whose agreement is known, since training them takes minutes."""
-
     @pytest.fixture(autouse=True)
-    def agreements(self, monkeypatch):
-        self.tried, self.best = [], 5
-
-        def agreements(images, n_clusters, rng):
-            self.tried.append(n_clusters)
-            return np.array([0.0, 0.01, 0.02]) + 0.95 - 0.1 * abs(n_clusters - self.best)
-
-        monkeypatch.setattr(number_of_images, "_agreements", agreements)
+    def classifiers(self, agreeing_classifiers):
+        self.known = agreeing_classifiers
 
     @pytest.mark.parametrize("kind", [MPCCClusterer, VaDEClusterer])
     def test_classifiers_tell_the_number(self, kind):
         given = load_digits().images[:60]
         clusterer = fitted(given, kind, pseudo_labels="image_search", max_iter=2)
         assert clusterer.n_clusters_ == len(clusterer.cluster_centers_) == 5
-        np.testing.assert_array_equal(clusterer.n_clusters_curve_["candidates"], sorted(self.tried))
+        np.testing.assert_array_equal(
+            clusterer.n_clusters_curve_["candidates"], sorted(self.known.tried)
+        )
         assert clusterer.predict_proba(given).shape == (60, 5)
 
     def test_more_are_tried_where_the_last_is_best(self):
-        self.best = 9
+        self.known.best = 9
         clusterer = fitted(load_digits().images[:60], pseudo_labels="image_search", max_iter=2)
         assert clusterer.n_clusters_ == 9
         candidates = clusterer.n_clusters_curve_["candidates"]
         assert candidates[0] == 2
         assert (np.diff(candidates) > 0).all()
-        np.testing.assert_array_equal(np.unique(self.tried), candidates)
+        np.testing.assert_array_equal(np.unique(self.known.tried), candidates)
 
     @pytest.mark.parametrize("pseudo_labels", ["kmeans", None])
     def test_tables_of_pixels_tell_it_where_no_classifiers_are_asked(self, pseudo_labels):
         clusterer = fitted(load_digits().images[:60], pseudo_labels=pseudo_labels)
-        assert not self.tried
+        assert not self.known.tried
         assert clusterer.n_clusters_ in clusterer.n_clusters_curve_["candidates"]
 
 

@@ -1,18 +1,15 @@
 """Damaged files of fits with outliers, a number that was looked for, stability and a temperature."""
 
-import json
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from changed_files import changed, setting, tensor
 from sklearn.datasets import make_blobs
 from support import BRIEF
 
 from skmpcc import MPCCClusterer
-from skmpcc.fitted import saving
 from skmpcc.training import number as _number
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -40,39 +37,6 @@ def saved(tmp_path_factory):
 @pytest.fixture(scope="module")
 def saved_wide(tmp_path_factory):
     return saved_of(WIDE, tmp_path_factory.mktemp("wide"), 2)
-
-
-def changed(path, to, change):
-    """Write a file after `change` of header and tensors, with a checksum that is right."""
-    with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["skmpcc"])
-        del header["sha256"]
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    change(header, tensors)
-    header["sha256"] = saving._digest(header, tensors)
-    save_file(tensors, to, {"skmpcc": json.dumps(header)})
-    return to
-
-
-def entry(*keys_and_value):
-    """A change of one entry of the header."""
-
-    def change(header, _):
-        *keys, last, value = keys_and_value
-        for key in keys:
-            header = header[key]
-        header[last] = value
-
-    return change
-
-
-def value(name, change):
-    """A change of one tensor."""
-
-    def change_tensor(_, tensors):
-        tensors[name] = change(tensors[name]).contiguous()
-
-    return change_tensor
 
 
 def without(*keys, tensor=None):
@@ -103,50 +67,53 @@ POINTS = "fitted.outliers.points"
 CURVE = ("attributes", "n_clusters_curve_", "dict")
 SCORES = "attributes.n_clusters_curve_.scores"
 CHANGES = {
-    "points of another width": (value(POINTS, lambda t: t[:, :1]), "points should be"),
-    "points of one dimension": (value(POINTS, lambda t: t[:, 0]), "points should be"),
-    "points of another type": (value(POINTS, torch.Tensor.double), "points should be"),
-    "points that are no numbers": (value(POINTS, with_one(np.nan)), "not finite"),
-    "points that are infinite": (value(POINTS, with_one(-np.inf)), "not finite"),
-    "no point": (value(POINTS, lambda t: t[:0]), "not complete"),
+    "points of another width": (tensor(POINTS, lambda t: t[:, :1]), "points should be"),
+    "points of one dimension": (tensor(POINTS, lambda t: t[:, 0]), "points should be"),
+    "points of another type": (tensor(POINTS, torch.Tensor.double), "points should be"),
+    "points that are no numbers": (tensor(POINTS, with_one(np.nan)), "not finite"),
+    "points that are infinite": (tensor(POINTS, with_one(-np.inf)), "not finite"),
+    "no point": (tensor(POINTS, lambda t: t[:0]), "not complete"),
     "points that are missing": (without(*OUTLIERS, "points", tensor=POINTS), "points"),
     "points that are text": (
         lambda header, tensors: (
-            entry(*OUTLIERS, "points", "none")(header, tensors),
+            setting(*OUTLIERS, "points", "none")(header, tensors),
             tensors.pop(POINTS),
         ),
         None,
     ),
     "a threshold that is no number": (
-        entry(*OUTLIERS, "threshold", float("nan")),
+        setting(*OUTLIERS, "threshold", float("nan")),
         "threshold should be",
     ),
-    "a negative threshold": (entry(*OUTLIERS, "threshold", -1.0), "threshold should be a distance"),
-    "a threshold of text": (entry(*OUTLIERS, "threshold", "1"), "threshold should be a distance"),
-    "a threshold that is a truth value": (entry(*OUTLIERS, "threshold", True), "threshold should be"),
-    "no threshold": (entry(*OUTLIERS, "threshold", None), "threshold should be a distance"),
-    "a mean without axes": (entry(*OUTLIERS, "mean", {"tensor": POINTS}), None),
-    "outliers that are a number": (entry(*FITTED, "outliers", 3), None),
+    "a negative threshold": (setting(*OUTLIERS, "threshold", -1.0), "threshold should be a distance"),
+    "a threshold of text": (setting(*OUTLIERS, "threshold", "1"), "threshold should be a distance"),
+    "a threshold that is a truth value": (setting(*OUTLIERS, "threshold", True), "threshold should be"),
+    "no threshold": (setting(*OUTLIERS, "threshold", None), "threshold should be a distance"),
+    "a mean without axes": (setting(*OUTLIERS, "mean", {"tensor": POINTS}), None),
+    "outliers that are a number": (setting(*FITTED, "outliers", 3), None),
     "outliers of another class": (
-        entry(*FITTED, "outliers", {"Layout": {"shape": {"tuple": [2]}}}),
+        setting(*FITTED, "outliers", {"Layout": {"shape": {"tuple": [2]}}}),
         None,
     ),
-    "a temperature below 1": (entry(*FITTED, "temperature", 0.5), "temperature should be"),
-    "a temperature of 0": (entry(*FITTED, "temperature", 0.0), "temperature should be"),
-    "a negative temperature": (entry(*FITTED, "temperature", -3.0), "temperature should be"),
-    "an infinite temperature": (entry(*FITTED, "temperature", float("inf")), "temperature should be"),
+    "a temperature below 1": (setting(*FITTED, "temperature", 0.5), "temperature should be"),
+    "a temperature of 0": (setting(*FITTED, "temperature", 0.0), "temperature should be"),
+    "a negative temperature": (setting(*FITTED, "temperature", -3.0), "temperature should be"),
+    "an infinite temperature": (setting(*FITTED, "temperature", float("inf")), "temperature should be"),
     "a temperature that is no number": (
-        entry(*FITTED, "temperature", float("nan")),
+        setting(*FITTED, "temperature", float("nan")),
         "temperature should",
     ),
-    "a temperature of text": (entry(*FITTED, "temperature", "1.0"), "temperature should be a number"),
-    "no temperature": (entry(*FITTED, "temperature", None), "temperature should be a number"),
-    "another number of clusters": (entry("attributes", "n_clusters_", 2), "n_clusters_ is 2, but there"),
-    "a number of clusters of text": (entry("attributes", "n_clusters_", "3"), "n_clusters_ should be"),
-    "a curve that is a number": (entry("attributes", "n_clusters_curve_", 3), "n_clusters_curve_"),
+    "a temperature of text": (setting(*FITTED, "temperature", "1.0"), "temperature should be a number"),
+    "no temperature": (setting(*FITTED, "temperature", None), "temperature should be a number"),
+    "another number of clusters": (
+        setting("attributes", "n_clusters_", 2),
+        "n_clusters_ is 2, but there",
+    ),
+    "a number of clusters of text": (setting("attributes", "n_clusters_", "3"), "n_clusters_ should be"),
+    "a curve that is a number": (setting("attributes", "n_clusters_curve_", 3), "n_clusters_curve_"),
     "an empty curve": (
         lambda header, tensors: (
-            entry(*CURVE[:-1], {"dict": {}})(header, tensors),
+            setting(*CURVE[:-1], {"dict": {}})(header, tensors),
             [tensors.pop(name) for name in [*tensors] if "curve_" in name],
         ),
         "n_clusters_curve_ should have",
@@ -155,30 +122,30 @@ CHANGES = {
         without(*CURVE, "scores", tensor=SCORES),
         "n_clusters_curve_ should have",
     ),
-    "a curve of single values": (entry(*CURVE[:-1], {"dict": {"scores": 1.0}}), None),
-    "a curve of unequal lengths": (value(SCORES, lambda t: t[:1]), "n_clusters_curve_ should be"),
-    "a curve of two dimensions": (value(SCORES, lambda t: t[None]), "n_clusters_curve_ should be"),
-    "scores of another type": (value(SCORES, torch.Tensor.float), "n_clusters_curve_ should have"),
-    "scores that are no numbers": (value(SCORES, with_one(np.nan)), "n_clusters_curve_ should have"),
+    "a curve of single values": (setting(*CURVE[:-1], {"dict": {"scores": 1.0}}), None),
+    "a curve of unequal lengths": (tensor(SCORES, lambda t: t[:1]), "n_clusters_curve_ should be"),
+    "a curve of two dimensions": (tensor(SCORES, lambda t: t[None]), "n_clusters_curve_ should be"),
+    "scores of another type": (tensor(SCORES, torch.Tensor.float), "n_clusters_curve_ should have"),
+    "scores that are no numbers": (tensor(SCORES, with_one(np.nan)), "n_clusters_curve_ should have"),
     "stability of another length": (
-        value("attributes.cluster_stability_", lambda t: t[:-1]),
+        tensor("attributes.cluster_stability_", lambda t: t[:-1]),
         "cluster_stability_ should be",
     ),
     "stability of another type": (
-        value("attributes.cluster_stability_", torch.Tensor.long),
+        tensor("attributes.cluster_stability_", torch.Tensor.long),
         "cluster_stability_ should be",
     ),
-    "a share that is out of range": (entry("parameters", "outlier_fraction", 0.7), "outlier_fraction"),
+    "a share that is out of range": (setting("parameters", "outlier_fraction", 0.7), "outlier_fraction"),
 }
 OF_WIDE = {
-    "axes of another width": (value("fitted.outliers.axes", lambda t: t[:, :-1]), "axes should be"),
-    "fewer axes": (value("fitted.outliers.axes", lambda t: t[:-1]), "points should be"),
-    "axes that are no numbers": (value("fitted.outliers.axes", with_one(np.nan)), "not finite"),
+    "axes of another width": (tensor("fitted.outliers.axes", lambda t: t[:, :-1]), "axes should be"),
+    "fewer axes": (tensor("fitted.outliers.axes", lambda t: t[:-1]), "points should be"),
+    "axes that are no numbers": (tensor("fitted.outliers.axes", with_one(np.nan)), "not finite"),
     "a mean of another length": (
-        value("fitted.outliers.mean", lambda t: t[:-1]),
+        tensor("fitted.outliers.mean", lambda t: t[:-1]),
         "axes should|mean should",
     ),
-    "a mean that is infinite": (value("fitted.outliers.mean", with_one(np.inf)), "not finite"),
+    "a mean that is infinite": (tensor("fitted.outliers.mean", with_one(np.inf)), "not finite"),
     "axes that are missing": (
         without(*OUTLIERS, "axes", tensor="fitted.outliers.axes"),
         "not complete",
@@ -189,8 +156,8 @@ OF_WIDE = {
     ),
     "no coordinates": (
         lambda header, tensors: [
-            value(POINTS, lambda t: t[:, :0])(header, tensors),
-            value("fitted.outliers.axes", lambda t: t[:0])(header, tensors),
+            tensor(POINTS, lambda t: t[:, :0])(header, tensors),
+            tensor("fitted.outliers.axes", lambda t: t[:0])(header, tensors),
         ],
         "not complete",
     ),
@@ -219,7 +186,7 @@ def test_undamaged_files_are_read(saved, saved_wide, tmp_path):
     for path, X in ((saved, TABLE), (saved_wide, WIDE)):
         loaded = MPCCClusterer.load(changed(path, tmp_path / "changed", lambda *_: None))
         assert np.sum(loaded.predict(X) < 0) == 4
-        far = changed(path, tmp_path / "changed", entry(*OUTLIERS, "threshold", float("inf")))
+        far = changed(path, tmp_path / "changed", setting(*OUTLIERS, "threshold", float("inf")))
         assert (MPCCClusterer.load(far).predict(X) >= 0).all()
 
 

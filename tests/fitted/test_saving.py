@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from changed_files import changed, setting, tensor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -341,40 +341,6 @@ def test_files_of_another_estimator(saved, tmp_path):
     refused(saved, "class MPCCClusterer", MPCCClassifier)
     classifier(NAMES[IRIS.target]).save(tmp_path / "model")
     refused(tmp_path / "model", "class MPCCClassifier")
-
-
-def changed(saved, path, change):
-    """Write `saved` after `change` of header and tensors, with a checksum that is right."""
-    with safe_open(saved, framework="pt") as file:
-        header = json.loads(file.metadata()["skmpcc"])
-        del header["sha256"]
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    change(header, tensors)
-    header["sha256"] = saving._digest(header, tensors)
-    save_file(tensors, path, {"skmpcc": json.dumps(header)})
-
-
-def setting(*keys_and_value):
-    """A change of one entry of the header."""
-
-    def change(header, tensors):
-        *keys, last, value = keys_and_value
-        for key in keys:
-            header = header[key]
-        header[last] = value
-
-    return change
-
-
-def tensor(name, change):
-    """A change of one tensor; None takes it away."""
-
-    def change_tensor(header, tensors):
-        value = change(tensors.pop(name))
-        if value is not None:
-            tensors[name] = value.contiguous()
-
-    return change_tensor
 
 
 def without_means(header, tensors):
