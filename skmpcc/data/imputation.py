@@ -1,4 +1,4 @@
-"""What is missing in rows of a table, by what is there: mixtures of Gaussians of all columns.
+"""Imputation of rows of a table by what is there: mixtures of Gaussians of all columns.
 
 EM fits them to the entries that are there (Z. Ghahramani and M. Jordan, "Supervised learning from
 incomplete data via an EM approach", NIPS 1994). Given the inverse P of a component's covariance, missing

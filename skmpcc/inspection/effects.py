@@ -1,4 +1,4 @@
-"""By how much the columns of a table differ between a cluster and all other rows."""
+"""Differences of the columns of a table between a cluster and all other rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ LARGEST = 2.0
 
 
 class ClusterDescriptionDisplay:
-    """By how much columns differ between each cluster and all other rows, as a heat map.
+    """Differences of columns between each cluster and all other rows, as a heat map.
 
     Use `from_estimator` to create one and draw it.
 
