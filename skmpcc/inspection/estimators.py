@@ -18,7 +18,7 @@ MAX_CLUSTERS = 2**17
 def last_step(estimator: Any) -> Any:
     """Return the last step of a pipeline, or the estimator itself."""
     while isinstance(estimator, Pipeline):
-        estimator = estimator.steps[-1][1]
+        estimator = estimator[-1]
     return estimator
 
 
@@ -37,10 +37,9 @@ def checked_clusterer(estimator: Any, name: str = "estimator") -> MPCCClusterer:
 def seen_by_last_step(estimator: Any, X: Any) -> Any:
     """Return X as the last step of a pipeline sees it; X itself without a pipeline."""
     while isinstance(estimator, Pipeline):
-        for _, step in estimator.steps[:-1]:
-            if step is not None and step != "passthrough":
-                X = step.transform(X)
-        estimator = estimator.steps[-1][1]
+        if len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator[-1]
     return X
 
 
